@@ -1,0 +1,75 @@
+// The module's exports: openCore, describeCore, closeModel, Lane.
+#include <napi.h>
+
+#include "core_library.h"
+#include "errors.h"
+#include "lane.h"
+
+namespace {
+
+// Loading half a gigabyte of libraries is disk work: libuv's pool is the place for it. No inference runs there.
+class OpenCore : public Napi::AsyncWorker {
+ public:
+  OpenCore(Napi::Env env, std::vector<std::string> preload, std::string core)
+      : AsyncWorker(env), deferred_(env), preload_(std::move(preload)), core_(std::move(core)) {}
+
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+  void Execute() override {
+    try {
+      open_core(preload_, core_);
+    } catch (const CoreLoadError& error) {
+      code_ = error.code;
+      SetError(error.text);
+    }
+  }
+  void OnOK() override { deferred_.Resolve(Env().Undefined()); }
+  void OnError(const Napi::Error& error) override { deferred_.Reject(coded_error(Env(), code_, error.Message()).Value()); }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  std::vector<std::string> preload_;
+  std::string core_;
+  const char* code_ = "ERR_CLIPN_INTERNAL";
+};
+
+// openCore(preload: string[], core: string): Promise<void>
+Napi::Value open_core_async(const Napi::CallbackInfo& info) {
+  std::vector<std::string> preload;
+  const auto list = info[0].As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); ++i) preload.push_back(list.Get(i).As<Napi::String>());
+  auto worker = std::make_unique<OpenCore>(info.Env(), std::move(preload), info[1].As<Napi::String>());
+  const Napi::Promise promise = worker->promise();
+  worker.release()->Queue();  // the worker deletes itself when it has settled
+  return promise;
+}
+
+// describeCore(): {torchVersion, cpuTarget, cpuCapability, cpuBf16}
+Napi::Value describe_core(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const Core* core = opened_core();
+  if (core == nullptr) throw coded_error(env, "ERR_CLIPN_INTERNAL", "openCore has not been called");
+  clipn_core_info about{};
+  about.size = sizeof(about);
+  clipn_error error{};
+  const clipn_status status = core->core_describe(&about, &error);
+  if (status != CLIPN_OK) throw coded_error(env, error_code(status), error.text);
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("torchVersion", about.torch_version);
+  out.Set("cpuTarget", about.cpu_target);
+  out.Set("cpuCapability", about.cpu_capability);
+  out.Set("cpuBf16", about.cpu_bf16 != 0);
+  return out;
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports.Set("openCore", Napi::Function::New<open_core_async>(env, "openCore"));
+  exports.Set("describeCore", Napi::Function::New<describe_core>(env, "describeCore"));
+  exports.Set("closeModel", Napi::Function::New<close_model>(env, "closeModel"));
+  exports.Set("Lane", Lane::define(env));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(clipn_native, init)

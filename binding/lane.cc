@@ -1,0 +1,126 @@
+// Queue, lifetimes and settling of jobs. What the jobs do is in calls.cc.
+#include "lane.h"
+
+#include "errors.h"
+
+Napi::Function Lane::define(Napi::Env env) {
+  return DefineClass(env, "Lane",
+                     {InstanceMethod<&Lane::open_model>("openModel"), InstanceMethod<&Lane::encode_images>("encodeImages"),
+                      InstanceMethod<&Lane::encode_text>("encodeText"), InstanceMethod<&Lane::score>("score"),
+                      InstanceMethod<&Lane::export_model>("exportModel"), InstanceMethod<&Lane::cancel>("cancel"),
+                      InstanceMethod<&Lane::close>("close")});
+}
+
+static const Core& require_core(Napi::Env env) {
+  const Core* core = opened_core();
+  if (core == nullptr) throw coded_error(env, "ERR_CLIPN_INTERNAL", "openCore has not been called");
+  return *core;
+}
+
+// new Lane(threads: number)
+Lane::Lane(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Lane>(info), core_(require_core(info.Env())) {
+  Napi::Env env = info.Env();
+  clipn_lane_options options{sizeof(clipn_lane_options), info[0].As<Napi::Number>().Uint32Value()};
+  clipn_error error{};
+  const clipn_status status = core_.lane_create(&options, &lane_, &error);
+  if (status != CLIPN_OK) throw coded_error(env, error_code(status), error.text);
+  done_ = Napi::ThreadSafeFunction::New(env, Napi::Function(), "clipn lane", 0, 1);
+  done_.Unref(env);  // an idle lane does not keep the process alive
+  // Hooks run last-registered first: this one joins the lane before Node closes `done_`.
+  napi_add_env_cleanup_hook(env, &Lane::at_exit, this);
+}
+
+Lane::~Lane() {
+  if (lane_ == nullptr) return;
+  napi_remove_env_cleanup_hook(Env(), &Lane::at_exit, this);
+  shut_down();
+}
+
+void Lane::at_exit(void* lane) { static_cast<Lane*>(lane)->shut_down(); }
+
+void Lane::shut_down() {
+  if (lane_ == nullptr) return;
+  core_.lane_destroy(lane_, nullptr);
+  lane_ = nullptr;
+  pending_.clear();
+  done_.Release();
+}
+
+std::unique_ptr<Job> Lane::job(Napi::Env env) {
+  auto job = std::make_unique<Job>(env);
+  job->done = done_;
+  job->result = [](Napi::Env e) { return e.Undefined(); };
+  return job;
+}
+
+Napi::Value Lane::submit(Napi::Env env, std::unique_ptr<Job> job) {
+  if (lane_ == nullptr || closing_) throw coded_error(env, "ERR_CLIPN_CLOSED", "the lane is closed");
+  const auto run = [](void* context) {
+    auto* job = static_cast<Job*>(context);
+    job->status = job->run(&job->error);
+    // From the call on, the JS thread may free the job.
+    const auto done = job->done;
+    done.NonBlockingCall(
+        [lane = job->lane, ticket = job->ticket](Napi::Env env, Napi::Function) { lane->settle(env, ticket); });
+  };
+  job->lane = this;
+  const clipn_status status = core_.lane_post(lane_, run, job.get(), &job->ticket);
+  if (status != CLIPN_OK) throw coded_error(env, error_code(status), "the lane takes no more work");
+  if (pending_.empty()) {
+    Ref();
+    done_.Ref(env);
+  }
+  Napi::Object task = Napi::Object::New(env);
+  task.Set("ticket", Napi::Number::New(env, static_cast<double>(job->ticket)));
+  task.Set("promise", job->deferred.Promise());
+  pending_.emplace(job->ticket, std::move(job));
+  return task;
+}
+
+void Lane::settle(Napi::Env env, uint64_t ticket) {
+  auto node = pending_.extract(ticket);
+  if (node.empty()) return;
+  Job& job = *node.mapped();
+  if (job.status != CLIPN_OK) {
+    job.deferred.Reject(coded_error(env, error_code(job.status), job.error.text).Value());
+  } else {
+    try {
+      job.deferred.Resolve(job.result(env));
+    } catch (const Napi::Error& error) {
+      job.deferred.Reject(error.Value());
+    }
+  }
+  let_go_when_idle(env);
+}
+
+void Lane::let_go_when_idle(Napi::Env env) {
+  if (!pending_.empty()) return;
+  if (lane_ != nullptr) done_.Unref(env);
+  Unref();
+}
+
+// cancel(ticket: number): boolean. True when the job was still queued; its promise then rejects at once.
+Napi::Value Lane::cancel(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const auto ticket = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
+  if (lane_ == nullptr || core_.lane_cancel(lane_, ticket) == 0) return Napi::Boolean::New(env, false);
+  const auto node = pending_.extract(ticket);
+  node.mapped()->deferred.Reject(coded_error(env, "ERR_CLIPN_CLOSED", "cancelled before it ran").Value());
+  let_go_when_idle(env);
+  return Napi::Boolean::New(env, true);
+}
+
+// close(): Promise<void>. Takes no more work; resolves when all queued work is done and the thread has ended.
+Napi::Value Lane::close(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto last = job(env);
+  last->run = [](clipn_error*) { return CLIPN_OK; };
+  last->result = [this](Napi::Env e) -> Napi::Value {
+    napi_remove_env_cleanup_hook(e, &Lane::at_exit, this);
+    shut_down();
+    return e.Undefined();
+  };
+  const Napi::Value task = submit(env, std::move(last));
+  closing_ = true;
+  return task.As<Napi::Object>().Get("promise");
+}

@@ -1,0 +1,58 @@
+// Compiled with baseline flags and without link-time optimisation: it runs before anything is known about the CPU.
+#include "cpu/dispatch.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "error.h"
+
+namespace clipn::cpu {
+namespace {
+
+constexpr const char* kNames[] = {"avx512", "avx2", "base"};
+
+std::string names(const std::vector<const Kernels*>& targets) {
+  std::string text;
+  for (const Kernels* target : targets) text += (text.empty() ? "" : ", ") + std::string(target->name);
+  return text;
+}
+
+}  // namespace
+
+std::vector<const Kernels*> available() {
+  std::vector<const Kernels*> targets;
+#if defined(CLIPN_X86_TARGETS)
+  // Both features and the operating system's saving of the wide registers (XCR0) are behind these answers.
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (avx512) targets.push_back(&avx512::kernels);
+  if (avx2) targets.push_back(&avx2::kernels);
+#endif
+  targets.push_back(&base::kernels);
+  return targets;
+}
+
+const Kernels& select(const char* forced) {
+  const std::vector<const Kernels*> targets = available();
+  if (forced == nullptr || *forced == '\0') return *targets.front();
+  for (const Kernels* target : targets) {
+    if (std::strcmp(target->name, forced) == 0) return *target;
+  }
+  for (const char* name : kNames) {
+    if (std::strcmp(name, forced) == 0) {
+      throw Error(CLIPN_INVALID_ARG, "CLIPN_CPU=" + std::string(forced) + " is not available: this machine and build " +
+                                         "can run " + names(targets) + "; unset CLIPN_CPU or name one of these");
+    }
+  }
+  throw Error(CLIPN_INVALID_ARG, "CLIPN_CPU=" + std::string(forced) + " is unknown: use base, avx2 or avx512, or unset it");
+}
+
+const Kernels& kernels() {
+  static const Kernels& chosen = select(std::getenv("CLIPN_CPU"));
+  return chosen;
+}
+
+}  // namespace clipn::cpu

@@ -1,0 +1,17 @@
+// One CPU target: compiled once per target, CLIPN_CPU_TARGET names it (kernels.cmake sets it and the flags).
+#include "cpu/kernels.h"
+
+#ifndef CLIPN_CPU_TARGET
+#error "define CLIPN_CPU_TARGET as base, avx2 or avx512"
+#endif
+#define CLIPN_QUOTE(text) #text
+#define CLIPN_NAME(target) CLIPN_QUOTE(target)
+
+namespace clipn::cpu::CLIPN_CPU_TARGET {
+
+#include "image/resize.inl"
+#include "score/score.inl"
+
+const Kernels kernels = {CLIPN_NAME(CLIPN_CPU_TARGET), resize_horizontal, resize_vertical, score_block};
+
+}  // namespace clipn::cpu::CLIPN_CPU_TARGET

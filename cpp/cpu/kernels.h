@@ -1,0 +1,71 @@
+// The kernels of one CPU target, as a table. cpu/kernels.cpp is compiled once per target with that target's flags and
+// fills one table; cpu/dispatch.h chooses. Nothing here may include libtorch or a library template: an inline function
+// compiled for AVX-512 could win at link time and stop older CPUs.
+#ifndef CLIPN_CPU_KERNELS_H_
+#define CLIPN_CPU_KERNELS_H_
+
+#include <stdint.h>
+
+namespace clipn::cpu {
+
+// Rows that one horizontal resize pass takes together.
+inline constexpr int32_t kStripRows = 32;
+
+// Classes per entry of score_block's `chunk_max`.
+inline constexpr int64_t kChunkClasses = 64;
+
+// Filter of one axis for `count` consecutive outputs: output i is the sum over t < taps[i] of
+// weights[i * capacity + t] * input[first[i] + t], in units of 2^-22.
+struct ResizeAxis {
+  const int32_t* first;
+  const int32_t* taps;
+  const int32_t* weights;
+  int32_t capacity;
+  int32_t count;
+};
+
+// What is known of one image after some of the classes. x = <f, g_j>, y = <f, h_j>, z = s (x - y), w = x + min(x - y, 0),
+// so e^{s w} / (1 + e^{-|z|}) = e^a sigma(z) and e^{s min(x, y)} / (1 + e^{-|z|}) = e^a sigma(-z) with the spec's a = s x.
+// Each sum is relative to its own maximum, so none can underflow. Without a no bank: k = m, out = 0, n = -inf.
+struct ScoreState {
+  float m;       // max x
+  float k;       // max w
+  float n;       // max min(x, y)
+  float in;      // sum of e^{s (w - k)} / (1 + e^{-|z|})
+  float in_max;  // largest term of `in`
+  float out;     // sum of e^{s (min(x, y) - n)} / (1 + e^{-|z|})
+  float mcm;     // sum of e^{x - m}
+  float gap;     // x - y at the first maximum of x
+};
+
+struct Kernels {
+  const char* name;
+
+  // Filters kStripRows rows along x. rows[r] points at the first pixel that `axis` may address; `width` pixels of
+  // `channels` (1, 3, 4) bytes are read. out[r] receives axis.count pixels of 1 (grey) or 3 bytes. `strip` holds
+  // width * channels * kStripRows bytes, `columns` axis.count * 3 * kStripRows.
+  void (*resize_horizontal)(const uint8_t* const* rows, int32_t width, int32_t channels, const ResizeAxis& axis,
+                            uint8_t* strip, uint8_t* columns, uint8_t* const* out);
+
+  // out[i] = the filtered column i of `taps` rows of `width` bytes, `stride` bytes apart.
+  void (*resize_vertical)(const uint8_t* rows, int64_t stride, const int32_t* weights, int32_t taps, int32_t width,
+                          uint8_t* out);
+
+  // Adds `count` classes of one image to `state`. x, y: [count]; y NULL without a no bank.
+  // chunk_max: [ceil(count / kChunkClasses)], the largest x of each chunk, NaN ignored.
+  void (*score_block)(const float* x, const float* y, int64_t count, float scale, ScoreState* state, float* chunk_max);
+};
+
+namespace base {
+extern const Kernels kernels;
+}
+namespace avx2 {
+extern const Kernels kernels;
+}
+namespace avx512 {
+extern const Kernels kernels;
+}
+
+}  // namespace clipn::cpu
+
+#endif  // CLIPN_CPU_KERNELS_H_

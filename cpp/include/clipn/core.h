@@ -1,0 +1,216 @@
+/*
+ * clipn core: the C ABI between a host (the Node glue in binding/) and the engine (cpp/, built on libtorch).
+ *
+ * Usage     clipn_abi_version() first; then lanes, models, scores. Every function here blocks: call them from a lane
+ *           (clipn_lane_post), never from a thread that must stay responsive. Only clipn_abi_version,
+ *           clipn_core_describe and the clipn_lane_* functions return at once.
+ * Threads   A model may be used by one thread at a time; its lane guarantees that. Other functions are thread-safe.
+ * Ownership The caller owns every buffer it passes in and reads it back when the call returns; nothing is retained.
+ * Errors    A function returns a clipn_status. If `error` is given, its text says what was wrong; no exception and no
+ *           signal crosses this header, and the core never prints or exits.
+ * Growth    Option structs start with `size` (set it to sizeof); new fields are appended, functions keep their meaning.
+ * Layout    Matrices are dense, row-major. N images, C classes, D embedding width, L tokens, S image side, K top entries.
+ */
+#ifndef CLIPN_CORE_H
+#define CLIPN_CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define CLIPN_API __declspec(dllexport)
+#else
+#define CLIPN_API __attribute__((visibility("default")))
+#endif
+
+/* Major in the high 16 bits: another major is another contract. */
+#define CLIPN_ABI_VERSION 0x00010000u
+
+typedef enum clipn_status {
+  CLIPN_OK = 0,
+  CLIPN_INVALID_ARG = 1,    /* a null, a size out of range, a misspelt name */
+  CLIPN_MODEL_NOT_FOUND = 2, /* the model file cannot be opened */
+  CLIPN_MODEL_FORMAT = 3,   /* not a model file, or a damaged one */
+  CLIPN_MODEL_CONTRACT = 4, /* a model file that lacks a method or returns another shape than it promises */
+  CLIPN_CHECKPOINT = 5,     /* a tensor of the checkpoint cannot be read as described */
+  CLIPN_IO = 6,             /* a file cannot be read or written */
+  CLIPN_OUT_OF_MEMORY = 7,
+  CLIPN_CLOSED = 8,         /* the lane is closing */
+  CLIPN_INTERNAL = 9        /* a defect here or in libtorch; the text has its own words */
+} clipn_status;
+
+/* Caller-owned message buffer; always NUL-terminated, cut at its end. */
+typedef struct clipn_error {
+  char text[2048];
+} clipn_error;
+
+/* ---- the core itself ------------------------------------------------------------------------------------------- */
+
+CLIPN_API uint32_t clipn_abi_version(void);
+
+typedef struct clipn_core_info {
+  uint32_t size;
+  const char* torch_version;  /* of the libtorch compiled against, e.g. "2.13.0"; static */
+  const char* cpu_target;     /* kernels chosen at run time: "base", "avx2" or "avx512"; static */
+  const char* cpu_capability; /* libtorch's own choice, e.g. "AVX512"; static */
+  uint32_t cpu_bf16;          /* 1 when the CPU has AVX-512-BF16 or AMX-BF16 */
+} clipn_core_info;
+
+/* INVALID_ARG when CLIPN_CPU names an unknown target or one this machine lacks. */
+CLIPN_API clipn_status clipn_core_describe(clipn_core_info* out, clipn_error* error);
+
+/* ---- lanes: one thread and a first-in-first-out queue ------------------------------------------------------------ */
+
+typedef struct clipn_lane clipn_lane;
+
+typedef struct clipn_lane_options {
+  uint32_t size;
+  uint32_t threads; /* intra-op threads of this lane; 0 = one per physical core the process may use */
+} clipn_lane_options;
+
+/* Called on the lane's thread. Must not throw, must not call clipn_lane_destroy. */
+typedef void (*clipn_job)(void* context);
+
+CLIPN_API clipn_status clipn_lane_create(const clipn_lane_options* options, clipn_lane** out, clipn_error* error);
+
+/* Queues `run`; `ticket` (may be NULL) names it for clipn_lane_cancel. CLOSED once destruction has begun. */
+CLIPN_API clipn_status clipn_lane_post(clipn_lane* lane, clipn_job run, void* context, uint64_t* ticket);
+
+/* 1 if the job was still queued: it is removed, `run` will not be called. 0 if it is running, done or unknown. */
+CLIPN_API int clipn_lane_cancel(clipn_lane* lane, uint64_t ticket);
+
+/* Removes queued jobs (calling `drop` for each, may be NULL), waits for the running one, joins, frees. */
+CLIPN_API void clipn_lane_destroy(clipn_lane* lane, clipn_job drop);
+
+/* ---- pixels (spec 4.2) ------------------------------------------------------------------------------------------- */
+
+typedef struct clipn_image {
+  const uint8_t* data; /* interleaved 8-bit samples, rows `stride` bytes apart */
+  uint32_t width, height;
+  uint32_t channels; /* 1 grey, 3 RGB, 4 RGBA (alpha ignored, as Pillow's convert("RGB")) */
+  uint64_t stride;   /* bytes; at least width * channels */
+} clipn_image;
+
+/* Shorter side to `side` (Pillow's bicubic, byte for byte), centre crop; out is uint8 [side, side, 3]. */
+CLIPN_API clipn_status clipn_preprocess(const clipn_image* image, uint32_t side, uint8_t* out, clipn_error* error);
+
+/* ---- models ------------------------------------------------------------------------------------------------------ */
+
+typedef struct clipn_model clipn_model;
+
+typedef enum clipn_precision { CLIPN_FP32 = 0, CLIPN_FP16 = 1, CLIPN_BF16 = 2 } clipn_precision;
+
+/* Bits of clipn_model_info.methods. */
+enum { CLIPN_ENCODE_IMAGE = 1, CLIPN_ENCODE_IMAGE_PATCHES = 2, CLIPN_ENCODE_TEXT_YES = 4, CLIPN_ENCODE_TEXT_NO = 8 };
+
+typedef struct clipn_model_options {
+  uint32_t size;
+  clipn_precision precision; /* of the arithmetic: FP32 or BF16, whatever the file stores */
+} clipn_model_options;
+
+typedef struct clipn_model_info {
+  uint32_t size;
+  uint32_t methods;
+  const char* clipn_json;     /* extra file clipn.json; owned by the model; "" when absent */
+  const char* tokenizer_json; /* extra file tokenizer.json; owned by the model; "" when absent */
+} clipn_model_info;
+
+CLIPN_API clipn_status clipn_model_open(const char* path, const clipn_model_options* options, clipn_model** out,
+                                        clipn_error* error);
+CLIPN_API clipn_status clipn_model_describe(const clipn_model* model, clipn_model_info* out, clipn_error* error);
+CLIPN_API void clipn_model_close(clipn_model* model);
+
+typedef struct clipn_image_batch {
+  uint32_t size;
+  uint32_t side;         /* S */
+  const uint8_t* pixels; /* [n, S, S, 3], as clipn_preprocess writes them */
+  int64_t n;
+  float mean[3], std[3]; /* of the [0, 1] range, RGB */
+} clipn_image_batch;
+
+/* features: float [n, d], unit rows. */
+CLIPN_API clipn_status clipn_encode_images(clipn_model* model, const clipn_image_batch* batch, int64_t d,
+                                           float* features, clipn_error* error);
+
+typedef enum clipn_tower { CLIPN_TEXT_YES = 0, CLIPN_TEXT_NO = 1 } clipn_tower;
+
+/* ids: int64 [n, l]; features: float [n, d], unit rows (spec 1.3, 1.4). */
+CLIPN_API clipn_status clipn_encode_text(clipn_model* model, clipn_tower tower, const int64_t* ids, int64_t n,
+                                         int64_t l, int64_t d, float* features, clipn_error* error);
+
+/* ---- scores (spec 3) --------------------------------------------------------------------------------------------- */
+
+typedef struct clipn_score_input {
+  uint32_t size;
+  float scale;           /* s; 100 for the published models */
+  const float* features; /* f [n, d], unit rows */
+  const float* bank_yes; /* g [c, d], unit rows */
+  const float* bank_no;  /* h [c, d], unit rows; NULL for a plain CLIP */
+  int64_t n, c, d;
+  int64_t k; /* entries of the top list, 0 <= k <= c */
+} clipn_score_input;
+
+/* Every score is higher = more in-distribution, except log_p_out. Without bank_no, those marked (no) are NaN. */
+typedef struct clipn_score_output {
+  uint32_t size;
+  float* ctw;        /* [n] (no) p_yes at the top class */
+  float* atd;        /* [n] (no) sum_j p_j p_yes_j = 1 - p(C+1) */
+  float* msp;        /* [n] max_j p_j */
+  float* max_logit;  /* [n] max_j a_j */
+  float* energy;     /* [n] logsumexp_j a_j */
+  float* mcm;        /* [n] max softmax of the cosines at T = 1 */
+  float* gap;        /* [n] (no) a - b at the top class: ranks as ctw but does not saturate */
+  float* log_p_out;  /* [n] (no) log p(C+1): higher = more OUT */
+  float* log_q_max;  /* [n] (no) log of the largest p_j p_yes_j: the paper's ATD rule says out when log_p_out exceeds it */
+  int32_t* top_index; /* [n, k] by falling a, lower index first among equals */
+  float* top_p;       /* [n, k] p */
+  float* top_p_yes;   /* [n, k] (no) p_yes */
+  float* logits_yes;  /* [n, c] a, or NULL when not wanted */
+  float* logits_no;   /* [n, c] b, or NULL when not wanted */
+} clipn_score_output;
+
+CLIPN_API clipn_status clipn_score(const clipn_score_input* input, const clipn_score_output* output,
+                                   clipn_error* error);
+
+/* ---- export: checkpoint tensors to a model file (spec 1.8) --------------------------------------------------------- */
+
+typedef struct clipn_tensor {
+  const char* name;      /* key of the state dict, without "module." */
+  const char* dtype;     /* "float32", "float16" or "bfloat16" */
+  const int64_t* shape;  /* [rank] */
+  const int64_t* stride; /* [rank], in elements */
+  uint32_t rank;
+  uint64_t offset; /* byte of the first element in the checkpoint file */
+} clipn_tensor;
+
+typedef struct clipn_architecture {
+  uint32_t size;
+  uint32_t embed_dim;
+  uint32_t image_size, patch_size, vision_width, vision_heads, vision_layers;
+  uint32_t context_length, vocab_size, text_width, text_heads, text_layers;
+  uint32_t quick_gelu; /* 1: x * sigmoid(1.702 x), OpenAI's own weights; 0: erf GELU */
+} clipn_architecture;
+
+typedef struct clipn_export_options {
+  uint32_t size;
+  const char* checkpoint; /* file that holds the tensors, uncompressed */
+  const char* target;     /* model file to write; the caller renames it into place */
+  const clipn_tensor* tensors;
+  uint64_t tensor_count;
+  const clipn_architecture* architecture;
+  clipn_precision dtype;     /* of the stored weights */
+  uint32_t image_only;       /* 1: no text towers */
+  const char* clipn_json;    /* stored as extra file clipn.json */
+  const char* tokenizer_json; /* stored as extra file tokenizer.json; "" for none */
+} clipn_export_options;
+
+CLIPN_API clipn_status clipn_export(const clipn_export_options* options, clipn_error* error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* CLIPN_CORE_H */

@@ -1,0 +1,59 @@
+#include "lane/lane.h"
+
+#include <ATen/Parallel.h>
+#include <c10/util/thread_name.h>
+
+#include <algorithm>
+
+namespace clipn {
+
+Lane::Lane(uint32_t threads) : thread_([this, threads] { work(threads); }) {}
+
+Lane::~Lane() { close(nullptr); }
+
+bool Lane::post(clipn_job run, void* context, uint64_t* ticket) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closing_) return false;
+    if (ticket != nullptr) *ticket = next_ticket_;
+    queue_.push_back({next_ticket_++, run, context});
+  }
+  wake_.notify_one();
+  return true;
+}
+
+bool Lane::cancel(uint64_t ticket) {
+  const std::lock_guard lock(mutex_);
+  return std::erase_if(queue_, [ticket](const Entry& entry) { return entry.ticket == ticket; }) > 0;
+}
+
+void Lane::close(clipn_job drop) {
+  std::deque<Entry> dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+    dropped.swap(queue_);
+  }
+  wake_.notify_one();
+  if (drop != nullptr) {
+    for (const Entry& entry : dropped) drop(entry.context);
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Lane::work(uint32_t threads) {
+  c10::setThreadName("clipn-lane");
+  if (threads > 0) at::set_num_threads(static_cast<int>(threads));
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wake_.wait(lock, [this] { return closing_ || !queue_.empty(); });
+    if (queue_.empty()) return;
+    const Entry entry = queue_.front();
+    queue_.pop_front();
+    lock.unlock();
+    entry.run(entry.context);
+    lock.lock();
+  }
+}
+
+}  // namespace clipn

@@ -1,0 +1,140 @@
+#include "model/export.h"
+
+#include <ATen/ATen.h>
+#include <c10/util/Exception.h>
+#include <torch/csrc/jit/serialization/export.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "error.h"
+#include "model/checkpoint.h"
+#include "model/module_author.h"
+
+namespace clipn {
+namespace {
+
+constexpr size_t kForgetEvery = size_t{64} << 20;  // bytes touched between two MappedCheckpoint::forget()
+
+at::ScalarType scalar_type(clipn_precision dtype) {
+  switch (dtype) {
+    case CLIPN_FP32:
+      return at::kFloat;
+    case CLIPN_FP16:
+      return at::kHalf;
+    case CLIPN_BF16:
+      return at::kBFloat16;
+  }
+  throw Error(CLIPN_INVALID_ARG, "dtype " + std::to_string(dtype) + " is none of fp32, fp16, bf16");
+}
+
+void check(const clipn_architecture& arch) {
+  const auto heads_fit = [](uint32_t width, uint32_t heads) { return heads > 0 && width % heads == 0; };
+  if (arch.patch_size == 0 || arch.image_size % arch.patch_size != 0) {
+    throw Error(CLIPN_INVALID_ARG, "image size " + std::to_string(arch.image_size) + " is no multiple of the patch size " +
+                                       std::to_string(arch.patch_size));
+  }
+  if (!heads_fit(arch.vision_width, arch.vision_heads) || !heads_fit(arch.text_width, arch.text_heads)) {
+    throw Error(CLIPN_INVALID_ARG, "a tower's width is no multiple of its number of heads");
+  }
+}
+
+/// Hands out weights in the stored precision and keeps few pages of the checkpoint resident meanwhile.
+class Weights {
+ public:
+  Weights(const MappedCheckpoint& checkpoint, const clipn_architecture& arch, at::ScalarType type)
+      : checkpoint_(checkpoint), arch_(arch), type_(type) {}
+
+  at::Tensor get(const std::string& name, const std::vector<int64_t>& shape) {
+    const at::Tensor stored = checkpoint_.get(name, shape);
+    const at::Tensor source = name == "positional_embedding_no" ? with_mean_prompt(stored) : stored;
+    const at::Tensor weight = source.to(type_);
+    if (weight.numel() > 0) check_finite(name, weight);
+    touched_ += stored.nbytes();
+    if (touched_ >= kForgetEvery) {
+      checkpoint_.forget();
+      touched_ = 0;
+    }
+    return weight;
+  }
+
+ private:
+  /// P + mean_k prompt_no[k]: at inference the tower only ever needs the sum (spec 1.4).
+  at::Tensor with_mean_prompt(const at::Tensor& positions) const {
+    const std::vector<int64_t> shape = checkpoint_.shape("prompt_no");
+    if (shape.empty() || shape[0] < 1) throw Error(CLIPN_CHECKPOINT, "prompt_no holds no map");
+    const at::Tensor prompts = checkpoint_.get("prompt_no", {shape[0], arch_.context_length, arch_.text_width});
+    return positions.to(at::kDouble) + prompts.to(at::kDouble).mean(0);
+  }
+
+  void check_finite(const std::string& name, const at::Tensor& weight) const {
+    const auto [low, high] = at::aminmax(weight);
+    if (at::isfinite(low.to(at::kFloat)).item<bool>() && at::isfinite(high.to(at::kFloat)).item<bool>()) return;
+    throw Error(CLIPN_CHECKPOINT,
+                "tensor " + name + " holds a NaN or an infinity when stored as " + c10::toString(type_));
+  }
+
+  const MappedCheckpoint& checkpoint_;
+  const clipn_architecture& arch_;
+  const at::ScalarType type_;
+  size_t touched_ = 0;
+};
+
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+
+void save(const torch::jit::Module& module, const char* target, const torch::jit::ExtraFilesMap& extra_files,
+          const MappedCheckpoint& checkpoint) {
+  std::unique_ptr<std::FILE, CloseFile> file(std::fopen(target, "wb"));
+  const auto failure = [target](int code) {
+    return Error(CLIPN_IO, std::string("cannot write ") + target + ": " + std::strerror(code));
+  };
+  if (!file) throw failure(errno);
+  int code = 0;
+  size_t touched = 0;
+  // Weights are views of the mapping: without forget() the whole checkpoint would become resident while it is copied.
+  const auto write = [&](const void* bytes, size_t count) -> size_t {
+    const size_t written = std::fwrite(bytes, 1, count, file.get());
+    if (written != count) code = errno;
+    touched += written;
+    if (touched >= kForgetEvery) {
+      checkpoint.forget();
+      touched = 0;
+    }
+    return written;
+  };
+  try {
+    torch::jit::ExportModule(module, write, extra_files);
+  } catch (const c10::Error&) {
+    if (code != 0) throw failure(code);
+    throw;
+  }
+  if (std::fclose(file.release()) != 0) throw failure(errno);
+}
+
+}  // namespace
+
+void export_model(const clipn_export_options& options) {
+  const at::NoGradGuard no_grad;
+  const clipn_architecture& arch = *options.architecture;
+  check(arch);
+  const MappedCheckpoint checkpoint(options.checkpoint, options.tensors, options.tensor_count);
+  Weights weights(checkpoint, arch, scalar_type(options.dtype));
+  const Towers towers = {.text = options.image_only == 0,
+                         .text_no = options.image_only == 0 && checkpoint.has("prompt_no")};
+  const torch::jit::Module module =
+      author_module(arch, towers, [&](const std::string& name, const std::vector<int64_t>& shape) {
+        return weights.get(name, shape);
+      });
+  torch::jit::ExtraFilesMap extra_files = {{"clipn.json", options.clipn_json}};
+  if (options.tokenizer_json != nullptr && *options.tokenizer_json != '\0') {
+    extra_files.emplace("tokenizer.json", options.tokenizer_json);
+  }
+  save(module, options.target, extra_files, checkpoint);
+}
+
+}  // namespace clipn

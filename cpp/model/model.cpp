@@ -1,0 +1,131 @@
+#include "model/model.h"
+
+#include <torch/csrc/jit/python/update_graph_executor_opt.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+
+#include <array>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "error.h"
+
+namespace clipn {
+namespace {
+
+struct Method {
+  const char* name;
+  uint32_t bit;
+};
+
+constexpr std::array<Method, 4> kMethods{{
+    {"encode_image", CLIPN_ENCODE_IMAGE},
+    {"encode_image_patches", CLIPN_ENCODE_IMAGE_PATCHES},
+    {"encode_text_yes", CLIPN_ENCODE_TEXT_YES},
+    {"encode_text_no", CLIPN_ENCODE_TEXT_NO},
+}};
+
+at::ScalarType arithmetic_type(clipn_precision precision) {
+  switch (precision) {
+    case CLIPN_FP32:
+      return at::kFloat;
+    case CLIPN_BF16:
+      return at::kBFloat16;
+    default:
+      throw Error(CLIPN_INVALID_ARG, "precision on a CPU is fp32 or bf16");
+  }
+}
+
+torch::jit::Module load(const std::string& path, std::string* clipn_json, std::string* tokenizer_json) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) {
+    throw Error(CLIPN_MODEL_NOT_FOUND, "no model file at " + path);
+  }
+  torch::jit::ExtraFilesMap extra{{"clipn.json", ""}, {"tokenizer.json", ""}};
+  try {
+    auto module = torch::jit::load(path, at::kCPU, extra);
+    *clipn_json = std::move(extra["clipn.json"]);
+    *tokenizer_json = std::move(extra["tokenizer.json"]);
+    return module;
+  } catch (const c10::OutOfMemoryError&) {
+    throw;
+  } catch (const std::exception& e) {
+    throw Error(CLIPN_MODEL_FORMAT, path + " is not a model file, or it is damaged: " + first_line(e.what()));
+  }
+}
+
+// ((v / 255) - mean) / std for every byte v, in the float arithmetic of torchvision's ToTensor and Normalize (spec 4.2).
+std::array<std::array<float, 256>, 3> normalisation_table(const clipn_image_batch& batch) {
+  std::array<std::array<float, 256>, 3> table;
+  for (size_t c = 0; c < 3; ++c) {
+    for (size_t v = 0; v < 256; ++v) {
+      table[c][v] = (static_cast<float>(v) / 255.0F - batch.mean[c]) / batch.std[c];
+    }
+  }
+  return table;
+}
+
+at::Tensor pixels_to_tensor(const clipn_image_batch& batch) {
+  const auto table = normalisation_table(batch);
+  const auto plane = static_cast<int64_t>(batch.side) * batch.side;
+  auto tensor = at::empty({batch.n, 3, batch.side, batch.side}, at::kFloat);
+  auto* out = tensor.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < batch.n; ++i) {
+    const uint8_t* in = batch.pixels + i * plane * 3;
+    for (size_t c = 0; c < 3; ++c, out += plane) {
+      for (int64_t p = 0; p < plane; ++p) out[p] = table[c][in[p * 3 + c]];
+    }
+  }
+  return tensor;
+}
+
+void copy_rows(const at::Tensor& rows, const char* method, int64_t n, int64_t d, float* out) {
+  if (rows.dim() != 2 || rows.size(0) != n || rows.size(1) != d) {
+    throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " returned shape " + c10::str(rows.sizes()) +
+                                          ", expected [" + std::to_string(n) + ", " + std::to_string(d) + "]");
+  }
+  const auto dense = rows.to(at::kFloat).contiguous();
+  std::memcpy(out, dense.const_data_ptr<float>(), static_cast<size_t>(n * d) * sizeof(float));
+}
+
+}  // namespace
+
+Model::Model(const std::string& path, clipn_precision precision)
+    : module_(load(path, &clipn_json_, &tokenizer_json_)), dtype_(arithmetic_type(precision)) {
+  for (const auto& [name, bit] : kMethods) {
+    if (module_.find_method(name)) methods_ |= bit;
+  }
+  if ((methods_ & CLIPN_ENCODE_IMAGE) == 0) {
+    throw Error(CLIPN_MODEL_CONTRACT, path + " has no method encode_image");
+  }
+  // The profiling executor re-specialises graphs in the first calls, which costs more than it gains here.
+  torch::jit::getExecutorMode() = false;
+  module_.eval();
+  module_.to(dtype_);
+}
+
+at::Tensor Model::call(const char* method, uint32_t bit, at::Tensor input) {
+  if ((methods_ & bit) == 0) throw Error(CLIPN_MODEL_CONTRACT, std::string("the model has no method ") + method);
+  const c10::InferenceMode no_grad;
+  const auto result = module_.get_method(method)({std::move(input)});
+  if (!result.isTensor()) throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " did not return a tensor");
+  return result.toTensor();
+}
+
+void Model::encode_images(const clipn_image_batch& batch, int64_t d, float* features) {
+  if (batch.n < 1 || batch.side < 1) throw Error(CLIPN_INVALID_ARG, "an image batch needs n >= 1 and side >= 1");
+  const auto rows = call("encode_image", CLIPN_ENCODE_IMAGE, pixels_to_tensor(batch).to(dtype_));
+  copy_rows(rows, "encode_image", batch.n, d, features);
+}
+
+void Model::encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l, int64_t d, float* features) {
+  if (n < 1 || l < 1) throw Error(CLIPN_INVALID_ARG, "a text batch needs n >= 1 and l >= 1");
+  const bool yes = tower == CLIPN_TEXT_YES;
+  const char* method = yes ? "encode_text_yes" : "encode_text_no";
+  // The copy is the model's own: the caller's buffer is read-only to us.
+  auto input = at::empty({n, l}, at::kLong);
+  std::memcpy(input.mutable_data_ptr<int64_t>(), ids, static_cast<size_t>(n * l) * sizeof(int64_t));
+  copy_rows(call(method, yes ? CLIPN_ENCODE_TEXT_YES : CLIPN_ENCODE_TEXT_NO, std::move(input)), method, n, d, features);
+}
+
+}  // namespace clipn

@@ -1,0 +1,35 @@
+// A loaded model file: its methods, its two extra files, and calls that take and give plain float rows.
+#pragma once
+
+#include <clipn/core.h>
+#include <torch/script.h>
+
+#include <string>
+
+namespace clipn {
+
+class Model {
+ public:
+  // Throws Error: MODEL_NOT_FOUND, MODEL_FORMAT, MODEL_CONTRACT (no encode_image), INVALID_ARG (precision).
+  Model(const std::string& path, clipn_precision precision);
+
+  uint32_t methods() const { return methods_; }
+  const std::string& clipn_json() const { return clipn_json_; }
+  const std::string& tokenizer_json() const { return tokenizer_json_; }
+
+  // features: [batch.n, d]. Throws Error MODEL_CONTRACT when the model returns another shape.
+  void encode_images(const clipn_image_batch& batch, int64_t d, float* features);
+  // ids [n, l] to features [n, d].
+  void encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l, int64_t d, float* features);
+
+ private:
+  at::Tensor call(const char* method, uint32_t bit, at::Tensor input);
+
+  torch::jit::Module module_;
+  at::ScalarType dtype_;
+  uint32_t methods_ = 0;
+  std::string clipn_json_;
+  std::string tokenizer_json_;
+};
+
+}  // namespace clipn

@@ -1,0 +1,268 @@
+#include "score/score.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "cpu/dispatch.h"
+#include "error.h"
+
+namespace clipn {
+namespace {
+
+// A tile of dot products, kRows x kClasses for yes and for no, stays in one core's L2. Fixed: sums depend on them.
+constexpr int64_t kRows = 64;
+constexpr int64_t kClasses = 512;
+// Products of fewer rows, or of a number of rows that is no multiple of this, may take another path through the BLAS and
+// other roundings; padding to it makes an image's bits independent of its batch (verified with MKL: 1-200 rows).
+constexpr int64_t kRowStep = 8;
+// Class ranges that may run in parallel. Their borders depend on the number of classes alone.
+constexpr int64_t kMaxSegments = 16;
+// States and top lists of the images in flight.
+constexpr int64_t kStateBytes = int64_t{64} << 20;
+
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+constexpr float kNone = -std::numeric_limits<float>::infinity();
+
+struct Candidate {
+  float x, y;
+  int32_t index;
+};
+
+// Order of the top list; as a heap's "less" it keeps the worst candidate in front.
+bool better(const Candidate& one, const Candidate& other) {
+  return one.x > other.x || (one.x == other.x && one.index < other.index);
+}
+
+// The best `capacity` candidates of one image in one segment.
+struct TopList {
+  Candidate* data;
+  int64_t capacity;
+  int64_t size = 0;
+
+  void push(const Candidate& candidate) {
+    if (size < capacity) {
+      data[size++] = candidate;
+      std::push_heap(data, data + size, better);
+    } else if (better(candidate, data[0])) {
+      std::pop_heap(data, data + size, better);
+      data[size - 1] = candidate;
+      std::push_heap(data, data + size, better);
+    }
+  }
+
+  bool wants(float x) const { return size < capacity || x > data[0].x; }
+};
+
+struct Plan {
+  int64_t segments, segment_classes;  // every segment but the last is this long
+  int64_t capacity;                   // candidates per image and segment
+  int64_t chunk_rows;                 // images per round
+
+  Plan(int64_t n, int64_t c, int64_t k) {
+    const int64_t blocks = (c + kClasses - 1) / kClasses;
+    const int64_t blocks_each = (blocks + kMaxSegments - 1) / kMaxSegments;
+    segment_classes = blocks_each * kClasses;
+    segments = (blocks + blocks_each - 1) / blocks_each;
+    capacity = std::min({k, segment_classes, c});
+    const int64_t row_bytes = segments * (int64_t{sizeof(cpu::ScoreState)} + int64_t{sizeof(Candidate)} * capacity);
+    chunk_rows = std::clamp(kStateBytes / row_bytes / kRows * kRows, kRows, int64_t{4096});
+    chunk_rows = std::min(chunk_rows, n);
+  }
+};
+
+int64_t padded(int64_t rows) { return (rows + kRowStep - 1) / kRowStep * kRowStep; }
+
+// One thread's tile.
+struct Tile {
+  Tile(int64_t rows, bool both) : x(padded(rows) * kClasses), y(both ? x.size() : 0) {}
+  std::vector<float> x, y, features;
+  float chunk_max[kClasses / cpu::kChunkClasses];
+};
+
+at::Tensor view(const float* data, int64_t rows, int64_t columns) {
+  return at::from_blob(const_cast<float*>(data), {rows, columns}, at::kFloat);
+}
+
+void write_logits(const float* from, float scale, int64_t count, float* to) {
+  for (int64_t j = 0; j < count; ++j) to[j] = scale * from[j];
+}
+
+// Images [row, row + rows) against classes [begin, end); states and top lists of image i at i * segments.
+void score_segment(const cpu::Kernels& kernels, const clipn_score_input& input, const clipn_score_output& output,
+                   int64_t row, int64_t rows, int64_t begin, int64_t end, int64_t segments, Tile& tile,
+                   cpu::ScoreState* states, TopList* tops) {
+  for (int64_t i = 0; i < rows; ++i) {
+    states[i * segments] = {kNone, kNone, kNone, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
+  }
+  const float* rows_begin = input.features + row * input.d;
+  const int64_t product_rows = padded(rows);
+  if (product_rows != rows) {
+    tile.features.assign(product_rows * input.d, 0.0f);
+    std::copy_n(rows_begin, rows * input.d, tile.features.data());
+    rows_begin = tile.features.data();
+  }
+  const at::Tensor features = view(rows_begin, product_rows, input.d);
+  const bool both = input.bank_no != nullptr;
+  for (int64_t first = begin; first < end; first += kClasses) {
+    const int64_t count = std::min(kClasses, end - first);
+    at::Tensor x = view(tile.x.data(), product_rows, count);
+    at::mm_out(x, features, view(input.bank_yes + first * input.d, count, input.d).t());
+    if (both) {
+      at::Tensor y = view(tile.y.data(), product_rows, count);
+      at::mm_out(y, features, view(input.bank_no + first * input.d, count, input.d).t());
+    }
+    for (int64_t i = 0; i < rows; ++i) {
+      const float* row_x = tile.x.data() + i * count;
+      const float* row_y = both ? tile.y.data() + i * count : nullptr;
+      kernels.score_block(row_x, row_y, count, input.scale, &states[i * segments],
+                          tile.chunk_max);
+      TopList& top = tops[i * segments];
+      for (int64_t j = 0; j < count && top.capacity > 0; ++j) {
+        if (j % cpu::kChunkClasses == 0 && !top.wants(tile.chunk_max[j / cpu::kChunkClasses])) {
+          j += cpu::kChunkClasses - 1;
+        } else if (top.wants(row_x[j])) {
+          top.push({row_x[j], both ? row_y[j] : kNaN, static_cast<int32_t>(first + j)});
+        }
+      }
+      if (output.logits_yes != nullptr) {
+        write_logits(row_x, input.scale, count, output.logits_yes + (row + i) * input.c + first);
+      }
+      if (output.logits_no != nullptr && both) {
+        write_logits(row_y, input.scale, count, output.logits_no + (row + i) * input.c + first);
+      }
+    }
+  }
+}
+
+double sigmoid(double v) { return v >= 0 ? 1.0 / (1.0 + std::exp(-v)) : std::exp(v) / (1.0 + std::exp(v)); }
+
+// log sigma(v)
+double log_sigmoid(double v) { return std::min(v, 0.0) - std::log1p(std::exp(-std::abs(v))); }
+
+// The segments of one image, in class order.
+struct Totals {
+  double m, k, n, in = 0, in_max = 0, out = 0, mcm = 0, gap = 0;
+
+  Totals(const cpu::ScoreState* states, int64_t segments, double s) : m(kNone), k(kNone), n(kNone) {
+    for (int64_t i = 0; i < segments; ++i) {
+      if (states[i].m > m) gap = states[i].gap;
+      m = std::max<double>(m, states[i].m);
+      k = std::max<double>(k, states[i].k);
+      n = std::max<double>(n, states[i].n);
+    }
+    const auto weight = [](double scale, double from, double to) { return from == to ? 1.0 : std::exp(scale * (from - to)); };
+    for (int64_t i = 0; i < segments; ++i) {
+      const double rescale_in = weight(s, states[i].k, k);
+      in += rescale_in * states[i].in;
+      in_max = std::max(in_max, rescale_in * states[i].in_max);
+      out += weight(s, states[i].n, n) * states[i].out;
+      mcm += weight(1.0, states[i].m, m) * states[i].mcm;
+    }
+  }
+};
+
+void finish_row(const clipn_score_input& input, const clipn_score_output& output, int64_t row,
+                const cpu::ScoreState* states, const TopList* tops, int64_t segments, std::vector<Candidate>& merged) {
+  const double s = input.scale;
+  const bool both = input.bank_no != nullptr;
+  const Totals t(states, segments, s);
+  // l = sum of e^{a - s m}: every class is part "in", part "out".
+  const double l = t.in * std::exp(s * (t.k - t.m)) + (both ? t.out * std::exp(s * (t.n - t.m)) : 0.0);
+  const bool valid = !std::isnan(l) && !std::isnan(t.mcm);
+  const bool no = valid && both;
+  const auto write = [row](float* to, bool known, double value) { to[row] = known ? static_cast<float>(value) : kNaN; };
+  // Log-odds of "in" against "out".
+  const double odds = s * (t.k - t.n) + std::log(t.in) - std::log(t.out);
+  write(output.msp, valid, 1.0 / l);
+  output.max_logit[row] = valid ? input.scale * static_cast<float>(t.m) : kNaN;
+  write(output.energy, valid, s * t.m + std::log(l));
+  write(output.mcm, valid, 1.0 / t.mcm);
+  write(output.ctw, no, sigmoid(s * t.gap));
+  write(output.gap, no, s * t.gap);
+  write(output.atd, no, sigmoid(odds));
+  write(output.log_p_out, no, log_sigmoid(-odds));
+  write(output.log_q_max, no, s * (t.k - t.m) + std::log(t.in_max) - std::log(l));
+
+  merged.clear();
+  for (int64_t i = 0; i < segments; ++i) merged.insert(merged.end(), tops[i].data, tops[i].data + tops[i].size);
+  if (valid) std::partial_sort(merged.begin(), merged.begin() + input.k, merged.end(), better);
+  for (int64_t i = 0; i < input.k; ++i) {
+    const int64_t at = row * input.k + i;
+    if (!valid) {
+      output.top_index[at] = static_cast<int32_t>(i);
+      output.top_p[at] = output.top_p_yes[at] = kNaN;
+      continue;
+    }
+    const Candidate& entry = merged[i];
+    output.top_index[at] = entry.index;
+    output.top_p[at] = static_cast<float>(std::exp(s * (static_cast<double>(entry.x) - t.m)) / l);
+    output.top_p_yes[at] = both ? static_cast<float>(sigmoid(s * (static_cast<double>(entry.x) - entry.y))) : kNaN;
+  }
+}
+
+void check(const clipn_score_input& in, const clipn_score_output& out) {
+  const auto require = [](bool condition, const char* text) {
+    if (!condition) throw Error(CLIPN_INVALID_ARG, text);
+  };
+  require(in.size >= sizeof(clipn_score_input), "score: input.size is smaller than clipn_score_input");
+  require(out.size >= sizeof(clipn_score_output), "score: output.size is smaller than clipn_score_output");
+  require(std::isfinite(in.scale) && in.scale > 0, "score: scale must be a positive number");
+  require(in.n >= 0 && in.d >= 1, "score: n must be at least 0 and d at least 1");
+  require(in.c >= 1 && in.c <= std::numeric_limits<int32_t>::max(), "score: c must be in 1..2147483647");
+  require(in.k >= 0 && in.k <= in.c, "score: k must be in 0..c");
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / int64_t{sizeof(float)};
+  require(in.d <= kMost / in.c && (in.n == 0 || std::max(in.c, in.d) <= kMost / in.n), "score: n, c and d are too large");
+  if (in.n == 0) return;
+  require(in.features != nullptr && in.bank_yes != nullptr, "score: features and bank_yes must not be NULL");
+  require(out.ctw && out.atd && out.msp && out.max_logit && out.energy && out.mcm && out.gap && out.log_p_out && out.log_q_max,
+          "score: every [n] output must be given");
+  require(in.k == 0 || (out.top_index && out.top_p && out.top_p_yes), "score: the top list must be given when k > 0");
+}
+
+}  // namespace
+
+void score(const cpu::Kernels& kernels, const clipn_score_input& input, const clipn_score_output& output) {
+  check(input, output);
+  if (input.n == 0) return;
+  if (output.logits_no != nullptr && input.bank_no == nullptr) {
+    std::fill_n(output.logits_no, input.n * input.c, kNaN);
+  }
+  const Plan plan(input.n, input.c, input.k);
+  std::vector<cpu::ScoreState> states(plan.chunk_rows * plan.segments);
+  std::vector<Candidate> candidates(plan.chunk_rows * plan.segments * plan.capacity);
+  std::vector<TopList> tops(plan.chunk_rows * plan.segments);
+
+  for (int64_t row = 0; row < input.n; row += plan.chunk_rows) {
+    const int64_t rows = std::min(plan.chunk_rows, input.n - row);
+    for (size_t i = 0; i < tops.size(); ++i) tops[i] = {candidates.data() + i * plan.capacity, plan.capacity};
+    const int64_t row_blocks = (rows + kRows - 1) / kRows;
+    at::parallel_for(0, row_blocks * plan.segments, 1, [&](int64_t from, int64_t to) {
+      const c10::InferenceMode inference;
+      Tile tile(std::min(kRows, rows), input.bank_no != nullptr);
+      for (int64_t task = from; task < to; ++task) {
+        const int64_t first_row = task / plan.segments * kRows, segment = task % plan.segments;
+        const int64_t begin = segment * plan.segment_classes, end = std::min(begin + plan.segment_classes, input.c);
+        const int64_t at = first_row * plan.segments + segment;
+        score_segment(kernels, input, output, row + first_row, std::min(kRows, rows - first_row), begin, end,
+                      plan.segments, tile, &states[at], &tops[at]);
+      }
+    });
+    at::parallel_for(0, rows, kRows, [&](int64_t from, int64_t to) {
+      std::vector<Candidate> merged;
+      for (int64_t i = from; i < to; ++i) {
+        finish_row(input, output, row + i, &states[i * plan.segments], &tops[i * plan.segments], plan.segments, merged);
+      }
+    });
+  }
+}
+
+void score(const clipn_score_input& input, const clipn_score_output& output) { score(cpu::kernels(), input, output); }
+
+}  // namespace clipn

@@ -1,0 +1,112 @@
+/** What a command-line verb is, and how its flags are read, explained and refused. Flags are data; node:util parses. */
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+
+export interface Flag {
+  /** What follows the flag in the help, e.g. `FILE`; without it the flag is a switch. */
+  value?: string;
+  /** Allowed values. */
+  choices?: readonly string[];
+  /** Read as a number. */
+  number?: boolean;
+  doc: string;
+}
+
+export interface Command {
+  summary: string;
+  /** What follows the verb, e.g. `IMAGE... --model M`. */
+  usage: string;
+  flags: Record<string, Flag>;
+  /** Returns the exit code: 0 done, 1 failure, 3 gate not met. */
+  run(args: Args): Promise<number>;
+}
+
+/** Wrong usage: told with the verb's usage line, exit code 2. */
+export class UsageError extends Error {}
+
+/** The flags and operands of one call, checked against the verb's table. */
+export class Args {
+  constructor(
+    private readonly values: Record<string, string | boolean | undefined>,
+    readonly operands: readonly string[],
+  ) {}
+
+  text(flag: string): string | undefined {
+    const value = this.values[flag];
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  required(flag: string): string {
+    const value = this.text(flag);
+    if (value === undefined) throw new UsageError(`--${flag} is missing`);
+    return value;
+  }
+
+  number(flag: string): number | undefined {
+    const value = this.text(flag);
+    return value === undefined ? undefined : Number(value);
+  }
+
+  on(flag: string): boolean {
+    return this.values[flag] === true;
+  }
+}
+
+/** Levenshtein distance, for "did you mean". */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
+
+/** ` Did you mean X?`, or nothing when no name is near. */
+export function suggestion(word: string, names: readonly string[], prefix = ''): string {
+  const [nearest] = names.map((name) => ({ name, d: distance(word, name) })).sort((a, b) => a.d - b.d);
+  return nearest && nearest.d <= Math.max(1, Math.floor(word.length / 3)) ? ` Did you mean ${prefix}${nearest.name}?` : '';
+}
+
+/** @throws UsageError for an unknown flag, a missing or a refused value */
+export function readArgs(command: Command, argv: readonly string[]): Args {
+  const options: NonNullable<ParseArgsConfig['options']> = {};
+  for (const [name, flag] of Object.entries(command.flags)) options[name] = { type: flag.value ? 'string' : 'boolean' };
+  const { values, positionals, tokens } = parseArgs({
+    args: [...argv],
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    const flag = command.flags[token.name];
+    if (!flag) {
+      throw new UsageError(`unknown flag ${token.rawName}.${suggestion(token.name, Object.keys(command.flags), '--')}`);
+    }
+    if (flag.value && token.value === undefined) throw new UsageError(`--${token.name} needs a value: ${flag.value}`);
+    if (!flag.value && token.value !== undefined) throw new UsageError(`--${token.name} takes no value`);
+    if (flag.choices && !flag.choices.includes(token.value!)) {
+      const hint = suggestion(token.value!, flag.choices);
+      throw new UsageError(`--${token.name} must be one of ${flag.choices.join(', ')}, not ${token.value}.${hint}`);
+    }
+    if (flag.number && (token.value!.trim() === '' || !Number.isFinite(Number(token.value)))) {
+      throw new UsageError(`--${token.name} must be a number, not ${token.value}`);
+    }
+  }
+  return new Args(values as Record<string, string | boolean | undefined>, positionals);
+}
+
+/** The help text of one verb. */
+export function helpOf(name: string, command: Command): string {
+  const rows = Object.entries(command.flags).map(([flag, { value, doc, choices }]) => {
+    const left = `--${flag}${value ? ` ${value}` : ''}`;
+    return [left, choices ? `${doc} (${choices.join(', ')})` : doc] as const;
+  });
+  const width = Math.max(...rows.map(([left]) => left.length));
+  const lines = rows.map(([left, doc]) => `  ${left.padEnd(width)}  ${doc}`);
+  return [`clipn-native ${name} ${command.usage}`, '', command.summary, '', ...lines].join('\n');
+}

@@ -1,0 +1,36 @@
+/** `fetch`: libtorch into the cache folder. */
+import { type Args, type Command, UsageError } from '../command';
+import { fetchLibtorch } from '../fetch';
+import { Progress } from '../terminal';
+
+export const fetchCommand: Command = {
+  summary: 'Put a libtorch into the cache folder; a copy that is there is reused.',
+  usage: '[--variant cpu] [--from PATH|URL] [--sha256 H]',
+  flags: {
+    variant: { value: 'V', doc: 'cpu, the default' },
+    from: { value: 'PATH|URL', doc: 'a wheel, zip or folder of libtorch, instead of the published one' },
+    sha256: { value: 'H', doc: 'expected SHA-256 of the file' },
+    json: { doc: 'one JSON object' },
+  },
+  run,
+};
+
+async function run(args: Args): Promise<number> {
+  if (args.operands.length > 0) throw new UsageError(`unexpected argument ${args.operands[0]}`);
+  const progress = new Progress();
+  const variant = args.text('variant');
+  const from = args.text('from');
+  const sha256 = args.text('sha256');
+  const fetched = await fetchLibtorch({
+    ...(variant !== undefined && { variant }),
+    ...(from !== undefined && { from }),
+    ...(sha256 !== undefined && { sha256 }),
+    onProgress: ({ message, done, total }) =>
+      progress.show(done && total ? `${message} ${Math.floor((100 * done) / total)} %` : message),
+  });
+  progress.done();
+  process.stdout.write(
+    args.on('json') ? `${JSON.stringify(fetched)}\n` : `libtorch ${fetched.version}+${fetched.flavour} in ${fetched.dir}\n`,
+  );
+  return 0;
+}

@@ -1,0 +1,46 @@
+/** `quickstart`: a first verdict, on the sample photos of the small model's package. */
+import { performance } from 'node:perf_hooks';
+import { type Args, type Command, UsageError } from '../command';
+import { smallModel } from '../default-model';
+import { findImages } from '../find-images';
+import { loadModel } from '../model';
+import { note } from '../terminal';
+import { resultTable } from './check';
+
+export const quickstartCommand: Command = {
+  summary: 'Check a few shipped photos with the small model.',
+  usage: '',
+  flags: {},
+  run,
+};
+
+async function run(args: Args): Promise<number> {
+  if (args.operands.length > 0) throw new UsageError(`unexpected argument ${args.operands[0]}`);
+  const small = smallModel();
+  if (small === undefined) {
+    note('quickstart needs the small model: npm install clipn-native-model-small');
+    return 1;
+  }
+  await using model = await loadModel(small.model);
+  const detector = await model.createDetector(small.labels);
+  const photos = await findImages([small.photos]);
+  const start = performance.now();
+  const results = await detector.check(photos);
+  const elapsed = performance.now() - start;
+  const { out } = process.stdout.isTTY ? { out: '\n' } : { out: '' };
+  process.stdout.write(
+    [
+      `${out}Classes: ${small.labels.join(', ')}`,
+      '',
+      resultTable(results),
+      '',
+      `${photos.length} photos in ${elapsed.toFixed(0)} ms. "in": one of the classes. "out": none of them.`,
+      'share: softmax among the classes. p_yes: yes against no for the nearest class. ATD: in-distribution score, 0 to 1.',
+      'This small model was taught for half an hour on two cores and errs often; README.md tells how to use a real one.',
+      '',
+      'Your own:  npx clipn-native check PHOTO... --labels cat,dog,bus',
+      '',
+    ].join('\n'),
+  );
+  return results.some((result) => 'error' in result) ? 1 : 0;
+}

@@ -1,0 +1,219 @@
+/** Images to verdicts: one image, a list, or a stream. */
+import { createHash } from 'node:crypto';
+import { inBatches } from './batches';
+import type { Calibration } from './calibration';
+import { ClipnError } from './errors';
+import { type DecodeOptions, decodeImage, type ImageInput } from './image';
+import type { LabelBank } from './labels';
+import type { Model } from './model';
+import type { NativeImage, NativeScores } from './native';
+import { DECIDING_SCORES, type DecidingScore, type ScoreResult, type Scores, scoreOn } from './scores';
+import { type Decision, decide, decisionOf, type Rule, ruleWarning, type Verdict } from './verdict';
+
+export interface DetectorOptions extends DecodeOptions {
+  /** Score that decides. Default `atd`, or the calibration's. */
+  score?: DecidingScore;
+  /** In when the score is at least this. Without it, ctw and atd follow the paper's threshold-free rules. */
+  threshold?: number;
+  calibration?: Calibration;
+  /** Entries of `top`. Default 5. */
+  topK?: number;
+  /** Also return logits, the hash of the pixels the tower saw, and the feature. Default false. */
+  trace?: boolean;
+}
+
+/** One class of an image's top list, by falling p. */
+export interface TopEntry {
+  label: string;
+  /** Softmax share among the labels, in [0, 1]. */
+  p: number;
+  /** Yes against no for this label alone, in [0, 1]; NaN for a plain CLIP. */
+  pYes: number;
+}
+
+/** The answer for one image. */
+export interface CheckResult {
+  /** The path as given; absent for buffers and raw images. */
+  image?: string;
+  /** The nearest label, whatever the verdict. */
+  label: string;
+  verdict: Verdict;
+  rule: Rule;
+  scores: Scores;
+  top: TopEntry[];
+  /** With `trace`: a (yes) and b (no) for each label, in label order. */
+  logits?: { yes: number[]; no: number[] };
+  /** With `trace`: SHA-256 of the S × S × 3 RGB bytes after resize and crop. */
+  pixelsSha256?: string;
+  /** With `trace`: the image's D numbers. */
+  feature?: number[];
+}
+
+/** An image of a list or stream that could not be answered; the others are. */
+export interface CheckFailure {
+  image?: string;
+  error: ClipnError;
+}
+
+export interface CheckOptions {
+  signal?: AbortSignal;
+}
+
+type Decoded = { image: NativeImage } | { error: ClipnError };
+
+/** Made by `model.createDetector` or `loadDetector`. */
+export class Detector {
+  readonly bank: LabelBank;
+  /** Why the verdicts may mislead: notes on the labels and on the rule. */
+  readonly warnings: readonly string[];
+  readonly #model: Model;
+  readonly #options: DetectorOptions;
+  readonly #decision: Decision;
+  readonly #ownsModel: boolean;
+
+  /** @internal */
+  constructor(model: Model, bank: LabelBank, options: DetectorOptions, ownsModel = false) {
+    checkOptions(options);
+    this.#model = model;
+    this.bank = bank;
+    this.#options = options;
+    this.#decision = decisionOf(options, bank.no !== null);
+    this.#ownsModel = ownsModel;
+    checkCalibration(options.calibration, model, bank);
+    const warning = ruleWarning(this.#decision, bank.labels.length);
+    this.warnings = Object.freeze(warning === undefined ? [...bank.warnings] : [...bank.warnings, warning]);
+  }
+
+  /**
+   * Judges one image, or a list of them in order.
+   *
+   * A single image that cannot be read rejects; in a list it becomes a `CheckFailure` and the others are answered.
+   *
+   * @throws ERR_CLIPN_IMAGE_*, ERR_CLIPN_INVALID_ARG, ERR_CLIPN_CLOSED, or `signal.reason`
+   */
+  check(image: ImageInput, options?: CheckOptions): Promise<CheckResult>;
+  check(images: readonly ImageInput[], options?: CheckOptions): Promise<(CheckResult | CheckFailure)[]>;
+  async check(
+    input: ImageInput | readonly ImageInput[],
+    options: CheckOptions = {},
+  ): Promise<CheckResult | (CheckResult | CheckFailure)[]> {
+    const many = Array.isArray(input);
+    const results: (CheckResult | CheckFailure)[] = [];
+    for await (const result of this.stream(many ? input : [input as ImageInput], options)) results.push(result);
+    if (many) return results;
+    const only = results[0]!;
+    if ('error' in only) throw only.error;
+    return only;
+  }
+
+  /**
+   * Judges images as they come, in order, reading a bounded number ahead. Leaving the loop ends the source.
+   *
+   * @throws ERR_CLIPN_CLOSED, `signal.reason`, or what the source throws; an unreadable image is a `CheckFailure`
+   */
+  async *stream(
+    source: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+    { signal }: CheckOptions = {},
+  ): AsyncGenerator<CheckResult | CheckFailure, void, undefined> {
+    const decode = async (input: ImageInput): Promise<Decoded> => {
+      try {
+        return { image: await decodeImage(input, this.#options) };
+      } catch (error) {
+        if (error instanceof ClipnError) return { error };
+        throw error;
+      }
+    };
+    yield* inBatches(source, decode, (batch) => this.#judge(batch, signal), { ...this.#model.batch, signal });
+  }
+
+  async #judge(
+    batch: { item: ImageInput; ready: Decoded }[],
+    signal: AbortSignal | undefined,
+  ): Promise<(CheckResult | CheckFailure)[]> {
+    const { topK = 5, trace = false } = this.#options;
+    const images = batch.flatMap(({ ready }) => ('image' in ready ? [ready.image] : []));
+    let judged: CheckResult[] = [];
+    if (images.length > 0) {
+      const { features, pixels } = await this.#model.encodePixels(images, trace, signal);
+      const { scale } = this.#model.info.config;
+      const scored = await scoreOn(this.#model.lane, features, this.bank, { topK, scale, logits: trace, signal });
+      judged = images.map((_, i) => ({
+        ...this.#verdict(scored, i),
+        ...(trace && pixels !== undefined && this.#trace(scored, features, pixels, i, images.length)),
+      }));
+    }
+    let next = 0;
+    return batch.map(({ item, ready }) => {
+      const name = typeof item === 'string' ? { image: item } : {};
+      return 'error' in ready ? { ...name, error: ready.error } : { ...name, ...judged[next++]! };
+    });
+  }
+
+  #verdict(scored: ScoreResult, i: number): CheckResult {
+    const scores = {} as Scores;
+    for (const name of [...DECIDING_SCORES, 'logPOut'] as const) scores[name] = scored[name][i]!;
+    const top: TopEntry[] = [];
+    for (let j = i * scored.k; j < (i + 1) * scored.k; j++) {
+      top.push({ label: this.bank.labels[scored.topIndex[j]!]!, p: scored.topP[j]!, pYes: scored.topPYes[j]! });
+    }
+    return {
+      label: top[0]!.label,
+      verdict: decide(this.#decision, scores, scored.logQMax[i]!),
+      rule: this.#decision.rule,
+      scores,
+      top,
+    };
+  }
+
+  #trace(
+    scored: Pick<NativeScores, 'logitsYes' | 'logitsNo'>,
+    features: Float32Array,
+    pixels: Uint8Array,
+    i: number,
+    n: number,
+  ): Pick<CheckResult, 'logits' | 'pixelsSha256' | 'feature'> {
+    const row = <T extends Float32Array | Uint8Array>(all: T) =>
+      all.subarray((i * all.length) / n, ((i + 1) * all.length) / n);
+    const numbers = (all: Float32Array | undefined) => (all === undefined ? [] : Array.from(row(all)));
+    return {
+      logits: { yes: numbers(scored.logitsYes), no: numbers(scored.logitsNo) },
+      pixelsSha256: createHash('sha256').update(row(pixels)).digest('hex'),
+      feature: numbers(features),
+    };
+  }
+
+  /** Closes the model too if `loadDetector` opened it. Safe to call again. */
+  async close(): Promise<void> {
+    if (this.#ownsModel) await this.#model.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+function checkOptions({ topK, limitPixels, score }: DetectorOptions): void {
+  if (topK !== undefined && (!Number.isInteger(topK) || topK < 1)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `topK must be a whole number of at least 1, not ${topK}`);
+  }
+  if (limitPixels !== undefined && !(limitPixels >= 1)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `limitPixels must be at least 1, not ${limitPixels}`);
+  }
+  if (score !== undefined && !DECIDING_SCORES.includes(score)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `score must be one of ${DECIDING_SCORES.join(', ')}, not ${score}`);
+  }
+}
+
+function checkCalibration(calibration: Calibration | undefined, model: Model, bank: LabelBank): void {
+  const pairs = [
+    ['model', calibration?.contentId, model.info.contentId],
+    ['template set', calibration?.templates, bank.templates.sha256],
+  ] as const;
+  for (const [what, fitted, used] of pairs) {
+    if (fitted !== undefined && fitted !== used) {
+      throw new ClipnError('ERR_CLIPN_CALIBRATION', `the calibration was fitted on another ${what}`, {
+        details: { fitted, used },
+      });
+    }
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Every error of the package: one class, one closed table of codes. `docs/errors.md` has a heading for each.
+ * Aborted calls reject with `signal.reason` instead, as Node's own APIs do.
+ */
+
+/** Code → the remedy that goes with it unless the place that throws knows a better one. */
+export const ERROR_HINTS = {
+  ERR_CLIPN_PLATFORM: 'Prebuilt binaries exist for linux-x64 with glibc; elsewhere run `npm run build` in a clone.',
+  ERR_CLIPN_GLUE_NOT_FOUND: 'Reinstall the package, or run `npm run build` in a clone.',
+  ERR_CLIPN_GLUE_LOAD: 'Run `npx clipn-native doctor` to see what the loader said.',
+  ERR_CLIPN_LIBTORCH_NOT_FOUND:
+    'Run `npx clipn-native fetch --variant cpu`, or set CLIPN_LIBTORCH to a folder that holds libtorch_cpu.so.',
+  ERR_CLIPN_LIBTORCH_LOAD:
+    'Run `npx clipn-native doctor`; a fresh copy comes with `npx clipn-native fetch --variant cpu`.',
+  ERR_CLIPN_LIBTORCH_VERSION: 'Run `npx clipn-native fetch --variant cpu` for a supported libtorch.',
+  ERR_CLIPN_CORE_NOT_FOUND: 'Build the core for your libtorch: `npm run build` in a clone, with CLIPN_LIBTORCH set.',
+  ERR_CLIPN_CORE_ABI: 'The core library belongs to another version of this package: reinstall, or rebuild both.',
+  ERR_CLIPN_CUDA_UNAVAILABLE: "Use device 'cpu', or 'auto' to fall back to it.",
+  ERR_CLIPN_FETCH: 'Check the network and proxy, or pass a file with `fetch --from PATH`.',
+  ERR_CLIPN_FETCH_HASH: 'The file is not what was published: delete it and fetch again, or pass the right --sha256.',
+  ERR_CLIPN_MODEL_NOT_FOUND: 'Check the path; `npx clipn-native export CHECKPOINT OUT` makes a model file.',
+  ERR_CLIPN_MODEL_FORMAT: 'Export the checkpoint again with `npx clipn-native export CHECKPOINT OUT`.',
+  ERR_CLIPN_MODEL_CONTRACT: 'Use a model file that offers this method; see docs/model-file.md.',
+  ERR_CLIPN_CHECKPOINT_FORMAT: 'Pass a .pt, .bin or .safetensors file of CLIPN or OpenCLIP weights.',
+  ERR_CLIPN_CHECKPOINT_UNSAFE:
+    'The pickle names code outside the list of tensor types; it was not run. Do not trust this file.',
+  ERR_CLIPN_CHECKPOINT_KEYS:
+    'Pass a checkpoint whose keys and shapes are those of CLIPN (docs/model-file.md) or OpenCLIP.',
+  ERR_CLIPN_TOKENIZER: 'Pass a Hugging Face tokenizer.json that belongs to the checkpoint with --tokenizer.',
+  ERR_CLIPN_LABELS: 'Give at least one class name, each a non-empty string.',
+  ERR_CLIPN_BANK_FORMAT: 'Make the label bank again with `npx clipn-native labels`.',
+  ERR_CLIPN_BANK_MISMATCH:
+    'A label bank belongs to one model, precision and template set: make it again for this model.',
+  ERR_CLIPN_TEMPLATES: "Use 'clipn', 'openai', 'plain', or a file with one template a line, each with {} in it.",
+  ERR_CLIPN_CALIBRATION: 'Pass a calibration file made for this score, model and label bank.',
+  ERR_CLIPN_IMAGE_NOT_FOUND: 'Check the path.',
+  ERR_CLIPN_IMAGE_DECODE: 'The file is not an image that can be decoded, or it is cut short: replace it.',
+  ERR_CLIPN_IMAGE_TOO_LARGE: 'Make the image smaller, or raise the `limitPixels` option.',
+  ERR_CLIPN_INVALID_ARG: 'See the message: it names the argument.',
+  ERR_CLIPN_IO: 'Check that the path exists, is writable and that the disk has room.',
+  ERR_CLIPN_OUT_OF_MEMORY: 'Use smaller batches, or free memory.',
+  ERR_CLIPN_CLOSED: 'The model was closed: load it again.',
+  ERR_CLIPN_INTERNAL: 'This is a defect: please report it with the output of `npx clipn-native doctor`.',
+} as const;
+
+export type ClipnErrorCode = keyof typeof ERROR_HINTS;
+
+export interface ClipnErrorOptions {
+  /** What to do; the code's own remedy when absent. */
+  hint?: string;
+  /** Facts for programs: paths, sizes, candidates and why each was refused. */
+  details?: Record<string, unknown>;
+  cause?: unknown;
+}
+
+/** The one error class of this package. Match on `code`; `message` says what was wrong, `hint` what to do. */
+export class ClipnError extends Error {
+  override readonly name = 'ClipnError';
+  readonly code: ClipnErrorCode;
+  readonly hint: string;
+  readonly details: Record<string, unknown>;
+
+  constructor(code: ClipnErrorCode, message: string, options: ClipnErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint ?? ERROR_HINTS[code];
+    this.details = options.details ?? {};
+  }
+}

@@ -1,0 +1,29 @@
+/** The public names of clipn-native. */
+export { type Calibration, readCalibration } from './calibration';
+export {
+  type CheckFailure,
+  type CheckOptions,
+  type CheckResult,
+  Detector,
+  type DetectorOptions,
+  type TopEntry,
+} from './detector';
+export { type Diagnosis, diagnose } from './doctor';
+export { ClipnError, type ClipnErrorCode } from './errors';
+export { type ExportOptions, exportModel } from './export';
+export { type FetchOptions, fetchLibtorch } from './fetch';
+export type { DecodeOptions, ImageInput, RawImage } from './image';
+export { addLabels, type LabelBank, loadLabelBank, removeLabels, saveLabelBank } from './labels';
+export { type LoadDetectorOptions, loadDetector } from './load-detector';
+export {
+  type EncodeOptions,
+  type LabelBankOptions,
+  type LoadModelOptions,
+  loadModel,
+  Model,
+  type ModelInfo,
+  type Precision,
+} from './model';
+export { type CoreInfo, describeCore } from './native';
+export { type DecidingScore, type ScoreOptions, type ScoreResult, type Scores, score } from './scores';
+export type { Rule, Verdict } from './verdict';

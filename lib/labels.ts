@@ -1,0 +1,290 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { BANK_FORMAT_VERSION, loadLabelBank, saveLabelBank } from './bank-file';
+import { cacheDir } from './cache-dir';
+import { cleanText } from './clean-text';
+import { ClipnError } from './errors';
+import { assertBankFits, freezeBank, joinBanks, type LabelBank, selectRows } from './label-bank';
+import { fillTemplate, loadTemplates, makeTemplateSet, type TemplateSet } from './templates';
+import { padIds, type Tokenizer } from './tokenizer';
+
+export { loadLabelBank, saveLabelBank } from './bank-file';
+export { assertBankFits, type LabelBank } from './label-bank';
+
+/** The text side of a loaded model. */
+export interface TextTowers {
+  readonly contentId: string;
+  readonly precision: string;
+  /** Longest prompt in tokens, start and end included. */
+  readonly contextLength: number;
+  readonly tokenizer: Tokenizer;
+  /** D, the width of the embedding. */
+  readonly dim: number;
+  /** False for a plain CLIP. */
+  readonly hasNo: boolean;
+  /** ids [n, l] to unit rows [n, D] (spec 1.3, 1.4). */
+  encodeText(
+    tower: 'yes' | 'no',
+    ids: BigInt64Array,
+    n: number,
+    l: number,
+    signal?: AbortSignal,
+  ): Promise<Float32Array>;
+}
+
+export interface LabelProgress {
+  stage: 'labels';
+  /** Sentences encoded so far, of `total`. */
+  done: number;
+  total: number;
+}
+
+export interface LabelBankOptions {
+  /** 'clipn' (default), 'openai', 'plain', a file, or a set of one's own. */
+  templates?: string | TemplateSet | undefined;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: LabelProgress) => void) | undefined;
+}
+
+/** Sentences in one call of a tower. */
+const CHUNK = 64;
+/** Sentences sorted by length together: enough that most chunks need little padding, few enough to hold in memory. */
+const GROUP = 16 * CHUNK;
+
+/** Looks at every name before the first is encoded: a thousand may take minutes. */
+function assertLabels(towers: TextTowers, labels: readonly string[]): void {
+  if (!Array.isArray(labels) || labels.length === 0) throw new ClipnError('ERR_CLIPN_LABELS', 'there are no labels');
+  labels.forEach((label: unknown, index) => {
+    if (typeof label !== 'string') {
+      throw new ClipnError('ERR_CLIPN_LABELS', `label ${index} is a ${typeof label}, not a string`, {
+        details: { index },
+      });
+    }
+    if (cleanText(label) === '') {
+      const message = `label ${index} is empty or only white space: ${JSON.stringify(label)}`;
+      throw new ClipnError('ERR_CLIPN_LABELS', message, { details: { index } });
+    }
+    towers.tokenizer.encode(label);
+  });
+}
+
+interface Sentence {
+  row: number;
+  ids: number[];
+}
+
+/** Rows [C, D] summed over templates in double precision, then L2-normalised. */
+function unitRows(sums: Float64Array, dim: number, tower: string): Float32Array {
+  const rows = new Float32Array(sums.length);
+  for (let start = 0; start < sums.length; start += dim) {
+    let square = 0;
+    for (let d = start; d < start + dim; d++) square += sums[d]! ** 2;
+    if (!(square > 0 && square < Number.POSITIVE_INFINITY)) {
+      const message = `the ${tower} tower returned features of a label that are zero or not finite`;
+      throw new ClipnError('ERR_CLIPN_MODEL_CONTRACT', message);
+    }
+    const norm = Math.sqrt(square);
+    for (let d = start; d < start + dim; d++) rows[d] = sums[d]! / norm;
+  }
+  return rows;
+}
+
+async function addFeatures(
+  towers: TextTowers,
+  tower: 'yes' | 'no',
+  chunk: readonly Sentence[],
+  sums: Float64Array,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const rows = chunk.map((sentence) => sentence.ids);
+  const { ids, l } = padIds(rows, towers.contextLength);
+  const features = await towers.encodeText(tower, ids, chunk.length, l, signal);
+  const { dim } = towers;
+  if (features.length !== chunk.length * dim) {
+    const message = `the ${tower} tower returned ${features.length} numbers for ${chunk.length} texts of width ${dim}`;
+    throw new ClipnError('ERR_CLIPN_MODEL_CONTRACT', message);
+  }
+  chunk.forEach(({ row }, i) => {
+    for (let d = 0; d < dim; d++) sums[row * dim + d]! += features[i * dim + d]!;
+  });
+}
+
+async function encodeLabels(
+  towers: TextTowers,
+  labels: readonly string[],
+  set: TemplateSet,
+  options: LabelBankOptions,
+): Promise<LabelBank> {
+  const { signal, onProgress } = options;
+  // A repeated name is encoded once: its rows are then equal to the last bit.
+  const names = [...new Set(labels)];
+  const total = names.length * set.templates.length;
+  const sums = {
+    yes: new Float64Array(names.length * towers.dim),
+    no: new Float64Array(towers.hasNo ? names.length * towers.dim : 0),
+  };
+  const truncated = new Set<string>();
+  let group: Sentence[] = [];
+  let done = 0;
+
+  const flush = async (): Promise<void> => {
+    group.sort((a, b) => a.ids.length - b.ids.length);
+    for (let start = 0; start < group.length; start += CHUNK) {
+      const chunk = group.slice(start, start + CHUNK);
+      for (const tower of towers.hasNo ? (['yes', 'no'] as const) : (['yes'] as const)) {
+        signal?.throwIfAborted();
+        await addFeatures(towers, tower, chunk, sums[tower], signal);
+      }
+      done += chunk.length;
+      onProgress?.({ stage: 'labels', done, total });
+    }
+    group = [];
+  };
+
+  for (const [row, name] of names.entries()) {
+    signal?.throwIfAborted();
+    for (const template of set.templates) {
+      const { ids, truncated: cut } = towers.tokenizer.encode(fillTemplate(template, name));
+      if (cut) truncated.add(name);
+      group.push({ row, ids });
+    }
+    if (group.length >= GROUP) await flush();
+    // Tokenizing 128 sentences takes milliseconds: let the event loop turn before the next name.
+    else await setImmediate();
+  }
+  await flush();
+
+  const bank = freezeBank({
+    labels: names,
+    dim: towers.dim,
+    yes: unitRows(sums.yes, towers.dim, 'yes'),
+    no: towers.hasNo ? unitRows(sums.no, towers.dim, 'no') : null,
+    templates: { name: set.name, sha256: set.sha256, count: set.templates.length, lines: set.templates },
+    model: { contentId: towers.contentId, precision: towers.precision },
+    truncated: names.flatMap((name, index) => (truncated.has(name) ? [index] : [])),
+  });
+  const rowOf = new Map(names.map((name, index) => [name, index]));
+  return selectRows(
+    bank,
+    labels.map((label) => rowOf.get(label)!),
+  );
+}
+
+async function resolveTemplates(templates: string | TemplateSet | undefined): Promise<TemplateSet> {
+  if (typeof templates !== 'object') return loadTemplates(templates ?? 'clipn');
+  return makeTemplateSet(templates.name, templates.templates);
+}
+
+/**
+ * Encodes every name with every template by both towers: W[c] = L2(sum over t of the unit vector of t(c)) (spec 2.1).
+ * The same sentences feed both towers. What is unusual but allowed (one name, a repeated one, one that is cut) is in
+ * the bank's `warnings`.
+ *
+ * @throws ClipnError ERR_CLIPN_LABELS for no names, an empty one (naming its index) or one with a special token;
+ *   ERR_CLIPN_TEMPLATES; ERR_CLIPN_MODEL_CONTRACT. Rejects with `signal.reason` when aborted.
+ */
+export async function buildLabelBank(
+  towers: TextTowers,
+  labels: readonly string[],
+  options: LabelBankOptions = {},
+): Promise<LabelBank> {
+  assertLabels(towers, labels);
+  return encodeLabels(towers, labels, await resolveTemplates(options.templates), options);
+}
+
+/**
+ * The bank with names appended; only those are encoded, with the bank's own templates.
+ *
+ * @throws ClipnError ERR_CLIPN_BANK_MISMATCH when the bank was made by another model; else as `buildLabelBank`.
+ */
+export async function addLabels(
+  towers: TextTowers,
+  bank: LabelBank,
+  names: readonly string[],
+  options: Omit<LabelBankOptions, 'templates'> = {},
+): Promise<LabelBank> {
+  assertBankFits(bank, towers);
+  assertLabels(towers, names);
+  const { name, lines, sha256 } = bank.templates;
+  return joinBanks(bank, await encodeLabels(towers, names, { name, templates: lines, sha256 }, options));
+}
+
+/**
+ * The bank without every row of these names; nothing is encoded.
+ *
+ * @throws ClipnError ERR_CLIPN_LABELS for a name the bank lacks, or when no name would be left.
+ */
+export function removeLabels(bank: LabelBank, names: readonly string[]): LabelBank {
+  const gone = new Set(names);
+  for (const name of gone) {
+    if (!bank.labels.includes(name)) {
+      const message = `the bank has no label ${JSON.stringify(name)}`;
+      throw new ClipnError('ERR_CLIPN_LABELS', message, { hint: 'Names are compared exactly: list `bank.labels`.' });
+    }
+  }
+  const kept = [...bank.labels.keys()].filter((index) => !gone.has(bank.labels[index]!));
+  if (kept.length === 0) throw new ClipnError('ERR_CLIPN_LABELS', 'no label would be left in the bank');
+  return selectRows(bank, kept);
+}
+
+function cachePath(towers: TextTowers, labels: readonly string[], set: TemplateSet): string {
+  const { contentId, precision, tokenizer } = towers;
+  const identity = [BANK_FORMAT_VERSION, contentId, precision, tokenizer.sha256, set.sha256, labels];
+  const key = createHash('sha256').update(JSON.stringify(identity)).digest('hex');
+  return join(cacheDir(), 'banks', `${key}.safetensors`);
+}
+
+/** The bank stored at `path`, or null when there is none. */
+async function readCached(
+  path: string,
+  towers: TextTowers,
+  labels: readonly string[],
+  set: TemplateSet,
+): Promise<LabelBank | null> {
+  let bank: LabelBank;
+  try {
+    bank = await loadLabelBank(path);
+  } catch (error) {
+    const cause = error instanceof ClipnError ? (error.cause as NodeJS.ErrnoException | undefined) : undefined;
+    if (cause?.code === 'ENOENT') return null;
+    throw error;
+  }
+  assertBankFits(bank, towers);
+  const isSame = bank.labels.length === labels.length && bank.labels.every((label, index) => label === labels[index]);
+  if (!isSame || bank.templates.sha256 !== set.sha256) {
+    throw new ClipnError('ERR_CLIPN_BANK_MISMATCH', 'its labels or templates are not those asked for');
+  }
+  // The same templates may have come under another name.
+  return freezeBank({ ...bank, templates: { ...bank.templates, name: set.name } });
+}
+
+/**
+ * As `buildLabelBank`, but read from `<cacheDir>/banks` when the same model, precision, templates and names were
+ * encoded before, and written there otherwise. A cache file that cannot be used or written is named in `warnings`.
+ */
+export async function cachedLabelBank(
+  towers: TextTowers,
+  labels: readonly string[],
+  options: LabelBankOptions = {},
+): Promise<LabelBank> {
+  assertLabels(towers, labels);
+  const templates = await resolveTemplates(options.templates);
+  const path = cachePath(towers, labels, templates);
+  const warnings: string[] = [];
+  try {
+    const cached = await readCached(path, towers, labels, templates);
+    if (cached !== null) return cached;
+  } catch (error) {
+    if (!(error instanceof ClipnError)) throw error;
+    warnings.push(`the cached label bank could not be used and was made again: ${error.message}`);
+  }
+  const bank = await encodeLabels(towers, labels, templates, options);
+  try {
+    await saveLabelBank(bank, path);
+  } catch (error) {
+    if (!(error instanceof ClipnError)) throw error;
+    warnings.push(`the label bank was not cached: ${error.message}`);
+  }
+  return warnings.length === 0 ? bank : freezeBank(bank, warnings);
+}

@@ -1,0 +1,51 @@
+/** The flags that several verbs share to name a model and its labels, and what they stand for. */
+import { type Args, type Flag, UsageError } from './command';
+import { smallModel } from './default-model';
+import { loadLabelsFile } from './labels-file';
+import { type LabelBankOptions, type LoadModelOptions, loadModel, type Model } from './model';
+import { note, type Progress } from './terminal';
+
+export const MODEL_FLAGS: Record<string, Flag> = {
+  model: { value: 'M', doc: 'model file; the package clipn-native-model-small when absent' },
+  device: { value: 'D', choices: ['auto', 'cpu', 'cuda'], doc: 'where to compute, default auto' },
+  precision: { value: 'P', choices: ['fp32', 'bf16', 'auto'], doc: 'arithmetic, default fp32' },
+  libtorch: { value: 'DIR', doc: 'folder of libtorch; found by itself when absent' },
+};
+
+export const LABEL_FLAGS: Record<string, Flag> = {
+  labels: { value: 'A,B,C', doc: 'class names, comma-separated' },
+  'labels-file': { value: 'F', doc: 'class names: one a line, or a JSON array' },
+  templates: { value: 'S', doc: "prompt templates: clipn, openai, plain or a file; the model's own when absent" },
+};
+
+/** Loads the model the flags name. */
+export async function modelFrom(args: Args): Promise<Model> {
+  let path = args.text('model');
+  if (path === undefined) {
+    path = smallModel()?.model;
+    if (path === undefined) throw new UsageError('--model is missing');
+    note('no --model given: using the small model, which knows little (see its README)');
+  }
+  const options: LoadModelOptions = { libtorch: args.text('libtorch') };
+  const device = args.text('device') as LoadModelOptions['device'];
+  const precision = args.text('precision') as LoadModelOptions['precision'];
+  return await loadModel(path, { ...options, ...(device && { device }), ...(precision && { precision }) });
+}
+
+/** The class names of --labels or --labels-file; undefined when neither is there. */
+export async function labelsFrom(args: Args): Promise<string[] | undefined> {
+  const list = args.text('labels');
+  const file = args.text('labels-file');
+  if (list !== undefined && file !== undefined) throw new UsageError('--labels and --labels-file exclude each other');
+  if (file !== undefined) return await loadLabelsFile(file);
+  return list?.split(',').map((name) => name.trim());
+}
+
+/** Options for encoding labels: templates of the flags, progress on stderr. */
+export function bankOptions(args: Args, progress: Progress): LabelBankOptions {
+  const templates = args.text('templates');
+  return {
+    ...(templates !== undefined && { templates }),
+    onProgress: ({ done, total }) => progress.show(`encoding labels: ${done} of ${total} sentences`),
+  };
+}

@@ -1,0 +1,248 @@
+/** A loaded model: encodes images and texts on its own core thread, makes label banks and detectors. */
+import { type BatchOptions, inBatches } from './batches';
+import { Detector, type DetectorOptions } from './detector';
+import { ClipnError } from './errors';
+import { type DecodeOptions, decodeImage, type ImageInput } from './image';
+import {
+  assertBankFits,
+  type LabelBankOptions as BuildOptions,
+  buildLabelBank,
+  cachedLabelBank,
+  type LabelBank,
+  loadLabelBank,
+  type TextTowers,
+} from './labels';
+import { type ModelConfig, parseModelConfig } from './model-config';
+import { type Engine, type NativeImage, type NativeLane, type NativeModel, openEngine, runTask } from './native';
+import { createTokenizer } from './tokenizer';
+
+export type Precision = 'fp32' | 'bf16';
+
+export interface LoadModelOptions {
+  /** Where to compute. `cuda` is strict; `auto` takes the CPU where there is no CUDA core. Default `auto`. */
+  device?: 'auto' | 'cpu' | 'cuda';
+  /** Arithmetic: `fp32` gives the same verdict everywhere; `auto` is bf16 where the CPU has it. Default `fp32`. */
+  precision?: Precision | 'auto';
+  /** Threads of the model's lane. Default 0: libtorch's own choice, one per physical core. */
+  threads?: number;
+  /** Folder of libtorch; found by itself when absent (docs/libtorch.md). One per process. */
+  libtorch?: string;
+  signal?: AbortSignal;
+}
+
+export interface LabelBankOptions extends BuildOptions {
+  /** Keep and reuse the bank on disk, in the cache folder. Default true. */
+  cache?: boolean;
+}
+
+export interface EncodeOptions extends DecodeOptions {
+  signal?: AbortSignal;
+}
+
+/** What a model is and can do. */
+export interface ModelInfo {
+  path: string;
+  /** Hash of the weights: banks and caches are keyed on it. */
+  contentId: string;
+  device: 'cpu';
+  precision: Precision;
+  /** Width D of a feature. */
+  embedDim: number;
+  /** Side S of the square the image tower sees. */
+  imageSize: number;
+  /** Longest prompt in tokens, start and end included; null without text towers. */
+  contextLength: number | null;
+  /** Whether the file has the yes text tower: without it, labels come from a saved bank. */
+  hasText: boolean;
+  /** Whether the file has the no text tower: without it, ctw and atd are unavailable. */
+  hasNo: boolean;
+  config: ModelConfig;
+}
+
+const ENCODE_TEXT_YES = 4;
+const ENCODE_TEXT_NO = 8;
+
+/** Images per batch, and images decoded ahead of the core, at most. */
+const BATCH: BatchOptions = { size: 8, window: 24 };
+
+/**
+ * Loads a model file made by `clipn-native export`.
+ *
+ * @throws ERR_CLIPN_MODEL_NOT_FOUND, ERR_CLIPN_MODEL_FORMAT, ERR_CLIPN_MODEL_CONTRACT, ERR_CLIPN_LIBTORCH_*,
+ *   ERR_CLIPN_CUDA_UNAVAILABLE (device `cuda`), ERR_CLIPN_INVALID_ARG, or `signal.reason`
+ */
+export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
+  const { device = 'auto', precision = 'fp32', threads = 0, libtorch, signal } = options;
+  if (typeof path !== 'string') throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'the model path must be a string');
+  if (!['auto', 'cpu', 'cuda'].includes(device)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `device must be auto, cpu or cuda, not ${device}`);
+  }
+  if (!['fp32', 'bf16', 'auto'].includes(precision)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision must be fp32, bf16 or auto, not ${precision}`);
+  }
+  if (!Number.isInteger(threads) || threads < 0) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `threads must be a whole number of at least 0, not ${threads}`);
+  }
+  if (device === 'cuda') {
+    throw new ClipnError('ERR_CLIPN_CUDA_UNAVAILABLE', 'this version of clipn-native has no CUDA core');
+  }
+  signal?.throwIfAborted();
+  const engine = await openEngine(libtorch);
+  const arithmetic = precision === 'auto' ? (engine.core.cpuBf16 ? 'bf16' : 'fp32') : precision;
+  const lane = new engine.addon.Lane(threads);
+  try {
+    const native = await runTask(lane, signal, () => lane.openModel(path, arithmetic));
+    return new Model(path, engine, lane, native, arithmetic);
+  } catch (error) {
+    await lane.close();
+    throw error;
+  }
+}
+
+/** Made by `loadModel`. Holds the weights until `close()`. */
+export class Model {
+  readonly info: ModelInfo;
+  readonly #engine: Engine;
+  readonly #lane: NativeLane;
+  readonly #handle: unknown;
+  readonly #towers: TextTowers | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(path: string, engine: Engine, lane: NativeLane, native: NativeModel, precision: Precision) {
+    const config = parseModelConfig(native.clipnJson, path);
+    this.#engine = engine;
+    this.#lane = lane;
+    this.#handle = native.handle;
+    this.info = Object.freeze({
+      path,
+      contentId: config.contentId,
+      device: 'cpu',
+      precision,
+      embedDim: config.embedDim,
+      imageSize: config.imageSize,
+      contextLength: config.contextLength,
+      hasText: (native.methods & ENCODE_TEXT_YES) !== 0,
+      hasNo: (native.methods & ENCODE_TEXT_NO) !== 0,
+      config,
+    });
+    if (this.info.hasText) this.#towers = this.#textTowers(native.tokenizerJson);
+  }
+
+  #textTowers(tokenizerJson: string): TextTowers {
+    const { contentId, precision, contextLength, embedDim, hasNo } = this.info;
+    return {
+      contentId,
+      precision,
+      contextLength: contextLength ?? 0,
+      tokenizer: createTokenizer(tokenizerJson, contextLength ?? 0),
+      dim: embedDim,
+      hasNo,
+      encodeText: (tower, ids, n, l, signal) =>
+        runTask(this.lane, signal, () => this.#lane.encodeText(this.#handle, tower, ids, n, l, embedDim)),
+    };
+  }
+
+  /** @internal The lane, or ERR_CLIPN_CLOSED. */
+  get lane(): NativeLane {
+    if (this.#closing) throw new ClipnError('ERR_CLIPN_CLOSED', `the model ${this.info.path} is closed`);
+    return this.#lane;
+  }
+
+  /**
+   * Encodes class names with both text towers (spec 2.1), or takes the result of an earlier call from the disk cache.
+   *
+   * @throws ERR_CLIPN_LABELS, ERR_CLIPN_TEMPLATES, ERR_CLIPN_MODEL_CONTRACT (a model without text tower), or
+   *   `signal.reason`
+   */
+  async createLabelBank(labels: readonly string[], options: LabelBankOptions = {}): Promise<LabelBank> {
+    const { cache = true, ...rest } = options;
+    if (!this.#towers) {
+      throw new ClipnError('ERR_CLIPN_MODEL_CONTRACT', `${this.info.path} holds no text tower`, {
+        hint: 'Load a label bank made by the full model: `loadLabelBank(path)` or --bank FILE.',
+      });
+    }
+    const build = { templates: this.info.config.templates, ...rest };
+    return await (cache ? cachedLabelBank : buildLabelBank)(this.#towers, labels, build);
+  }
+
+  /** Reads a saved bank and makes sure that this model made it. @throws ERR_CLIPN_BANK_FORMAT, ERR_CLIPN_BANK_MISMATCH */
+  async loadLabelBank(path: string): Promise<LabelBank> {
+    const bank = await loadLabelBank(path);
+    this.assertFits(bank);
+    return bank;
+  }
+
+  /** @internal */
+  assertFits(bank: LabelBank): void {
+    const { contentId, precision, embedDim: dim } = this.info;
+    assertBankFits(bank, { contentId, precision, dim });
+  }
+
+  /** A detector for these classes: names, or a label bank of this model. */
+  async createDetector(
+    labels: LabelBank | readonly string[],
+    options: DetectorOptions & { labelBank?: LabelBankOptions } = {},
+  ): Promise<Detector> {
+    const { labelBank, ...rest } = options;
+    const bank = 'yes' in labels ? labels : await this.createLabelBank(labels, labelBank);
+    this.assertFits(bank);
+    return new Detector(this, bank, rest);
+  }
+
+  /**
+   * Features of images, float [N, D], unit rows, in order.
+   *
+   * @throws the first image's error: ERR_CLIPN_IMAGE_*, ERR_CLIPN_INVALID_ARG, ERR_CLIPN_CLOSED, or `signal.reason`
+   */
+  async encodeImages(
+    images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+    options: EncodeOptions = {},
+  ): Promise<Float32Array> {
+    const decode = (image: ImageInput) => decodeImage(image, options);
+    const encode = async (batch: { ready: NativeImage }[]) => {
+      const { features } = await this.encodePixels(
+        batch.map(({ ready }) => ready),
+        false,
+        options.signal,
+      );
+      return [features];
+    };
+    const parts: Float32Array[] = [];
+    for await (const part of inBatches(images, decode, encode, { ...BATCH, signal: options.signal })) parts.push(part);
+    const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+    let offset = 0;
+    for (const part of parts) {
+      all.set(part, offset);
+      offset += part.length;
+    }
+    return all;
+  }
+
+  /** @internal Decoded images to features; `pixels` also returns what the tower saw, uint8 [N, S, S, 3]. */
+  async encodePixels(
+    images: NativeImage[],
+    pixels: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<{ features: Float32Array; pixels?: Uint8Array }> {
+    const { imageSize: side, mean, std, embedDim: dim } = this.info.config;
+    return await runTask(this.lane, signal, () =>
+      this.#lane.encodeImages(this.#handle, images, { side, mean, std, dim, pixels }),
+    );
+  }
+
+  /** @internal */
+  get batch(): BatchOptions {
+    return BATCH;
+  }
+
+  /** Finishes queued work, ends the thread and frees the weights. Safe to call again; later calls on the model fail. */
+  async close(): Promise<void> {
+    this.#closing ??= this.#lane.close().then(() => this.#engine.addon.closeModel(this.#handle));
+    await this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

@@ -1,0 +1,244 @@
+/** The typed addon: loading it, opening the engine once, and running lane tasks with an AbortSignal. */
+import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from './errors';
+import { availableCores, type Libtorch, resolveLibtorch } from './libtorch';
+import { thisMachine } from './machine';
+
+/** What the core says of itself. */
+export interface CoreInfo {
+  /** libtorch the core was compiled against, e.g. `2.13.0`. */
+  torchVersion: string;
+  /** Kernels chosen for this CPU: `base`, `avx2` or `avx512` (`CLIPN_CPU` forces one). */
+  cpuTarget: string;
+  /** libtorch's own choice, e.g. `AVX512`. */
+  cpuCapability: string;
+  /** The CPU multiplies bf16 matrices natively. */
+  cpuBf16: boolean;
+}
+
+/** 8-bit samples, rows without gaps: 1 channel grey, 3 RGB, 4 RGBA (alpha ignored). */
+export interface NativeImage {
+  data: Uint8Array;
+  width: number;
+  height: number;
+  channels: 1 | 3 | 4;
+}
+
+export interface NativeModel {
+  handle: unknown;
+  methods: number;
+  clipnJson: string;
+  tokenizerJson: string;
+}
+
+export interface NativeScoreInput {
+  features: Float32Array;
+  yes: Float32Array;
+  no: Float32Array | undefined;
+  n: number;
+  c: number;
+  d: number;
+  k: number;
+  scale: number;
+  logits: boolean;
+}
+
+/** One entry per image in each; `top*` are [n, k], `logits*` [n, c]. Meanings: `clipn_score_output` in core.h. */
+export interface NativeScores {
+  ctw: Float32Array;
+  atd: Float32Array;
+  msp: Float32Array;
+  maxLogit: Float32Array;
+  energy: Float32Array;
+  mcm: Float32Array;
+  gap: Float32Array;
+  logPOut: Float32Array;
+  logQMax: Float32Array;
+  topIndex: Int32Array;
+  topP: Float32Array;
+  topPYes: Float32Array;
+  logitsYes?: Float32Array;
+  logitsNo?: Float32Array;
+}
+
+export interface NativeExportOptions {
+  checkpoint: string;
+  target: string;
+  tensors: { name: string; dtype: string; shape: number[]; stride: number[]; offset: number }[];
+  architecture: {
+    embedDim: number;
+    imageSize: number;
+    patchSize: number;
+    visionWidth: number;
+    visionHeads: number;
+    visionLayers: number;
+    contextLength: number;
+    vocabSize: number;
+    textWidth: number;
+    textHeads: number;
+    textLayers: number;
+    quickGelu: boolean;
+  };
+  dtype: 'fp32' | 'fp16' | 'bf16';
+  imageOnly: boolean;
+  clipnJson: string;
+  tokenizerJson: string;
+}
+
+interface Task<T> {
+  ticket: number;
+  promise: Promise<T>;
+}
+
+/** One core thread with a first-in-first-out queue. Tasks run there, never on libuv's pool or the JS thread. */
+export interface NativeLane {
+  openModel(path: string, precision: 'fp32' | 'bf16'): Task<NativeModel>;
+  encodeImages(
+    handle: unknown,
+    images: NativeImage[],
+    options: { side: number; mean: readonly number[]; std: readonly number[]; dim: number; pixels: boolean },
+  ): Task<{ features: Float32Array; pixels?: Uint8Array }>;
+  encodeText(
+    handle: unknown,
+    tower: 'yes' | 'no',
+    ids: BigInt64Array,
+    n: number,
+    l: number,
+    d: number,
+  ): Task<Float32Array>;
+  score(input: NativeScoreInput): Task<NativeScores>;
+  exportModel(options: NativeExportOptions): Task<void>;
+  cancel(ticket: number): boolean;
+  close(): Promise<void>;
+}
+
+interface Addon {
+  openCore(preload: string[], core: string): Promise<void>;
+  describeCore(): CoreInfo;
+  closeModel(handle: unknown): void;
+  Lane: new (threads: number) => NativeLane;
+}
+
+export interface Engine {
+  addon: Addon;
+  libtorch: Libtorch;
+  core: CoreInfo;
+}
+
+function isCode(code: unknown): code is ClipnErrorCode {
+  return typeof code === 'string' && code in ERROR_HINTS;
+}
+
+/** The addon's errors carry our codes: give them the class, the hint and the caller's stack. */
+export function fromNative(error: unknown): unknown {
+  if (error instanceof ClipnError || !(error instanceof Error)) return error;
+  const code = (error as NodeJS.ErrnoException).code;
+  return isCode(code) ? new ClipnError(code, error.message, { cause: error }) : error;
+}
+
+let addon: Addon | undefined;
+
+export function loadAddon(): Addon {
+  if (addon) return addon;
+  const { packageRoot } = thisMachine();
+  try {
+    const load = require('node-gyp-build') as typeof import('node-gyp-build');
+    addon = load(packageRoot) as Addon;
+    return addon;
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    const missing = text.startsWith('No native build was found');
+    throw new ClipnError(
+      missing ? 'ERR_CLIPN_GLUE_NOT_FOUND' : 'ERR_CLIPN_GLUE_LOAD',
+      missing
+        ? `no binary for ${process.platform}-${process.arch} in ${packageRoot}`
+        : `the addon does not load: ${text}`,
+      { cause, details: { root: packageRoot, platform: process.platform, arch: process.arch } },
+    );
+  }
+}
+
+let opening: Promise<Engine> | undefined;
+
+async function open(libtorch: string | undefined): Promise<Engine> {
+  const loaded = loadAddon();
+  const found = resolveLibtorch(libtorch === undefined ? {} : { libtorch });
+  const core = availableCores().find(({ minor }) => found.version.startsWith(`${minor}.`));
+  if (core === undefined) {
+    throw new ClipnError('ERR_CLIPN_CORE_NOT_FOUND', `no core for libtorch ${found.version} lies in this package`);
+  }
+  try {
+    await loaded.openCore(found.preload, core.path);
+    return { addon: loaded, libtorch: found, core: loaded.describeCore() };
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
+/**
+ * Finds libtorch, loads it and the core. Once per process: a later call with another `libtorch` is refused, since one
+ * process cannot hold two.
+ *
+ * @throws ERR_CLIPN_GLUE_*, ERR_CLIPN_LIBTORCH_*, ERR_CLIPN_CORE_*
+ */
+export async function openEngine(libtorch?: string): Promise<Engine> {
+  if (!opening) {
+    opening = open(libtorch);
+    // A failure is not remembered: the next call looks again, e.g. after `fetch`.
+    opening.catch(() => {
+      opening = undefined;
+    });
+  }
+  const engine = await opening;
+  if (libtorch !== undefined && resolveLibtorch({ libtorch }).dir !== engine.libtorch.dir) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `this process already uses libtorch at ${engine.libtorch.dir}`, {
+      hint: 'Pass the same libtorch everywhere, or use another process.',
+      details: { loaded: engine.libtorch.dir, asked: libtorch },
+    });
+  }
+  return engine;
+}
+
+/** What the loaded core says of itself. */
+export async function describeCore(libtorch?: string): Promise<CoreInfo> {
+  return (await openEngine(libtorch)).core;
+}
+
+/**
+ * Runs one lane task. On abort a queued task leaves the queue at once; a running one finishes and its result is dropped.
+ * Either way the promise rejects with `signal.reason` without waiting.
+ */
+export async function runTask<T>(lane: NativeLane, signal: AbortSignal | undefined, start: () => Task<T>): Promise<T> {
+  signal?.throwIfAborted();
+  let task: Task<T>;
+  try {
+    task = start();
+  } catch (error) {
+    throw fromNative(error);
+  }
+  return await new Promise<T>((resolve, reject) => {
+    const abort = () => {
+      lane.cancel(task.ticket);
+      reject(signal?.reason);
+    };
+    signal?.addEventListener('abort', abort, { once: true });
+    task.promise
+      .finally(() => signal?.removeEventListener('abort', abort))
+      .then(resolve, (error) => reject(fromNative(error)));
+  });
+}
+
+/** Runs `work` on a lane made for it. */
+export async function withLane<T>(work: (lane: NativeLane) => Promise<T>): Promise<T> {
+  const { addon: loaded } = await openEngine();
+  const lane = new loaded.Lane(0);
+  try {
+    return await work(lane);
+  } finally {
+    await lane.close();
+  }
+}
+
+/** Writes a model file from a checkpoint's tensor table (core.h `clipn_export`). */
+export async function coreExport(options: NativeExportOptions, signal?: AbortSignal): Promise<void> {
+  await withLane((lane) => runTask(lane, signal, () => lane.exportModel(options)));
+}

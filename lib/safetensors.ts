@@ -1,0 +1,70 @@
+/** The header of a .safetensors file: u64 length, JSON, then the tensors' bytes, dense and row-major. */
+import type { FileHandle } from 'node:fs/promises';
+import { ClipnError } from './errors';
+import {
+  denseStride,
+  elementCount,
+  ITEM_SIZE,
+  type TensorDtype,
+  type TensorEntry,
+  type TensorTable,
+} from './tensor-table';
+
+const DTYPES: Readonly<Record<string, TensorDtype>> = {
+  F64: 'float64',
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+  I64: 'int64',
+  I32: 'int32',
+  I16: 'int16',
+  I8: 'int8',
+  U8: 'uint8',
+  BOOL: 'bool',
+};
+
+/** The format's own limit. */
+const MAX_HEADER_BYTES = 100_000_000;
+
+/** @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT when the header is damaged or a tensor leaves the file. */
+export async function readSafetensors(file: FileHandle, size: number, path: string): Promise<TensorTable> {
+  const damaged = (what: string) => new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${path} is damaged: ${what}`);
+  const length = Buffer.alloc(8);
+  await file.read(length, 0, 8, 0);
+  const headerBytes = Number(length.readBigUInt64LE());
+  if (headerBytes > MAX_HEADER_BYTES || 8 + headerBytes > size) throw damaged('its header is longer than the file');
+  const header = Buffer.alloc(headerBytes);
+  await file.read(header, 0, headerBytes, 8);
+  let json: unknown;
+  try {
+    json = JSON.parse(header.toString('utf8'));
+  } catch (cause) {
+    throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${path} is damaged: its header is no JSON`, { cause });
+  }
+  if (typeof json !== 'object' || json === null) throw damaged('its header is no object');
+  const start = 8 + headerBytes;
+  const table: TensorTable = new Map();
+  for (const [name, value] of Object.entries(json)) {
+    if (name === '__metadata__') continue;
+    const entry = entryOf(value, start);
+    if (!entry || entry.offset < start || entry.offset + entry.byteLength > size) {
+      throw damaged(`tensor ${name} has no dtype, shape and data_offsets that fit the file`);
+    }
+    table.set(name, entry);
+  }
+  return table;
+}
+
+function entryOf(value: unknown, start: number): TensorEntry | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { dtype: code, shape, data_offsets: range } = value as Record<string, unknown>;
+  const dtype = typeof code === 'string' ? DTYPES[code] : undefined;
+  if (!dtype || !isSizes(shape) || !isSizes(range) || range.length !== 2) return undefined;
+  const byteLength = elementCount(shape) * ITEM_SIZE[dtype];
+  if (range[1]! - range[0]! !== byteLength) return undefined;
+  return { dtype, shape, stride: denseStride(shape), offset: start + range[0]!, byteLength };
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}

@@ -1,0 +1,146 @@
+/** Takes out of a torch wheel, a libtorch zip or an installed torch what running and compiling need, and nothing else. */
+import { createWriteStream, existsSync, statSync } from 'node:fs';
+import { cp, mkdir, readdir } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { promisify } from 'node:util';
+import { crc32 } from 'node:zlib';
+import { type Entry, type Options, open, type ZipFile } from 'yauzl';
+import { ClipnError } from './errors';
+
+/** How much is done, and of how much: bytes of an archive, parts of a folder. */
+export type Report = (done: number, total: number) => void;
+
+/** Libraries, headers, CMake files and the file that tells the version; the Python sources stay behind. */
+const NEEDED =
+  /^(?:(?:torch|libtorch)\/(?:lib\/[^/]+\.(?:so[.\d]*|dylib)|include\/.+|share\/cmake\/.+|version\.py|build-version)|torch\.libs\/[^/]+)$/;
+
+export function notCpu(source: string, why: string): ClipnError {
+  return new ClipnError(
+    'ERR_CLIPN_FETCH',
+    `${source} is not a CPU build of libtorch: ${why}; but variant 'cpu' was asked for.`,
+    {
+      hint: 'Pass a wheel or zip whose version ends in +cpu, or run `npx clipn-native fetch --variant cpu` without --from.',
+    },
+  );
+}
+
+/**
+ * Unpacks a wheel or zip into `target`, keeping its layout.
+ *
+ * @throws ERR_CLIPN_FETCH when it is no zip, is damaged, holds no libtorch or a CUDA one (before anything is written), or
+ *   names a path outside itself.
+ */
+export async function unpackLibtorch(
+  archive: string,
+  target: string,
+  report: Report,
+  signal?: AbortSignal,
+): Promise<void> {
+  const broken = (error: unknown) =>
+    new ClipnError('ERR_CLIPN_FETCH', `${archive} cannot be unpacked: ${(error as Error).message}`, {
+      cause: error,
+      hint: 'Pass a torch wheel (.whl) or a libtorch zip; if it is one, it is damaged: fetch it again.',
+    });
+  const openZip = promisify<string, Options, ZipFile>(open);
+  // Entries are streamed later than they are listed, so the file must stay open; yauzl refuses absolute paths and '..'.
+  const zip = await openZip(archive, { lazyEntries: true, autoClose: false }).catch((error: unknown) => {
+    throw (error as NodeJS.ErrnoException).code === undefined ? broken(error) : error;
+  });
+  try {
+    const entries = await listEntries(zip).catch((error: unknown) => {
+      throw broken(error);
+    });
+    const cuda = entries.find((entry) => /(^|\/)libtorch_(cuda|hip)\.so$/.test(entry.fileName));
+    if (cuda !== undefined) throw notCpu(archive, `it holds ${cuda.fileName}`);
+    const needed = entries.filter((entry) => NEEDED.test(entry.fileName) && !entry.fileName.endsWith('/'));
+    if (needed.length === 0) throw broken(new Error('it holds no torch/lib or libtorch/lib'));
+
+    const total = needed.reduce((sum, entry) => sum + entry.uncompressedSize, 0);
+    const openStream = promisify<Entry, Readable>(zip.openReadStream.bind(zip));
+    let done = 0;
+    for (const entry of needed) {
+      signal?.throwIfAborted();
+      const path = resolve(target, entry.fileName);
+      if (!path.startsWith(resolve(target) + sep)) throw broken(new Error(`${entry.fileName} lies outside`));
+      await mkdir(dirname(path), { recursive: true });
+      const stream = await openStream(entry).catch((error: unknown) => {
+        throw broken(error);
+      });
+      let checksum = 0; // yauzl checks sizes only
+      const counted = async function* (chunks: AsyncIterable<Buffer>) {
+        for await (const chunk of chunks) {
+          checksum = crc32(chunk, checksum);
+          done += chunk.length;
+          report(done, total);
+          yield chunk;
+        }
+      };
+      await pipeline(stream, counted, createWriteStream(path), { signal }).catch((error: NodeJS.ErrnoException) => {
+        // A system error of the writing side (a full disk) is not the archive's fault; zlib's codes start with Z_.
+        throw signal?.aborted || (error.code !== undefined && !error.code.startsWith('Z_')) ? error : broken(error);
+      });
+      if (checksum !== entry.crc32) throw broken(new Error(`the checksum of ${entry.fileName} is wrong`));
+    }
+  } finally {
+    zip.close();
+  }
+}
+
+function listEntries(zip: ZipFile): Promise<Entry[]> {
+  return new Promise((resolveEntries, reject) => {
+    const entries: Entry[] = [];
+    zip.on('entry', (entry: Entry) => {
+      entries.push(entry);
+      zip.readEntry();
+    });
+    zip.on('end', () => resolveEntries(entries));
+    zip.on('error', reject);
+    zip.readEntry();
+  });
+}
+
+/**
+ * Copies the same parts of an unpacked libtorch or an installed torch folder into `target`, in a wheel's layout.
+ *
+ * @throws ERR_CLIPN_FETCH when the folder holds no libtorch or a CUDA one.
+ */
+export async function copyLibtorch(
+  folder: string,
+  target: string,
+  report: Report,
+  signal?: AbortSignal,
+): Promise<void> {
+  const candidates = [
+    folder,
+    join(folder, 'torch'),
+    join(folder, 'libtorch'),
+    ...(basename(folder) === 'lib' ? [dirname(folder)] : []),
+  ];
+  const root = candidates.find((path) => existsSync(join(path, 'lib')) && statSync(join(path, 'lib')).isDirectory());
+  if (root === undefined) {
+    throw new ClipnError('ERR_CLIPN_FETCH', `${folder} holds no libtorch: there is no lib folder in it.`, {
+      hint: 'Pass a libtorch root or a wheel’s torch folder.',
+    });
+  }
+  const names = await readdir(join(root, 'lib'));
+  const cuda = names.find((name) => /^libtorch_(cuda|hip)\.so$/.test(name));
+  if (cuda !== undefined) throw notCpu(folder, `it holds lib/${cuda}`);
+
+  const parts = [
+    ...names.map((name) => [join(root, 'lib', name), `torch/lib/${name}`] as const),
+    ...['include', 'share/cmake', 'version.py', 'build-version'].map(
+      (part) => [join(root, part), `torch/${part}`] as const,
+    ),
+    [join(dirname(root), 'torch.libs'), 'torch.libs'] as const,
+  ].filter(([from, to]) => existsSync(from) && (!to.startsWith('torch/lib/') || NEEDED.test(to)));
+  let done = 0;
+  for (const [from, to] of parts) {
+    signal?.throwIfAborted();
+    await mkdir(dirname(join(target, to)), { recursive: true });
+    await cp(from, join(target, to), { recursive: true, dereference: true });
+    done += 1;
+    report(done, parts.length);
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * Compiles the addon and the core with cmake-js. Needs the built library (dist/) to find libtorch.
+ *   node scripts/build-native.mjs [--debug] [--sanitize] [--libtorch DIR] [--parallel N]
+ */
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, totalmem } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { main, require, root, runNode, Stop } from './steps.mjs';
+
+/** Memory that one translation unit with libtorch's headers takes in g++. */
+const BYTES_PER_JOB = 1.5e9;
+
+await main(() => {
+  const { values } = parseArgs({
+    options: {
+      debug: { type: 'boolean', default: false },
+      sanitize: { type: 'boolean', default: false },
+      libtorch: { type: 'string' },
+      parallel: { type: 'string' },
+    },
+  });
+  const { findLibtorch } = require('./dist/libtorch.js');
+  const { LIBTORCH_VERSION } = require('./dist/fetch.js');
+  const named = values.libtorch ?? process.env.CLIPN_LIBTORCH;
+  const minor = LIBTORCH_VERSION.split('.').slice(0, 2).join('.');
+  const libtorch = findLibtorch({
+    ...(named && { libtorch: named }),
+    supported: named ? 'any' : [minor],
+    headers: true,
+  });
+  if (basename(libtorch.dir) !== 'lib')
+    throw new Stop(`${libtorch.dir} has no include/ folder beside it: name another libtorch.`);
+
+  const config = values.debug ? 'Debug' : 'Release';
+  // Sanitised libraries load only into a process that preloads the sanitiser: they stay out of the way of the others.
+  const folder = values.sanitize ? 'build/sanitize' : 'build';
+  const record = join(root, folder, config, '.built-for');
+  rmSync(record, { force: true });
+  const jobs =
+    values.parallel ?? String(Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / BYTES_PER_JOB))));
+  const cmake = (command, ...args) =>
+    runNode([require.resolve('cmake-js/bin/cmake-js'), command, '-B', config, '-O', folder, '-l', 'warn', ...args]);
+  // Not `compile`: when that fails it deletes the build folder and starts anew, which doubles the wait for an error.
+  cmake(
+    'configure',
+    `--CDCLIPN_TORCH=${dirname(libtorch.dir)}`,
+    `--CDCLIPN_SANITIZE=${values.sanitize ? 'ON' : 'OFF'}`,
+  );
+  cmake('build', '-p', jobs);
+  mkdirSync(dirname(record), { recursive: true });
+  writeFileSync(record, libtorch.dir);
+  console.log(`Built ${join(folder, config)} for libtorch ${libtorch.version}+${libtorch.flavour}`);
+});

@@ -1,0 +1,46 @@
+/**
+ * Formatter, linter and type checker of each language: Biome and tsc for TypeScript, clang-format and clang-tidy for C++.
+ *   node scripts/lint.mjs [--fix] [--tidy]      --tidy: clang-tidy too, which takes minutes; always on when CI=true
+ * A C++ tool that is not installed is named and skipped, but fails when CI=true.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { parseArgs } from 'node:util';
+import { filesBelow, inCi, main, output, require, root, run, runNode, Stop, step } from './steps.mjs';
+
+const nativeFiles = () =>
+  ['cpp', 'binding'].flatMap((folder) => filesBelow(folder, ['.h', '.cc', '.cpp', '.c', '.inl', '.cu']));
+
+/** Whether a tool of this name starts; absence is said, or an error in CI. */
+function available(tool) {
+  if (output(tool, ['--version']) !== null) return true;
+  const message = `${tool} is not installed (Debian: apt-get install ${tool})`;
+  if (inCi) throw new Stop(message);
+  console.log(`SKIPPED: ${message}`);
+  return false;
+}
+
+/** Our own files among those that the last native build compiled. */
+function compiledFiles() {
+  const database = join(root, 'build/compile_commands.json');
+  if (!existsSync(database)) throw new Stop('build/compile_commands.json is missing: run `npm run build:native` first');
+  const files = JSON.parse(readFileSync(database, 'utf8')).map(({ file }) => relative(root, file));
+  return [...new Set(files)].filter((file) => /^(cpp|binding)\//.test(file));
+}
+
+await main(async () => {
+  const { values } = parseArgs({ options: { fix: { type: 'boolean' }, tidy: { type: 'boolean' } } });
+  await step('Biome', () => {
+    const biome = join(root, 'node_modules/@biomejs/biome/bin/biome');
+    runNode([biome, 'check', '--error-on-warnings', ...(values.fix ? ['--write'] : [])]);
+  });
+  await step('tsc', () => runNode([require.resolve('typescript/bin/tsc'), '-p', 'test/tsconfig.json']));
+  if (available('clang-format')) {
+    await step('clang-format', () =>
+      run('clang-format', [...(values.fix ? ['-i'] : ['--dry-run', '-Werror']), ...nativeFiles()]),
+    );
+  }
+  if ((values.tidy || inCi) && available('clang-tidy')) {
+    await step('clang-tidy', () => run('clang-tidy', ['-p', 'build', '--quiet', ...compiledFiles()]));
+  }
+});

@@ -1,0 +1,148 @@
+/**
+ * `npm test`: set-up, linters, the core's own tests, the TypeScript tests, and the comparison with PyTorch.
+ *   node scripts/test.mjs [--only lint|native|node|python]…
+ * What cannot run here is named; when CI=true it is a failure.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { filesBelow, inCi, isStale, main, output, require, root, run, runNode, Stop, step } from './steps.mjs';
+
+const PARTS = ['lint', 'native', 'node', 'python'];
+const LIBTORCH_VERSION = () => require('./dist/fetch.js').LIBTORCH_VERSION;
+
+/** What each runner counted itself. */
+const counts = [];
+
+function missing(message) {
+  if (inCi) throw new Stop(message);
+  console.log(`SKIPPED: ${message}`);
+}
+
+/** Runs to the end whether or not tests fail, so that the other runners have their say too. */
+function runTests(command, args) {
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
+  if (error) throw new Stop(`${command} cannot be started: ${error.message}`);
+  return status;
+}
+
+/** A number in a runner's report; its absence means that the runner broke off. */
+function numberIn(file, pattern) {
+  const found = existsSync(join(root, file)) ? pattern.exec(readFileSync(join(root, file), 'utf8')) : null;
+  if (found === null) throw new Stop(`${file} holds no test results: the runner broke off`);
+  return Number(found[1]);
+}
+
+function nativeTests() {
+  if (!existsSync(join(root, 'build/Release/clipn_core_test'))) {
+    missing('the native tests are not built, for GoogleTest is missing (Debian: apt-get install libgtest-dev)');
+    return;
+  }
+  const report = 'build/native-tests.xml';
+  const status = runTests('ctest', [
+    '--test-dir',
+    'build',
+    '--output-on-failure',
+    '--output-junit',
+    join(root, report),
+  ]);
+  const tests = numberIn(report, /<testsuite[^>]*\btests="(\d+)"/);
+  const failed = numberIn(report, /<testsuite[^>]*\bfailures="(\d+)"/);
+  const skipped = numberIn(report, /<testsuite[^>]*\bskipped="(\d+)"/);
+  if (tests === 0) throw new Stop('ctest found no tests');
+  counts.push({ runner: 'native', passed: tests - failed - skipped, failed, skipped, status });
+}
+
+function nodeTests() {
+  const files = filesBelow('test', ['.test.ts']);
+  if (files.length === 0) throw new Stop('test/ holds no tests');
+  mkdirSync(join(root, 'build'), { recursive: true });
+  const report = 'build/node-tests.tap';
+  const reporters = ['spec:stdout', `tap:${report}`].flatMap((pair) => {
+    const [reporter, destination] = pair.split(':');
+    return [`--test-reporter=${reporter}`, `--test-reporter-destination=${destination}`];
+  });
+  const status = runTests(process.execPath, ['--import', 'tsx', ...reporters, '--test', ...files]);
+  const count = (name) => numberIn(report, new RegExp(`^# ${name} (\\d+)$`, 'm'));
+  const failed = count('fail') + count('cancelled');
+  counts.push({ runner: 'node', passed: count('pass'), failed, skipped: count('skipped') + count('todo'), status });
+}
+
+/** A Python that has what the reference needs: a named or active one, else one made under build/. */
+function referencePython() {
+  const probe = `import numpy, torch; assert torch.__version__.split('+')[0] == '${LIBTORCH_VERSION()}'`;
+  const inEnvironment = (folder) => folder && join(folder, 'bin/python');
+  const own = 'build/reference-venv';
+  const requirements = 'test/reference/requirements.txt';
+  const stale = isStale(`${own}/.complete`, [requirements]);
+  const candidates = [
+    process.env.CLIPN_PYTHON,
+    inEnvironment(process.env.VIRTUAL_ENV),
+    'python3',
+    !stale && join(root, own, 'bin/python'),
+  ];
+  const ready = candidates.find((python) => python && output(python, ['-c', probe]) !== null);
+  if (ready) return ready;
+  if (output('python3', ['-m', 'venv', '--help']) === null) return null;
+  const python = join(root, own, 'bin/python');
+  run('python3', ['-m', 'venv', '--clear', own]);
+  const retries = process.env.PIP_RETRIES === undefined ? ['--retries', '2'] : [];
+  const index = ['--extra-index-url', 'https://download.pytorch.org/whl/cpu'];
+  run(python, [
+    '-m',
+    'pip',
+    'install',
+    '--quiet',
+    '--disable-pip-version-check',
+    ...retries,
+    ...index,
+    '-r',
+    requirements,
+  ]);
+  run('touch', [`${own}/.complete`]);
+  return python;
+}
+
+function pythonReference() {
+  const python = referencePython();
+  if (python === null) {
+    missing('the comparison with PyTorch, for there is no Python 3 with venv (Debian: apt-get install python3-venv)');
+    return;
+  }
+  const status = runTests(python, ['test/reference/check.py']);
+  counts.push({
+    runner: 'PyTorch reference',
+    passed: status === 0 ? 1 : 0,
+    failed: status === 0 ? 0 : 1,
+    skipped: 0,
+    status,
+  });
+}
+
+await main(async () => {
+  const { values } = parseArgs({ options: { only: { type: 'string', multiple: true, default: PARTS } } });
+  const unknown = values.only.find((part) => !PARTS.includes(part));
+  if (unknown !== undefined) throw new Stop(`--only takes ${PARTS.join(', ')}; not '${unknown}'`);
+  const wanted = (part) => values.only.includes(part);
+
+  runNode(['scripts/setup.mjs']);
+  if (wanted('lint')) runNode(['scripts/lint.mjs']);
+  if (wanted('native')) await step('native tests', nativeTests);
+  if (wanted('node')) await step('TypeScript tests', nodeTests);
+  if (wanted('python')) await step('comparison with PyTorch', pythonReference);
+  if (counts.length === 0) return;
+
+  console.log();
+  for (const { runner, passed, failed, skipped } of counts) {
+    console.log(`${runner}: ${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+  }
+  const sum = (key) => counts.reduce((total, count) => total + count[key], 0);
+  const broken = counts.filter(({ status, failed }) => status !== 0 && failed === 0);
+  if (broken.length > 0)
+    throw new Stop(`${broken.map(({ runner }) => runner).join(', ')}: all tests passed, but the runner failed`);
+  if (sum('failed') > 0) process.exitCode = 1;
+  console.log(
+    `${sum('passed')} passed, ${sum('failed')} failed${sum('skipped') > 0 ? `, ${sum('skipped')} skipped` : ''}`,
+  );
+});

@@ -1,0 +1,28 @@
+/**
+ * Completes dist/ after tsc: index.mjs re-exports the CommonJS build name by name (native state must exist once per
+ * process, so there is no second build), index.d.mts its types, and the CLI becomes executable.
+ */
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { main, require, root, Stop } from './steps.mjs';
+
+const SHEBANG = '#!/usr/bin/env node\n';
+
+await main(() => {
+  const dist = join(root, 'dist');
+  const cli = join(dist, 'cli.js');
+  if (!existsSync(cli)) throw new Stop(`${cli} is missing: run tsc first`);
+  const source = readFileSync(cli, 'utf8');
+  if (!source.startsWith(SHEBANG)) writeFileSync(cli, SHEBANG + source);
+  chmodSync(cli, 0o755);
+
+  const names = Object.keys(require('./dist/index.js')).sort();
+  if (names.includes('default'))
+    throw new Stop('lib/index.ts has a default export, which the two module kinds read differently');
+  writeFileSync(join(dist, 'index.d.mts'), "export * from './index.js';\n");
+  // Last: set-up takes its time for that of the whole build.
+  writeFileSync(
+    join(dist, 'index.mjs'),
+    `import cjs from './index.js';\n\nexport const { ${names.join(', ')} } = cjs;\n`,
+  );
+});

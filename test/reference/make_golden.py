@@ -1,0 +1,86 @@
+"""Writes test/golden/vit-b16.json and tiny-rgb.json: features and logits of seeded models from the reference, in float64.
+
+First the reference itself must reproduce test/golden/tiny-forward.json, which came from the original network class.
+
+    python test/reference/make_golden.py
+
+Needs PyTorch, 4 GB of memory and a minute or two.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+
+from clipn_reference import (NETWORKS, encode_image, encode_text, features, formula_images, formula_texts,
+                             seeded_state_dict)
+
+IMAGES, SCALE = 4, 100.0
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+def rounded(rows: torch.Tensor) -> list:
+    return [[float(f"{value:.8g}") for value in row] for row in rows.tolist()]
+
+
+def check_against_original() -> None:
+    """Spec 8.2: the raw features of the original class, to 1e-12 in float64."""
+    golden = json.loads((GOLDEN / "tiny-forward.json").read_text())
+    net = NETWORKS["tiny"]
+    # The golden values were computed with weights that were never rounded to float32.
+    state = seeded_state_dict(net, "flat", torch.float64)
+    i = torch.arange(3 * 32 * 32, dtype=torch.float64)
+    images = torch.stack([torch.cos(0.05 * i), torch.sin(0.03 * i + 0.2)]).reshape(2, 3, 32, 32)
+    ids = torch.tensor(golden["inputs"]["token_ids"])
+    for key, got in {
+        "image_features_raw": encode_image(images, state, net)[:, 0],
+        "text_yes_raw": encode_text(ids, state, net),
+        "text_no_raw_mean_prompt": encode_text(ids, state, net, "_no"),
+    }.items():
+        difference = (got - torch.tensor(golden["expected"][key], dtype=torch.float64)).abs().max().item()
+        print(f"tiny-forward.json {key}: largest difference {difference:.1e}")
+        assert difference < 1e-12, key
+
+
+def write_golden(file: str, name: str, scheme: str, texts: int) -> None:
+    net = NETWORKS[name]
+    state = seeded_state_dict(net, scheme)
+    ids = formula_texts(texts, net)
+    out = features(state, net, formula_images(IMAGES, net["image_size"]), ids)
+    logits_yes = SCALE * out["image"] @ out["yes"].T
+    logits_no = SCALE * out["image"] @ out["no"].T
+    checked = ("prompt_no", "visual.conv1.weight", "transformer_no.resblocks.1.attn.in_proj_weight", "ln_final_no.weight")
+    golden = {
+        "description": f"Seeded {name} CLIPN by test/reference/make_golden.py in float64, eval mode; unit features. "
+        f"Weights: test/support/seeded-weights.ts, scheme {scheme}. Images: uint8 [y][x][c] = "
+        "((x (2k+3) + y (5k+1) + 60c) xor (x y >> (k+3))) mod 256, image k, then normalised with OpenAI's constants.",
+        "network": name,
+        "images": IMAGES,
+        "scale": SCALE,
+        "weight_check": {key: [float(f"{v:.9g}") for v in state[key].flatten()[:3].tolist()] for key in checked},
+        "token_ids": ids.tolist(),
+        "image_features": rounded(out["image"]),
+        "text_yes": rounded(out["yes"]),
+        "text_no": rounded(out["no"]),
+        "logits_yes": rounded(logits_yes),
+        "logits_no": rounded(logits_no),
+        "top_label": logits_yes.argmax(-1).tolist(),
+    }
+    lines = [f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in golden.items()]
+    target = GOLDEN / file
+    target.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    alike = {key: (rows @ rows.T).fill_diagonal_(-1).max().item() for key, rows in out.items()}
+    print(f"{target.name}: {target.stat().st_size} bytes; largest cosine between two rows",
+          {key: round(value, 3) for key, value in alike.items()})
+    print("top labels", golden["top_label"], "yes logits", logits_yes.round(decimals=1).tolist())
+
+
+def main() -> None:
+    torch.set_grad_enabled(False)
+    check_against_original()
+    write_golden("tiny-rgb.json", "tiny", "flat", texts=2)
+    write_golden("vit-b16.json", "ViT-B-16", "fan-in", texts=6)
+
+
+if __name__ == "__main__":
+    main()
