@@ -66,30 +66,44 @@ Napi::Value Lane::submit(Napi::Env env, std::unique_ptr<Job> job) {
   job->lane = this;
   const clipn_status status = core_.lane_post(lane_, run, job.get(), &job->ticket);
   if (status != CLIPN_OK) throw coded_error(env, error_code(status), "the lane takes no more work");
-  if (pending_.empty()) {
+  // Owned from here on, before any call into JavaScript: those fail in a worker that is being terminated.
+  const Job& queued = *pending_.emplace(job->ticket, std::move(job)).first->second;
+  if (pending_.size() == 1) {
     Ref();
     done_.Ref(env);
   }
   Napi::Object task = Napi::Object::New(env);
-  task.Set("ticket", Napi::Number::New(env, static_cast<double>(job->ticket)));
-  task.Set("promise", job->deferred.Promise());
-  pending_.emplace(job->ticket, std::move(job));
+  task.Set("ticket", Napi::Number::New(env, static_cast<double>(queued.ticket)));
+  task.Set("promise", queued.deferred.Promise());
   return task;
+}
+
+// Exactly once per job: Node frees a deferred even when concluding it fails, which it does in a worker that is being
+// terminated. Nobody is left to hear of that failure.
+static void conclude(const Job& job, bool ok, Napi::Value value) {
+  try {
+    if (ok) {
+      job.deferred.Resolve(value);
+    } else {
+      job.deferred.Reject(value);
+    }
+  } catch (const Napi::Error&) {
+  }
 }
 
 void Lane::settle(Napi::Env env, uint64_t ticket) {
   auto node = pending_.extract(ticket);
   if (node.empty()) return;
   Job& job = *node.mapped();
-  if (job.status != CLIPN_OK) {
-    job.deferred.Reject(coded_error(env, error_code(job.status), job.error.text).Value());
-  } else {
-    try {
-      job.deferred.Resolve(job.result(env));
-    } catch (const Napi::Error& error) {
-      job.deferred.Reject(error.Value());
-    }
+  bool ok = job.status == CLIPN_OK;
+  Napi::Value value;
+  try {
+    value = ok ? job.result(env) : coded_error(env, error_code(job.status), job.error.text).Value();
+  } catch (const Napi::Error& error) {
+    ok = false;
+    value = error.Value();
   }
+  conclude(job, ok, value);
   let_go_when_idle(env);
 }
 
@@ -105,7 +119,7 @@ Napi::Value Lane::cancel(const Napi::CallbackInfo& info) {
   const auto ticket = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
   if (lane_ == nullptr || core_.lane_cancel(lane_, ticket) == 0) return Napi::Boolean::New(env, false);
   const auto node = pending_.extract(ticket);
-  node.mapped()->deferred.Reject(coded_error(env, "ERR_CLIPN_CLOSED", "cancelled before it ran").Value());
+  conclude(*node.mapped(), false, coded_error(env, "ERR_CLIPN_CLOSED", "cancelled before it ran").Value());
   let_go_when_idle(env);
   return Napi::Boolean::New(env, true);
 }

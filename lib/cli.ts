@@ -71,7 +71,9 @@ main(process.argv.slice(2)).then(
   },
   (error: unknown) => {
     const stack = error instanceof Error ? error.stack : String(error);
-    tell(`ERR_CLIPN_INTERNAL: ${stack}\n  This is a defect: please report it with the output of \`clipn-native doctor\`.`);
+    tell(
+      `ERR_CLIPN_INTERNAL: ${stack}\n  This is a defect: please report it with the output of \`clipn-native doctor\`.`,
+    );
     process.exitCode = 1;
   },
 );

@@ -67,7 +67,9 @@ function distance(a: string, b: string): number {
 /** ` Did you mean X?`, or nothing when no name is near. */
 export function suggestion(word: string, names: readonly string[], prefix = ''): string {
   const [nearest] = names.map((name) => ({ name, d: distance(word, name) })).sort((a, b) => a.d - b.d);
-  return nearest && nearest.d <= Math.max(1, Math.floor(word.length / 3)) ? ` Did you mean ${prefix}${nearest.name}?` : '';
+  return nearest && nearest.d <= Math.max(1, Math.floor(word.length / 3))
+    ? ` Did you mean ${prefix}${nearest.name}?`
+    : '';
 }
 
 /** @throws UsageError for an unknown flag, a missing or a refused value */

@@ -15,7 +15,8 @@ export interface HashOptions {
 /** sha256 of a file, in hex. */
 export async function hashFile(path: string, { signal, onBytes }: HashOptions = {}): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: CHUNK, ...(signal && { signal }) })) {
+  for await (const chunk of createReadStream(path, { highWaterMark: CHUNK })) {
+    signal?.throwIfAborted();
     hash.update(chunk as Buffer);
     onBytes?.((chunk as Buffer).length);
   }

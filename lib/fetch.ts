@@ -237,7 +237,7 @@ async function install({ source, sha256, temporary, cache, options, machine }: I
   if (!fits) {
     const wanted = options.version ?? `${minorOf(LIBTORCH_VERSION)}.x`;
     throw new ClipnError('ERR_CLIPN_LIBTORCH_VERSION', `${source} holds libtorch ${version}; ${wanted} was expected.`, {
-      hint: `Pass another file, or \`--version ${version}\` to keep this one for a core you build yourself.`,
+      hint: 'Pass another file; to build a core for this one yourself, unpack it and set CLIPN_LIBTORCH.',
     });
   }
   await writeFile(join(staged, RECORD), `${JSON.stringify({ file: basename(source), sha256 })}\n`);

@@ -9,7 +9,11 @@ export function paint(style: Style, text: string): string {
 }
 
 /** Rows as columns two spaces apart; cells of a column marked `right` are right-aligned. */
-export function table(header: readonly string[], rows: readonly (readonly string[])[], right: readonly number[] = []): string {
+export function table(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  right: readonly number[] = [],
+): string {
   const all = [header, ...rows];
   const widths = header.map((_, i) => Math.max(...all.map((row) => row[i]!.length)));
   const line = (row: readonly string[]) =>

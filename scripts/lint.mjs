@@ -32,7 +32,7 @@ await main(async () => {
   const { values } = parseArgs({ options: { fix: { type: 'boolean' }, tidy: { type: 'boolean' } } });
   await step('Biome', () => {
     const biome = join(root, 'node_modules/@biomejs/biome/bin/biome');
-    runNode([biome, 'check', '--error-on-warnings', ...(values.fix ? ['--write'] : [])]);
+    runNode([biome, 'check', '--diagnostic-level=warn', '--error-on-warnings', ...(values.fix ? ['--write'] : [])]);
   });
   await step('tsc', () => runNode([require.resolve('typescript/bin/tsc'), '-p', 'test/tsconfig.json']));
   if (available('clang-format')) {

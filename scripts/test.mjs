@@ -84,22 +84,12 @@ function referencePython() {
   ];
   const ready = candidates.find((python) => python && output(python, ['-c', probe]) !== null);
   if (ready) return ready;
-  if (output('python3', ['-m', 'venv', '--help']) === null) return null;
+  if (output('python3', ['-c', 'import venv, ensurepip']) === null) return null;
   const python = join(root, own, 'bin/python');
   run('python3', ['-m', 'venv', '--clear', own]);
   const retries = process.env.PIP_RETRIES === undefined ? ['--retries', '2'] : [];
   const index = ['--extra-index-url', 'https://download.pytorch.org/whl/cpu'];
-  run(python, [
-    '-m',
-    'pip',
-    'install',
-    '--quiet',
-    '--disable-pip-version-check',
-    ...retries,
-    ...index,
-    '-r',
-    requirements,
-  ]);
+  run(python, ['-m', 'pip', 'install', '-qq', '--disable-pip-version-check', ...retries, ...index, '-r', requirements]);
   run('touch', [`${own}/.complete`]);
   return python;
 }

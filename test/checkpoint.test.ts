@@ -37,14 +37,19 @@ async function firstFloats(file: string, entry: TensorEntry, count: number): Pro
   return Array.from({ length: count }, (_, i) => bytes.readFloatLE(4 * i));
 }
 
-async function refuses(work: Promise<unknown>, code: ClipnErrorCode, ...words: (string | RegExp)[]): Promise<ClipnError> {
+async function refuses(
+  work: Promise<unknown>,
+  code: ClipnErrorCode,
+  ...words: (string | RegExp)[]
+): Promise<ClipnError> {
   const error = await work.then(
     () => assert.fail(`expected ${code}`),
     (reason) => reason,
   );
   assert.ok(error instanceof ClipnError, String(error));
   assert.equal(error.code, code, error.message);
-  for (const word of words) assert.match(`${error.message} ${error.hint}`, word instanceof RegExp ? word : new RegExp(word));
+  for (const word of words)
+    assert.match(`${error.message} ${error.hint}`, word instanceof RegExp ? word : new RegExp(word));
   return error;
 }
 
@@ -135,7 +140,8 @@ test('a learning rate that numpy computed does not make a checkpoint unsafe', as
     pickle.call(pickle.global('numpy', 'dtype'), [pickle.string('f8'), pickle.boolean(false), pickle.boolean(true)]),
     pickle.call(pickle.global('_codecs', 'encode'), [pickle.string('abcdefgh'), pickle.string('latin1')]),
   ]);
-  const root = (stateDict: Buffer) => pickle.dict(keyed({ state_dict: stateDict, optimizer: pickle.dict(keyed({ lr: rate })) }));
+  const root = (stateDict: Buffer) =>
+    pickle.dict(keyed({ state_dict: stateDict, optimizer: pickle.dict(keyed({ lr: rate })) }));
   await writeCheckpoint(at('numpy.pt'), tiny, { root });
   assert.equal((await readCheckpoint(at('numpy.pt'))).tensors.size, 92);
 });
@@ -208,7 +214,10 @@ test('sizes are read off the shapes of the published networks', async () => {
   }
 });
 
-async function networkOf(edit: (shapes: Map<string, number[]>) => void, options: Parameters<typeof readNetwork>[1] = {}) {
+async function networkOf(
+  edit: (shapes: Map<string, number[]>) => void,
+  options: Parameters<typeof readNetwork>[1] = {},
+) {
   const file = at('edited.pt');
   await writeCheckpoint(file, small, { edit });
   return readNetwork((await readCheckpoint(file)).tensors, options);
@@ -278,7 +287,10 @@ test('a config that contradicts the shapes or asks for another network is refuse
   const { tensors } = await readCheckpoint(at('tiny.pt'));
   await writeFile(at('wrong.json'), JSON.stringify({ ...golden.config, embed_dim: 9 }));
   const config = await readOpenClipConfig(at('wrong.json'));
-  assert.throws(() => readNetwork(tensors, { config }), { code: 'ERR_CLIPN_INVALID_ARG', message: /embedDim 9.*say 8/ });
+  assert.throws(() => readNetwork(tensors, { config }), {
+    code: 'ERR_CLIPN_INVALID_ARG',
+    message: /embedDim 9.*say 8/,
+  });
   await writeFile(at('pool.json'), JSON.stringify({ ...golden.config, vision_cfg: { pool_type: 'avg' } }));
   await refuses(readOpenClipConfig(at('pool.json')), 'ERR_CLIPN_INVALID_ARG', 'vision_cfg\\.pool_type');
 });

@@ -13,6 +13,10 @@
 #include "cpu/dispatch.h"
 #include "error.h"
 
+#ifndef _OPENMP
+#error "compile with -fopenmp: without it at::parallel_for runs serially, and nothing says so"
+#endif
+
 namespace clipn {
 namespace {
 

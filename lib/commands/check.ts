@@ -6,7 +6,7 @@ import type { CheckFailure, CheckResult } from '../detector';
 import { findImages } from '../find-images';
 import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
 import { DECIDING_SCORES, type DecidingScore } from '../scores';
-import { note, paint, Progress, table } from '../terminal';
+import { note, Progress, paint, table } from '../terminal';
 
 export const checkCommand: Command = {
   summary: 'Tell for each image which of your classes it belongs to, or that it belongs to none.',
@@ -99,7 +99,10 @@ export function resultTable(results: readonly (CheckResult | CheckFailure)[]): s
   const lines = rows.length > 0 ? [table(['image', 'verdict', 'class', 'share', 'p_yes', 'ATD'], rows, [3, 4, 5])] : [];
   for (const { image, error } of failures) lines.push(`${image}: ${error.code}: ${error.message}\n  ${error.hint}`);
   const text = lines.join('\n');
-  return text.replace(/^(.*?\s{2})(in|out|review)(?=\s)/gm, (_, before: string, verdict: keyof typeof VERDICT_STYLE) => {
-    return before + paint(VERDICT_STYLE[verdict], verdict);
-  });
+  return text.replace(
+    /^(.*?\s{2})(in|out|review)(?=\s)/gm,
+    (_, before: string, verdict: keyof typeof VERDICT_STYLE) => {
+      return before + paint(VERDICT_STYLE[verdict], verdict);
+    },
+  );
 }

@@ -7,7 +7,8 @@ import { STORED_DTYPES, type StoredDtype } from '../model-config';
 import { Progress } from '../terminal';
 
 export const exportCommand: Command = {
-  summary: 'Turn a CLIPN checkpoint (.pt) or OpenCLIP weights (.pt, .bin, .safetensors) into a model file. No Python runs.',
+  summary:
+    'Turn a CLIPN checkpoint (.pt) or OpenCLIP weights (.pt, .bin, .safetensors) into a model file. No Python runs.',
   usage: 'CHECKPOINT OUT',
   flags: {
     'image-only': { doc: 'leave the text towers out, for applications with a saved label bank' },

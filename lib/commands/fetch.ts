@@ -30,7 +30,9 @@ async function run(args: Args): Promise<number> {
   });
   progress.done();
   process.stdout.write(
-    args.on('json') ? `${JSON.stringify(fetched)}\n` : `libtorch ${fetched.version}+${fetched.flavour} in ${fetched.dir}\n`,
+    args.on('json')
+      ? `${JSON.stringify(fetched)}\n`
+      : `libtorch ${fetched.version}+${fetched.flavour} in ${fetched.dir}\n`,
   );
   return 0;
 }

@@ -84,7 +84,7 @@ def seeded_state_dict(net: dict, scheme: str, dtype: torch.dtype = torch.float32
         elif key.endswith("bias"):
             value = 0.05 * s
         elif scheme == "fan-in" and ("resblocks" in key or module == "conv1"):
-            gain = 3 if key.endswith("in_proj_weight") else 1
+            gain = 1.5 if key.endswith("in_proj_weight") else 1
             value = gain * math.sqrt(3 / math.prod(shape[1:])) * s
         else:
             value = 0.25 * s

@@ -1,5 +1,6 @@
 /** Writes seeded checkpoints in the published layout (spec 1.8), without Python. For tests. */
-import { existsSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { amplitude, fillSeeded, NETWORKS, type Network, stateDictShapes, type WeightScheme } from './seeded-weights';
@@ -97,13 +98,22 @@ export async function writeCheckpoint(file: string, network: Network, options: C
   await zip.close();
 }
 
+/** Changes when the code that decides a checkpoint's bytes does. */
+function recipe(): string {
+  const hash = createHash('sha256');
+  for (const source of ['seeded-weights.ts', 'torch-zip.ts', 'checkpoint-writer.ts']) {
+    hash.update(readFileSync(path.join(__dirname, source)));
+  }
+  return hash.digest('hex').slice(0, 8);
+}
+
 /** The checkpoint of a full-size network, written once and kept in build/. */
 export async function cachedCheckpoint(
   name: keyof typeof NETWORKS,
   options: { optimizer?: boolean } = {},
 ): Promise<string> {
   const folder = path.join(__dirname, '..', '..', 'build', 'test-checkpoints');
-  const file = path.join(folder, `${name}${options.optimizer ? '-optimizer' : ''}.pt`);
+  const file = path.join(folder, `${name}${options.optimizer ? '-optimizer' : ''}-${recipe()}.pt`);
   if (!existsSync(file)) {
     await mkdir(folder, { recursive: true });
     const temporary = `${file}.${process.pid}`;

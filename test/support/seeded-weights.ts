@@ -7,8 +7,8 @@
  *   LayerNorm weights 1 + 0.1 s; biases 0.05 s; logit_scale ln(100)
  *   scheme 'flat' (golden/tiny-forward.json): everything else 0.25 s
  *   scheme 'fan-in' (full size, keeps activations of order 1): matrices of the blocks and the patch convolution
- *   sqrt(3 / fan_in) s with fan_in the product of all dimensions but the first, in_proj_weight three times that (else
- *   attention only averages and all images look alike); everything else 0.25 s
+ *   sqrt(3 / fan_in) s with fan_in the product of all dimensions but the first, in_proj_weight 1.5 times that (with 1
+ *   attention only averages and all images look alike, from 2 on it switches and magnifies rounding); everything else 0.25 s
  *
  * computed in float64, stored as float32.
  */
@@ -110,7 +110,7 @@ export function amplitude(
   if (key.endsWith('bias')) return { scale: 0.05, shift: 0 };
   const isMatrix = /resblocks\..*weight$|conv1\.weight$/.test(key);
   if (scheme === 'flat' || !isMatrix) return { scale: 0.25, shift: 0 };
-  const gain = key.endsWith('in_proj_weight') ? 3 : 1;
+  const gain = key.endsWith('in_proj_weight') ? 1.5 : 1;
   return { scale: gain * Math.sqrt(3 / shape.slice(1).reduce((product, size) => product * size, 1)), shift: 0 };
 }
 

@@ -143,7 +143,7 @@ def normalise(images):
     return (images.float() / 255 - mean) / std
 
 
-def augment(images, scale=(0.5, 1.0), jitter=0.15):
+def augment(images, scale=(0.65, 1.0), jitter=0.1):
     """Random resized crop, flip, brightness and contrast, on a batch of normalised images."""
     n = len(images)
     side = torch.empty(n).uniform_(*scale).sqrt()

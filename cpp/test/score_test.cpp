@@ -1,0 +1,401 @@
+#include "score/score.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "error.h"
+#include "golden/worked-example.h"
+#include "targets.h"
+
+namespace clipn {
+namespace {
+
+using Floats = std::vector<float>;
+using Doubles = std::vector<double>;
+
+struct Problem {
+  Floats features, yes, no;  // no empty: a plain CLIP
+  int64_t n, c, d, k;
+  float scale = 100.0f;
+
+  clipn_score_input input() const {
+    return {sizeof(clipn_score_input), scale, features.data(), yes.data(), no.empty() ? nullptr : no.data(), n, c, d, k};
+  }
+};
+
+// Every output, each followed by one guard value that must survive.
+struct Scores {
+  static constexpr float kGuard = 12345.0f;
+  Floats ctw, atd, msp, max_logit, energy, mcm, gap, log_p_out, log_q_max, top_p, top_p_yes, logits_yes, logits_no;
+  std::vector<int32_t> top_index;
+
+  static Scores of(const cpu::Kernels& kernels, const Problem& problem) {
+    Scores s;
+    const size_t n = problem.n, top = n * problem.k, all = n * problem.c;
+    for (Floats* row : s.rows()) row->assign(n + 1, kGuard);
+    for (Floats* list : {&s.top_p, &s.top_p_yes}) list->assign(top + 1, kGuard);
+    for (Floats* logits : {&s.logits_yes, &s.logits_no}) logits->assign(all + 1, kGuard);
+    s.top_index.assign(top + 1, -7);
+    const clipn_score_output output = s.output();
+    const clipn_score_input input = problem.input();
+    score(kernels, input, output);
+    for (const Floats* values : {&s.top_p, &s.top_p_yes, &s.logits_yes, &s.logits_no}) EXPECT_EQ(values->back(), kGuard);
+    for (const Floats* values : s.rows()) EXPECT_EQ(values->back(), kGuard);
+    EXPECT_EQ(s.top_index.back(), -7);
+    return s;
+  }
+
+  std::vector<Floats*> rows() {
+    return {&ctw, &atd, &msp, &max_logit, &energy, &mcm, &gap, &log_p_out, &log_q_max};
+  }
+
+  clipn_score_output output() {
+    return {sizeof(clipn_score_output), ctw.data(),       atd.data(),       msp.data(),        max_logit.data(),
+            energy.data(),              mcm.data(),       gap.data(),       log_p_out.data(),  log_q_max.data(),
+            top_index.data(),           top_p.data(),     top_p_yes.data(), logits_yes.data(), logits_no.data()};
+  }
+};
+
+Floats floats(const Doubles& values) { return Floats(values.begin(), values.end()); }
+
+double log_sigmoid(double v) { return v < 0 ? v - std::log1p(std::exp(v)) : -std::log1p(std::exp(-v)); }
+
+double log_sum_exp(const Doubles& values) {
+  const double most = *std::max_element(values.begin(), values.end());
+  double sum = 0;
+  for (const double value : values) sum += std::exp(value - most);
+  return most + std::log(sum);
+}
+
+// Spec 3 in double, straight from the formulas, on logits in double.
+struct Reference {
+  double ctw, atd, msp, max_logit, energy, mcm, gap, log_p_out, log_q_max;
+  std::vector<int32_t> order;  // classes by falling a
+  Doubles p, p_yes;
+
+  static Reference of(const Problem& problem, int64_t row) {
+    const size_t c = problem.c;
+    Doubles a(c), b(c), cosine(c), log_in(c), log_out(c);
+    for (size_t j = 0; j < c; ++j) {
+      double x = 0, y = 0;
+      for (int64_t i = 0; i < problem.d; ++i) {
+        const double f = problem.features[row * problem.d + i];
+        x += f * problem.yes[j * problem.d + i];
+        y += f * problem.no[j * problem.d + i];
+      }
+      cosine[j] = x;
+      a[j] = problem.scale * x;
+      b[j] = problem.scale * y;
+    }
+    Reference r;
+    r.energy = log_sum_exp(a);
+    for (size_t j = 0; j < c; ++j) {
+      log_in[j] = a[j] - r.energy + log_sigmoid(a[j] - b[j]);
+      log_out[j] = a[j] - r.energy + log_sigmoid(b[j] - a[j]);
+      r.p.push_back(std::exp(a[j] - r.energy));
+      r.p_yes.push_back(std::exp(log_sigmoid(a[j] - b[j])));
+    }
+    r.order.resize(c);
+    std::iota(r.order.begin(), r.order.end(), 0);
+    std::stable_sort(r.order.begin(), r.order.end(), [&](int32_t i, int32_t j) { return a[i] > a[j]; });
+    const int32_t top = r.order[0];
+    r.ctw = r.p_yes[top];
+    r.atd = std::exp(log_sum_exp(log_in));
+    r.msp = r.p[top];
+    r.max_logit = a[top];
+    r.mcm = std::exp(cosine[top] - log_sum_exp(cosine));
+    r.gap = a[top] - b[top];
+    r.log_p_out = log_sum_exp(log_out);
+    r.log_q_max = *std::max_element(log_in.begin(), log_in.end());
+    return r;
+  }
+};
+
+void expect_close(float value, double expected, double tolerance, const char* name) {
+  EXPECT_NEAR(value, expected, tolerance * std::max(1.0, std::abs(expected))) << name;
+}
+
+// Relative for what may be small: a probability of 1e-20 must be right, too. Below 1e-37 a float has no such precision.
+void expect_relative(float value, double expected, double tolerance, const char* name) {
+  EXPECT_NEAR(value, expected, tolerance * std::abs(expected) + 1e-37) << name;
+}
+
+void expect_reference(const Problem& problem, const Scores& s, double tolerance) {
+  for (int64_t row = 0; row < problem.n; ++row) {
+    SCOPED_TRACE(testing::Message() << "image " << row);
+    const Reference r = Reference::of(problem, row);
+    expect_relative(s.ctw[row], r.ctw, tolerance, "ctw");
+    expect_relative(s.atd[row], r.atd, tolerance, "atd");
+    expect_relative(s.msp[row], r.msp, tolerance, "msp");
+    expect_relative(s.mcm[row], r.mcm, tolerance, "mcm");
+    expect_close(s.max_logit[row], r.max_logit, tolerance, "max_logit");
+    expect_close(s.energy[row], r.energy, tolerance, "energy");
+    expect_close(s.gap[row], r.gap, tolerance, "gap");
+    expect_close(s.log_p_out[row], r.log_p_out, tolerance, "log_p_out");
+    expect_close(s.log_q_max[row], r.log_q_max, tolerance, "log_q_max");
+    for (int64_t i = 0; i < problem.k; ++i) {
+      const int64_t at = row * problem.k + i;
+      const int32_t label = r.order[i];
+      EXPECT_EQ(s.top_index[at], label) << "place " << i;
+      expect_relative(s.top_p[at], r.p[label], tolerance, "top_p");
+      expect_relative(s.top_p_yes[at], r.p_yes[label], tolerance, "top_p_yes");
+    }
+  }
+}
+
+// Image i picks coordinate i of the bank, so every dot product is exact and any error is the recurrences' own.
+Problem exact_problem(int64_t n, int64_t c, int64_t k, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> cosine(-1.0f, 1.0f);
+  Problem problem{Floats(n * n, 0.0f), Floats(c * n), Floats(c * n), n, c, n, k};
+  for (int64_t i = 0; i < n; ++i) problem.features[i * n + i] = 1.0f;
+  for (Floats* bank : {&problem.yes, &problem.no}) {
+    for (float& value : *bank) value = cosine(random);
+  }
+  return problem;
+}
+
+// Rows as CLIP's: unit, around a common direction.
+Problem unit_problem(int64_t n, int64_t c, int64_t d, int64_t k, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  Problem problem{Floats(n * d), Floats(c * d), Floats(c * d), n, c, d, k};
+  for (Floats* rows : {&problem.features, &problem.yes, &problem.no}) {
+    for (size_t begin = 0; begin < rows->size(); begin += d) {
+      double square = 0;
+      for (int64_t i = 0; i < d; ++i) {
+        float& value = (*rows)[begin + i];
+        value = normal(random) + (i % 7 == 0 ? 2.0f : 0.0f);
+        square += double{value} * value;
+      }
+      for (int64_t i = 0; i < d; ++i) (*rows)[begin + i] /= static_cast<float>(std::sqrt(square));
+    }
+  }
+  return problem;
+}
+
+class Score : public PerTarget {};
+CLIPN_FOR_EVERY_TARGET(Score);
+
+// The tolerance is fp32's: a logit of 100 is only known to 1e-5.
+TEST_P(Score, MatchesTheWorkedExample) {
+  for (const ScoreGolden& golden : kScoreGolden) {
+    SCOPED_TRACE(testing::Message() << "scale " << golden.scale);
+    const Problem problem{floats(kGoldenFeatures), floats(kGoldenYes), floats(kGoldenNo), 2, 3, 4, 3, golden.scale};
+    const Scores s = Scores::of(*GetParam(), problem);
+    for (size_t row = 0; row < 2; ++row) {
+      expect_close(s.ctw[row], golden.ctw[row], 1e-5, "ctw");
+      expect_close(s.atd[row], golden.atd[row], 1e-5, "atd");
+      expect_close(s.msp[row], golden.msp[row], 1e-5, "msp");
+      expect_close(s.max_logit[row], golden.max_logit[row], 1e-6, "max_logit");
+      expect_close(s.energy[row], golden.energy[row], 1e-6, "energy");
+      expect_close(s.mcm[row], golden.mcm[row], 1e-5, "mcm");
+      expect_close(std::exp(s.log_p_out[row]), golden.p_out[row], 1e-5, "log_p_out");
+      const auto q = golden.q.begin() + row * 3;
+      expect_close(std::exp(s.log_q_max[row]), *std::max_element(q, q + 3), 1e-5, "log_q_max");
+      const size_t top = row * 3 + s.top_index[row * 3];
+      EXPECT_EQ(s.top_index[row * 3], row == 0 ? 0 : 1);
+      expect_close(s.gap[row], golden.logits_yes[top] - golden.logits_no[top], 1e-5, "gap");
+      for (size_t i = row * 3; i < row * 3 + 3; ++i) {
+        expect_close(s.top_p[i], golden.p[row * 3 + s.top_index[i]], 1e-5, "top_p");
+        expect_close(s.top_p_yes[i], golden.p_yes[row * 3 + s.top_index[i]], 1e-5, "top_p_yes");
+        expect_close(s.logits_yes[i], golden.logits_yes[i], 1e-6, "logits_yes");
+        expect_close(s.logits_no[i], golden.logits_no[i], 1e-6, "logits_no");
+      }
+    }
+  }
+}
+
+// 4e-6: s (x - m) reaches 200, where a float's rounding alone is 7.6e-6 on terms that are e^-200 small, and below 1e-6 on
+// those that count.
+TEST_P(Score, MatchesDoubleOnExactDotProducts) {
+  for (const int64_t c : {1, 2, 7, 15, 16, 17, 63, 64, 65, 511, 512, 513, 1000, 1025}) {
+    SCOPED_TRACE(testing::Message() << c << " classes");
+    const Problem problem = exact_problem(9, c, std::min<int64_t>(c, 6), static_cast<uint32_t>(c));
+    expect_reference(problem, Scores::of(*GetParam(), problem), 4e-6);
+  }
+}
+
+TEST_P(Score, MatchesDoubleOnAHundredThousandClasses) {
+  const Problem problem = exact_problem(3, 100000, 5, 3);
+  expect_reference(problem, Scores::of(*GetParam(), problem), 4e-6);
+}
+
+// 5e-5: a sum of 512 products in fp32 is off by some 3e-7, times the scale of 100.
+TEST_P(Score, MatchesDoubleOnUnitFeatures) {
+  const Problem problem = unit_problem(70, 600, 512, 5, 1);
+  expect_reference(problem, Scores::of(*GetParam(), problem), 5e-5);
+}
+
+TEST_P(Score, EqualClassesKeepTheirOrderInTheTopList) {
+  Problem problem = exact_problem(1, 20000, 5, 5);
+  for (const int64_t j : {19999, 700, 12, 13, 9000}) problem.yes[j] = 1.5f;
+  problem.no[12] = 1.25f;
+  const Scores s = Scores::of(*GetParam(), problem);
+  EXPECT_EQ(std::vector<int32_t>(s.top_index.begin(), s.top_index.end() - 1),
+            (std::vector<int32_t>{12, 13, 700, 9000, 19999}));
+  EXPECT_EQ(s.gap[0], 25.0f) << "of the first of the equal classes";
+}
+
+TEST_P(Score, GapRanksWhereCtwIsSaturated) {
+  Problem problem{{1.0f, 0.0f, 0.0f, 1.0f}, {0.5f, 0.5f}, {0.25f, 0.125f}, 2, 1, 2, 0};
+  const Scores s = Scores::of(*GetParam(), problem);
+  EXPECT_EQ(s.ctw[0], 1.0f);
+  EXPECT_EQ(s.ctw[1], 1.0f);
+  EXPECT_EQ(s.gap[0], 25.0f);
+  EXPECT_EQ(s.gap[1], 37.5f);
+  EXPECT_LT(s.log_p_out[1], s.log_p_out[0]);
+}
+
+// exp(-135) is no fp32 number; the log forms must hold it.
+TEST_P(Score, LogFormsHoldGapsOf135) {
+  const Problem problem{{1.0f, 0.0f, 0.0f, 1.0f},
+                        {0.6f, -0.75f, 0.5f, -0.8f},
+                        {-0.75f, 0.6f, -0.85f, 0.55f},
+                        2,
+                        2,
+                        2,
+                        2};
+  const Scores s = Scores::of(*GetParam(), problem);
+  expect_reference(problem, s, 4e-6);
+  EXPECT_NEAR(s.log_p_out[0], -135.0, 1e-3);
+  EXPECT_NEAR(s.log_q_max[1], -135.00672, 1e-3) << "log(1 + e^-5) below the gap";
+  EXPECT_EQ(s.atd[0], 1.0f);
+  EXPECT_LT(s.atd[1], 1e-37f);
+}
+
+// At this distance e^{a - max} is no fp32 number either, yet it carries the whole of "out".
+TEST_P(Score, AFarClassMayDecideLogPOut) {
+  const Problem problem{{1.0f}, {0.75f, -0.25f}, {-0.5f, 0.5f}, 1, 2, 1, 2};
+  expect_reference(problem, Scores::of(*GetParam(), problem), 4e-6);
+}
+
+TEST_P(Score, ANanFeatureSpoilsItsImageOnly) {
+  Problem problem = unit_problem(5, 100, 16, 3, 2);
+  const Scores clean = Scores::of(*GetParam(), problem);
+  problem.features[2 * 16 + 7] = std::numeric_limits<float>::quiet_NaN();
+  Scores s = Scores::of(*GetParam(), problem);
+  for (Floats* values : s.rows()) EXPECT_TRUE(std::isnan((*values)[2]));
+  for (int32_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(s.top_index[6 + i], i);
+    EXPECT_TRUE(std::isnan(s.top_p[6 + i]) && std::isnan(s.top_p_yes[6 + i]));
+  }
+  for (const size_t row : {0, 1, 3, 4}) EXPECT_EQ(s.atd[row], clean.atd[row]);
+}
+
+TEST_P(Score, ANanInTheBankSpoilsEveryImage) {
+  for (const bool in_no : {false, true}) {
+    Problem problem = unit_problem(2, 1000, 16, 3, 2);
+    (in_no ? problem.no : problem.yes)[777 * 16] = std::numeric_limits<float>::quiet_NaN();
+    Scores s = Scores::of(*GetParam(), problem);
+    for (Floats* values : s.rows()) EXPECT_TRUE(std::isnan((*values)[0]) && std::isnan((*values)[1])) << in_no;
+  }
+}
+
+TEST_P(Score, WithoutANoBankTheYesScoresStandAndTheOthersAreNan) {
+  Problem problem = unit_problem(3, 700, 32, 4, 4);
+  Scores both = Scores::of(*GetParam(), problem);
+  problem.no.clear();
+  Scores plain = Scores::of(*GetParam(), problem);
+  for (size_t row = 0; row < 3; ++row) {
+    for (const Floats* values : {&plain.ctw, &plain.atd, &plain.gap, &plain.log_p_out, &plain.log_q_max}) {
+      EXPECT_TRUE(std::isnan((*values)[row]));
+    }
+    EXPECT_EQ(plain.max_logit[row], both.max_logit[row]);
+    expect_relative(plain.msp[row], both.msp[row], 2e-6, "msp");
+    expect_close(plain.energy[row], both.energy[row], 2e-6, "energy");
+    expect_relative(plain.mcm[row], both.mcm[row], 2e-6, "mcm");
+  }
+  EXPECT_EQ(plain.top_index, both.top_index);
+  for (size_t i = 0; i < 12; ++i) {
+    expect_relative(plain.top_p[i], both.top_p[i], 2e-6, "top_p");
+    EXPECT_TRUE(std::isnan(plain.top_p_yes[i]));
+  }
+  for (size_t i = 0; i < 2100; ++i) EXPECT_TRUE(std::isnan(plain.logits_no[i]));
+}
+
+TEST_P(Score, TheTopListMayBeEmptyOrComplete) {
+  Problem problem = exact_problem(2, 1500, 1500, 8);
+  expect_reference(problem, Scores::of(*GetParam(), problem), 4e-6);
+  problem.k = 0;
+  expect_reference(problem, Scores::of(*GetParam(), problem), 4e-6);
+}
+
+TEST_P(Score, AnImagesBitsDependNeitherOnItsBatchNorOnThreads) {
+  if (!at::hasMKL()) GTEST_SKIP() << "holds for MKL's matrix product only";
+  const Problem all = unit_problem(130, 600, 512, 3, 9);
+  const Scores whole = Scores::of(*GetParam(), all);
+  const int threads = at::get_num_threads();
+  for (const auto& [first, n] : {std::pair<int64_t, int64_t>{0, 1}, {5, 1}, {127, 3}, {3, 65}}) {
+    at::set_num_threads(first == 5 ? 1 : threads);
+    Problem part = all;
+    part.n = n;
+    part.features.assign(all.features.begin() + first * 512, all.features.begin() + (first + n) * 512);
+    const Scores s = Scores::of(*GetParam(), part);
+    for (int64_t row = 0; row < n; ++row) {
+      EXPECT_EQ(s.atd[row], whole.atd[first + row]);
+      EXPECT_EQ(s.energy[row], whole.energy[first + row]);
+      EXPECT_TRUE(std::equal(s.logits_yes.begin() + row * 600, s.logits_yes.begin() + (row + 1) * 600,
+                             whole.logits_yes.begin() + (first + row) * 600));
+    }
+  }
+  at::set_num_threads(threads);
+}
+
+TEST(ScoreArguments, LogitsMayBeLeftOut) {
+  const Problem problem = unit_problem(3, 40, 8, 2, 6);
+  const Scores with = Scores::of(cpu::kernels(), problem);
+  Scores without = with;
+  std::fill(without.atd.begin(), without.atd.end(), 0.0f);
+  clipn_score_output output = without.output();
+  output.logits_yes = output.logits_no = nullptr;
+  const clipn_score_input input = problem.input();
+  score(input, output);
+  EXPECT_TRUE(std::equal(without.atd.begin(), without.atd.begin() + 3, with.atd.begin()));
+}
+
+TEST(ScoreArguments, OutsideTheirRangeAreRefused) {
+  const Problem problem = unit_problem(2, 4, 8, 2, 6);
+  Scores room = Scores::of(cpu::kernels(), problem);
+  using Spoil = std::function<void(clipn_score_input&, clipn_score_output&)>;
+  const auto status = [&](const Spoil& spoil) {
+    clipn_score_input input = problem.input();
+    clipn_score_output output = room.output();
+    spoil(input, output);
+    try {
+      score(input, output);
+      return CLIPN_OK;
+    } catch (const Error& error) {
+      return error.status();
+    }
+  };
+  EXPECT_EQ(status([](auto&, auto&) {}), CLIPN_OK);
+  EXPECT_EQ(status([](auto& in, auto&) { in.n = 0; }), CLIPN_OK) << "no image is no error";
+  const float inf = std::numeric_limits<float>::infinity();
+  const std::vector<Spoil> wrong = {
+      [](auto& in, auto&) { in.size = 4; },       [](auto&, auto& out) { out.size = 4; },
+      [](auto& in, auto&) { in.n = -1; },         [](auto& in, auto&) { in.c = 0; },
+      [](auto& in, auto&) { in.d = 0; },          [](auto& in, auto&) { in.k = -1; },
+      [](auto& in, auto&) { in.k = 5; },          [](auto& in, auto&) { in.c = int64_t{1} << 31; },
+      [](auto& in, auto&) { in.scale = 0; },      [inf](auto& in, auto&) { in.scale = inf; },
+      [](auto& in, auto&) { in.scale = -1; },     [](auto& in, auto&) { in.features = nullptr; },
+      [](auto&, auto& out) { out.atd = nullptr; }, [](auto& in, auto&) { in.bank_yes = nullptr; },
+      [](auto&, auto& out) { out.top_p = nullptr; },
+      [](auto& in, auto&) { in.n = in.d = std::numeric_limits<int64_t>::max() / 2; },
+  };
+  for (size_t i = 0; i < wrong.size(); ++i) EXPECT_EQ(status(wrong[i]), CLIPN_INVALID_ARG) << "case " << i;
+}
+
+}  // namespace
+}  // namespace clipn

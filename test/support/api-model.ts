@@ -1,0 +1,34 @@
+/** A model with CLIP's own tokenizer and very small towers, for tests of the API: seeded weights, made once, in build/. */
+import { existsSync } from 'node:fs';
+import { mkdir, rename } from 'node:fs/promises';
+import path from 'node:path';
+import { exportModel } from '../../lib/export';
+import { writeCheckpoint } from './checkpoint-writer';
+import type { Network } from './seeded-weights';
+
+const NETWORK: Network = {
+  embedDim: 32,
+  imageSize: 48,
+  patchSize: 16,
+  visionWidth: 64,
+  visionLayers: 2,
+  contextLength: 77,
+  vocabSize: 49408,
+  textWidth: 64,
+  textLayers: 1,
+};
+
+/** Path of the model file; `clip` has no no tower, `image` no text tower. */
+export async function apiModel(kind: 'clipn' | 'clip' | 'image' = 'clipn'): Promise<string> {
+  const folder = path.join(__dirname, '..', '..', 'build', 'test-models');
+  const model = path.join(folder, `api-${kind}.pt`);
+  if (existsSync(model)) return model;
+  await mkdir(folder, { recursive: true });
+  // Test files run in parallel: each makes its own, the last rename wins with equal content.
+  const checkpoint = path.join(folder, `api-${kind}-${process.pid}.checkpoint`);
+  const own = path.join(folder, `api-${kind}-${process.pid}.pt`);
+  await writeCheckpoint(checkpoint, NETWORK, { scheme: 'fan-in', kind: kind === 'clip' ? 'clip' : 'clipn' });
+  await exportModel(checkpoint, own, { imageOnly: kind === 'image' });
+  await rename(own, model);
+  return model;
+}
