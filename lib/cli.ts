@@ -50,9 +50,15 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(`${helpOf(verb, command)}\n`);
     return 0;
   }
+  const interrupted = new AbortController();
+  process.once('SIGINT', () => interrupted.abort());
   try {
-    return await command.run(readArgs(command, rest));
+    return await command.run(readArgs(command, rest), interrupted.signal);
   } catch (error) {
+    if (interrupted.signal.aborted) {
+      tell('interrupted');
+      return 130;
+    }
     if (error instanceof UsageError) {
       tell(`${error.message}\nusage: clipn-native ${verb} ${command.usage}`);
       return 2;

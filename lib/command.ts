@@ -16,8 +16,8 @@ export interface Command {
   /** What follows the verb, e.g. `IMAGE... --model M`. */
   usage: string;
   flags: Record<string, Flag>;
-  /** Returns the exit code: 0 done, 1 failure, 3 gate not met. */
-  run(args: Args): Promise<number>;
+  /** Returns the exit code: 0 done, 1 failure, 3 gate not met. `signal` is Ctrl-C. */
+  run(args: Args, signal: AbortSignal): Promise<number>;
 }
 
 /** Wrong usage: told with the verb's usage line, exit code 2. */

@@ -19,14 +19,14 @@ export const LABEL_FLAGS: Record<string, Flag> = {
 };
 
 /** Loads the model the flags name. */
-export async function modelFrom(args: Args): Promise<Model> {
+export async function modelFrom(args: Args, signal: AbortSignal): Promise<Model> {
   let path = args.text('model');
   if (path === undefined) {
     path = smallModel()?.model;
     if (path === undefined) throw new UsageError('--model is missing');
     note('no --model given: using the small model, which knows little (see its README)');
   }
-  const options: LoadModelOptions = { libtorch: args.text('libtorch') };
+  const options: LoadModelOptions = { libtorch: args.text('libtorch'), signal };
   const device = args.text('device') as LoadModelOptions['device'];
   const precision = args.text('precision') as LoadModelOptions['precision'];
   return await loadModel(path, { ...options, ...(device && { device }), ...(precision && { precision }) });
@@ -42,10 +42,11 @@ export async function labelsFrom(args: Args): Promise<string[] | undefined> {
 }
 
 /** Options for encoding labels: templates of the flags, progress on stderr. */
-export function bankOptions(args: Args, progress: Progress): LabelBankOptions {
+export function bankOptions(args: Args, progress: Progress, signal: AbortSignal): LabelBankOptions {
   const templates = args.text('templates');
   return {
     ...(templates !== undefined && { templates }),
+    signal,
     onProgress: ({ done, total }) => progress.show(`encoding labels: ${done} of ${total} sentences`),
   };
 }

@@ -1,6 +1,6 @@
 /** The typed addon: loading it, opening the engine once, and running lane tasks with an AbortSignal. */
 import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from './errors';
-import { availableCores, type Libtorch, resolveLibtorch } from './libtorch';
+import { type Libtorch, resolveLibtorch } from './libtorch';
 import { thisMachine } from './machine';
 
 /** What the core says of itself. */
@@ -162,12 +162,8 @@ let opening: Promise<Engine> | undefined;
 async function open(libtorch: string | undefined): Promise<Engine> {
   const loaded = loadAddon();
   const found = resolveLibtorch(libtorch === undefined ? {} : { libtorch });
-  const core = availableCores().find(({ minor }) => found.version.startsWith(`${minor}.`));
-  if (core === undefined) {
-    throw new ClipnError('ERR_CLIPN_CORE_NOT_FOUND', `no core for libtorch ${found.version} lies in this package`);
-  }
   try {
-    await loaded.openCore(found.preload, core.path);
+    await loaded.openCore(found.preload, found.core);
     return { addon: loaded, libtorch: found, core: loaded.describeCore() };
   } catch (error) {
     throw fromNative(error);

@@ -47,7 +47,8 @@ const Kernels& select(const char* forced) {
                                          "can run " + names(targets) + "; unset CLIPN_CPU or name one of these");
     }
   }
-  throw Error(CLIPN_INVALID_ARG, "CLIPN_CPU=" + std::string(forced) + " is unknown: use base, avx2 or avx512, or unset it");
+  throw Error(CLIPN_INVALID_ARG,
+              "CLIPN_CPU=" + std::string(forced) + " is unknown: use base, avx2 or avx512, or unset it");
 }
 
 const Kernels& kernels() {

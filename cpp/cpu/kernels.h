@@ -24,9 +24,9 @@ struct ResizeAxis {
   int32_t count;
 };
 
-// What is known of one image after some of the classes. x = <f, g_j>, y = <f, h_j>, z = s (x - y), w = x + min(x - y, 0),
-// so e^{s w} / (1 + e^{-|z|}) = e^a sigma(z) and e^{s min(x, y)} / (1 + e^{-|z|}) = e^a sigma(-z) with the spec's a = s x.
-// Each sum is relative to its own maximum, so none can underflow. Without a no bank: k = m, out = 0, n = -inf.
+// What is known of one image after some of the classes. x = <f, g_j>, y = <f, h_j>, z = s (x - y), w = x + min(x - y,
+// 0), so e^{s w} / (1 + e^{-|z|}) = e^a sigma(z) and e^{s min(x, y)} / (1 + e^{-|z|}) = e^a sigma(-z) with the spec's a
+// = s x. Each sum is relative to its own maximum, so none can underflow. Without a no bank: k = m, out = 0, n = -inf.
 struct ScoreState {
   float m;       // max x
   float k;       // max w

@@ -59,7 +59,8 @@ Axis make_axis(int64_t n_in, int64_t n_out, int64_t offset, int32_t side) {
     }
     for (int32_t t = 0; t < last - first; ++t) {
       const double weight = (sum != 0.0 ? w[t] / sum : w[t]) * (1 << 22);
-      axis.weights[static_cast<size_t>(i) * axis.capacity + t] = static_cast<int32_t>(weight < 0 ? weight - 0.5 : weight + 0.5);
+      axis.weights[static_cast<size_t>(i) * axis.capacity + t] =
+          static_cast<int32_t>(weight < 0 ? weight - 0.5 : weight + 0.5);
     }
     axis.first[i] = first;
     axis.taps[i] = last - first;
@@ -106,8 +107,8 @@ void copy_pixels(const uint8_t* from, uint32_t channels, uint32_t count, uint8_t
 }
 
 // The window's columns of `height` rows that start at input x.begin; out rows have 1 (grey) or 3 bytes a pixel.
-void filter_horizontal(const cpu::Kernels& kernels, const uint8_t* rows, size_t stride, uint32_t channels, const Axis& x,
-                       int32_t height, uint8_t* out, size_t out_stride) {
+void filter_horizontal(const cpu::Kernels& kernels, const uint8_t* rows, size_t stride, uint32_t channels,
+                       const Axis& x, int32_t height, uint8_t* out, size_t out_stride) {
   const int32_t width = x.end - x.begin;
   std::vector<uint8_t> strip(size_t{channels} * width * cpu::kStripRows);
   std::vector<uint8_t> columns(out_stride * cpu::kStripRows), unused(out_stride);
@@ -173,6 +174,8 @@ void resize_crop(const cpu::Kernels& kernels, const clipn_image& image, uint32_t
   if (image.channels == 1) copy_pixels(grey.data(), 1, side * side, out);
 }
 
-void resize_crop(const clipn_image& image, uint32_t side, uint8_t* out) { resize_crop(cpu::kernels(), image, side, out); }
+void resize_crop(const clipn_image& image, uint32_t side, uint8_t* out) {
+  resize_crop(cpu::kernels(), image, side, out);
+}
 
 }  // namespace clipn

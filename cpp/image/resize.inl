@@ -1,7 +1,8 @@
 // Resize of 8-bit pixels along one axis, as Pillow does it (spec 4.2): out = clamp((2^21 + sum_t q_t p_t) >> 22).
 // Layout    horizontal: kStripRows rows are transposed to [byte of the row][row], filtered with the rows as vector
 //           lanes, transposed back; vertical: the vector runs along the row.
-// Cost      taps * width * 3 multiply-adds per row, about 4 * (input width) * 3 of them per row when shrinking; bound by
+// Cost      taps * width * 3 multiply-adds per row, about 4 * (input width) * 3 of them per row when shrinking; bound
+// by
 //           the 32-bit multiplications.
 // Numerics  integers: q has 23 signed bits and sum |q| <= 1.26 * 2^22, so no sum leaves 32 bits and the order of
 //           summation cannot change a byte. Every target gives the same bytes.

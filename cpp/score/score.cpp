@@ -23,8 +23,8 @@ namespace {
 // A tile of dot products, kRows x kClasses for yes and for no, stays in one core's L2. Fixed: sums depend on them.
 constexpr int64_t kRows = 64;
 constexpr int64_t kClasses = 512;
-// Products of fewer rows, or of a number of rows that is no multiple of this, may take another path through the BLAS and
-// other roundings; padding to it makes an image's bits independent of its batch (verified with MKL: 1-200 rows).
+// Products of fewer rows, or of a number of rows that is no multiple of this, may take another path through the BLAS
+// and other roundings; padding to it makes an image's bits independent of its batch (verified with MKL: 1-200 rows).
 constexpr int64_t kRowStep = 8;
 // Class ranges that may run in parallel. Their borders depend on the number of classes alone.
 constexpr int64_t kMaxSegments = 16;
@@ -125,8 +125,7 @@ void score_segment(const cpu::Kernels& kernels, const clipn_score_input& input, 
     for (int64_t i = 0; i < rows; ++i) {
       const float* row_x = tile.x.data() + i * count;
       const float* row_y = both ? tile.y.data() + i * count : nullptr;
-      kernels.score_block(row_x, row_y, count, input.scale, &states[i * segments],
-                          tile.chunk_max);
+      kernels.score_block(row_x, row_y, count, input.scale, &states[i * segments], tile.chunk_max);
       TopList& top = tops[i * segments];
       for (int64_t j = 0; j < count && top.capacity > 0; ++j) {
         if (j % cpu::kChunkClasses == 0 && !top.wants(tile.chunk_max[j / cpu::kChunkClasses])) {
@@ -161,7 +160,9 @@ struct Totals {
       k = std::max<double>(k, states[i].k);
       n = std::max<double>(n, states[i].n);
     }
-    const auto weight = [](double scale, double from, double to) { return from == to ? 1.0 : std::exp(scale * (from - to)); };
+    const auto weight = [](double scale, double from, double to) {
+      return from == to ? 1.0 : std::exp(scale * (from - to));
+    };
     for (int64_t i = 0; i < segments; ++i) {
       const double rescale_in = weight(s, states[i].k, k);
       in += rescale_in * states[i].in;
@@ -222,10 +223,12 @@ void check(const clipn_score_input& in, const clipn_score_output& out) {
   require(in.c >= 1 && in.c <= std::numeric_limits<int32_t>::max(), "score: c must be in 1..2147483647");
   require(in.k >= 0 && in.k <= in.c, "score: k must be in 0..c");
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / int64_t{sizeof(float)};
-  require(in.d <= kMost / in.c && (in.n == 0 || std::max(in.c, in.d) <= kMost / in.n), "score: n, c and d are too large");
+  require(in.d <= kMost / in.c && (in.n == 0 || std::max(in.c, in.d) <= kMost / in.n),
+          "score: n, c and d are too large");
   if (in.n == 0) return;
   require(in.features != nullptr && in.bank_yes != nullptr, "score: features and bank_yes must not be NULL");
-  require(out.ctw && out.atd && out.msp && out.max_logit && out.energy && out.mcm && out.gap && out.log_p_out && out.log_q_max,
+  require(out.ctw && out.atd && out.msp && out.max_logit && out.energy && out.mcm && out.gap && out.log_p_out &&
+              out.log_q_max,
           "score: every [n] output must be given");
   require(in.k == 0 || (out.top_index && out.top_p && out.top_p_yes), "score: the top list must be given when k > 0");
 }

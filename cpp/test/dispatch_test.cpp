@@ -27,7 +27,9 @@ TEST(Dispatch, OffersWhatTheCpuHas) {
   while (line.rfind("flags", 0) != 0 && std::getline(file, line)) {
   }
   if (line.rfind("flags", 0) != 0) GTEST_SKIP() << "no flags in /proc/cpuinfo";
-  const auto has = [&line](const char* flag) { return (line + " ").find(" " + std::string(flag) + " ") != std::string::npos; };
+  const auto has = [&line](const char* flag) {
+    return (line + " ").find(" " + std::string(flag) + " ") != std::string::npos;
+  };
   const bool avx2 = has("avx2") && has("fma");
   const bool avx512 = avx2 && has("avx512f") && has("avx512bw") && has("avx512dq") && has("avx512vl");
   EXPECT_EQ(available().size(), 1u + avx2 + avx512);

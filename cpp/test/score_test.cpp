@@ -30,7 +30,8 @@ struct Problem {
   float scale = 100.0f;
 
   clipn_score_input input() const {
-    return {sizeof(clipn_score_input), scale, features.data(), yes.data(), no.empty() ? nullptr : no.data(), n, c, d, k};
+    return {
+        sizeof(clipn_score_input), scale, features.data(), yes.data(), no.empty() ? nullptr : no.data(), n, c, d, k};
   }
 };
 
@@ -50,20 +51,20 @@ struct Scores {
     const clipn_score_output output = s.output();
     const clipn_score_input input = problem.input();
     score(kernels, input, output);
-    for (const Floats* values : {&s.top_p, &s.top_p_yes, &s.logits_yes, &s.logits_no}) EXPECT_EQ(values->back(), kGuard);
+    for (const Floats* values : {&s.top_p, &s.top_p_yes, &s.logits_yes, &s.logits_no})
+      EXPECT_EQ(values->back(), kGuard);
     for (const Floats* values : s.rows()) EXPECT_EQ(values->back(), kGuard);
     EXPECT_EQ(s.top_index.back(), -7);
     return s;
   }
 
-  std::vector<Floats*> rows() {
-    return {&ctw, &atd, &msp, &max_logit, &energy, &mcm, &gap, &log_p_out, &log_q_max};
-  }
+  std::vector<Floats*> rows() { return {&ctw, &atd, &msp, &max_logit, &energy, &mcm, &gap, &log_p_out, &log_q_max}; }
 
   clipn_score_output output() {
-    return {sizeof(clipn_score_output), ctw.data(),       atd.data(),       msp.data(),        max_logit.data(),
-            energy.data(),              mcm.data(),       gap.data(),       log_p_out.data(),  log_q_max.data(),
-            top_index.data(),           top_p.data(),     top_p_yes.data(), logits_yes.data(), logits_no.data()};
+    return {sizeof(clipn_score_output), ctw.data(),        atd.data(),       msp.data(),
+            max_logit.data(),           energy.data(),     mcm.data(),       gap.data(),
+            log_p_out.data(),           log_q_max.data(),  top_index.data(), top_p.data(),
+            top_p_yes.data(),           logits_yes.data(), logits_no.data()};
   }
 };
 
@@ -217,8 +218,8 @@ TEST_P(Score, MatchesTheWorkedExample) {
   }
 }
 
-// 4e-6: s (x - m) reaches 200, where a float's rounding alone is 7.6e-6 on terms that are e^-200 small, and below 1e-6 on
-// those that count.
+// 4e-6: s (x - m) reaches 200, where a float's rounding alone is 7.6e-6 on terms that are e^-200 small, and below 1e-6
+// on those that count.
 TEST_P(Score, MatchesDoubleOnExactDotProducts) {
   for (const int64_t c : {1, 2, 7, 15, 16, 17, 63, 64, 65, 511, 512, 513, 1000, 1025}) {
     SCOPED_TRACE(testing::Message() << c << " classes");
@@ -260,13 +261,8 @@ TEST_P(Score, GapRanksWhereCtwIsSaturated) {
 
 // exp(-135) is no fp32 number; the log forms must hold it.
 TEST_P(Score, LogFormsHoldGapsOf135) {
-  const Problem problem{{1.0f, 0.0f, 0.0f, 1.0f},
-                        {0.6f, -0.75f, 0.5f, -0.8f},
-                        {-0.75f, 0.6f, -0.85f, 0.55f},
-                        2,
-                        2,
-                        2,
-                        2};
+  const Problem problem{
+      {1.0f, 0.0f, 0.0f, 1.0f}, {0.6f, -0.75f, 0.5f, -0.8f}, {-0.75f, 0.6f, -0.85f, 0.55f}, 2, 2, 2, 2};
   const Scores s = Scores::of(*GetParam(), problem);
   expect_reference(problem, s, 4e-6);
   EXPECT_NEAR(s.log_p_out[0], -135.0, 1e-3);
@@ -384,13 +380,20 @@ TEST(ScoreArguments, OutsideTheirRangeAreRefused) {
   EXPECT_EQ(status([](auto& in, auto&) { in.n = 0; }), CLIPN_OK) << "no image is no error";
   const float inf = std::numeric_limits<float>::infinity();
   const std::vector<Spoil> wrong = {
-      [](auto& in, auto&) { in.size = 4; },       [](auto&, auto& out) { out.size = 4; },
-      [](auto& in, auto&) { in.n = -1; },         [](auto& in, auto&) { in.c = 0; },
-      [](auto& in, auto&) { in.d = 0; },          [](auto& in, auto&) { in.k = -1; },
-      [](auto& in, auto&) { in.k = 5; },          [](auto& in, auto&) { in.c = int64_t{1} << 31; },
-      [](auto& in, auto&) { in.scale = 0; },      [inf](auto& in, auto&) { in.scale = inf; },
-      [](auto& in, auto&) { in.scale = -1; },     [](auto& in, auto&) { in.features = nullptr; },
-      [](auto&, auto& out) { out.atd = nullptr; }, [](auto& in, auto&) { in.bank_yes = nullptr; },
+      [](auto& in, auto&) { in.size = 4; },
+      [](auto&, auto& out) { out.size = 4; },
+      [](auto& in, auto&) { in.n = -1; },
+      [](auto& in, auto&) { in.c = 0; },
+      [](auto& in, auto&) { in.d = 0; },
+      [](auto& in, auto&) { in.k = -1; },
+      [](auto& in, auto&) { in.k = 5; },
+      [](auto& in, auto&) { in.c = int64_t{1} << 31; },
+      [](auto& in, auto&) { in.scale = 0; },
+      [inf](auto& in, auto&) { in.scale = inf; },
+      [](auto& in, auto&) { in.scale = -1; },
+      [](auto& in, auto&) { in.features = nullptr; },
+      [](auto&, auto& out) { out.atd = nullptr; },
+      [](auto& in, auto&) { in.bank_yes = nullptr; },
       [](auto&, auto& out) { out.top_p = nullptr; },
       [](auto& in, auto&) { in.n = in.d = std::numeric_limits<int64_t>::max() / 2; },
   };

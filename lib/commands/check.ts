@@ -26,7 +26,7 @@ export const checkCommand: Command = {
   run,
 };
 
-async function run(args: Args): Promise<number> {
+async function run(args: Args, signal: AbortSignal): Promise<number> {
   if (args.operands.length === 0) throw new UsageError('no image given');
   const bankPath = args.text('bank');
   const labels = await labelsFrom(args);
@@ -37,9 +37,9 @@ async function run(args: Args): Promise<number> {
   const calibration = calibrationPath === undefined ? undefined : await readCalibration(calibrationPath);
   const images = await findImages(args.operands);
   const progress = new Progress();
-  await using model = await modelFrom(args);
+  await using model = await modelFrom(args, signal);
   const bank = labels
-    ? await model.createLabelBank(labels, bankOptions(args, progress))
+    ? await model.createLabelBank(labels, bankOptions(args, progress, signal))
     : await model.loadLabelBank(bankPath!);
   progress.done();
   const trace = args.on('trace');
@@ -50,7 +50,7 @@ async function run(args: Args): Promise<number> {
   const results: (CheckResult | CheckFailure)[] = [];
   let failed = false;
   let done = 0;
-  for await (const result of detector.stream(images)) {
+  for await (const result of detector.stream(images, { signal })) {
     failed ||= 'error' in result;
     if (json) process.stdout.write(`${JSON.stringify(forMachines(result))}\n`);
     else results.push(result);

@@ -21,7 +21,7 @@ export const exportCommand: Command = {
   run,
 };
 
-async function run(args: Args): Promise<number> {
+async function run(args: Args, signal: AbortSignal): Promise<number> {
   const [checkpoint, out, ...rest] = args.operands;
   if (checkpoint === undefined || out === undefined || rest.length > 0) {
     throw new UsageError('give a checkpoint and a file to write');
@@ -33,6 +33,7 @@ async function run(args: Args): Promise<number> {
     tokenizer: args.text('tokenizer'),
     config: args.text('config'),
     act: args.text('act') as Activation | undefined,
+    signal,
     onProgress: ({ stage, done, total }) =>
       progress.show(`${stage === 'hash' ? 'reading' : 'writing'}: ${Math.floor((100 * done) / total)} %`),
   });

@@ -15,7 +15,7 @@ export const fetchCommand: Command = {
   run,
 };
 
-async function run(args: Args): Promise<number> {
+async function run(args: Args, signal: AbortSignal): Promise<number> {
   if (args.operands.length > 0) throw new UsageError(`unexpected argument ${args.operands[0]}`);
   const progress = new Progress();
   const variant = args.text('variant');
@@ -25,6 +25,7 @@ async function run(args: Args): Promise<number> {
     ...(variant !== undefined && { variant }),
     ...(from !== undefined && { from }),
     ...(sha256 !== undefined && { sha256 }),
+    signal,
     onProgress: ({ message, done, total }) =>
       progress.show(done && total ? `${message} ${Math.floor((100 * done) / total)} %` : message),
   });

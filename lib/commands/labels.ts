@@ -11,14 +11,14 @@ export const labelsCommand: Command = {
   run,
 };
 
-async function run(args: Args): Promise<number> {
+async function run(args: Args, signal: AbortSignal): Promise<number> {
   const [out, ...rest] = args.operands;
   if (out === undefined || rest.length > 0) throw new UsageError('give one file to write, e.g. bank.safetensors');
   const labels = await labelsFrom(args);
   if (labels === undefined) throw new UsageError('give --labels or --labels-file');
   const progress = new Progress();
-  await using model = await modelFrom(args);
-  const bank = await model.createLabelBank(labels, bankOptions(args, progress));
+  await using model = await modelFrom(args, signal);
+  const bank = await model.createLabelBank(labels, bankOptions(args, progress, signal));
   progress.done();
   for (const warning of bank.warnings) note(`warning: ${warning}`);
   await saveLabelBank(bank, out);
