@@ -24,7 +24,9 @@ class OpenCore : public Napi::AsyncWorker {
     }
   }
   void OnOK() override { deferred_.Resolve(Env().Undefined()); }
-  void OnError(const Napi::Error& error) override { deferred_.Reject(coded_error(Env(), code_, error.Message()).Value()); }
+  void OnError(const Napi::Error& error) override {
+    deferred_.Reject(coded_error(Env(), code_, error.Message()).Value());
+  }
 
  private:
   Napi::Promise::Deferred deferred_;

@@ -1,5 +1,5 @@
-// What a lane can be asked for. Each call reads its arguments on the JS thread, captures plain data, and leaves the rest
-// to the core. lib/native.ts has the types.
+// What a lane can be asked for. Each call reads its arguments on the JS thread, captures plain data, and leaves the
+// rest to the core. lib/native.ts has the types.
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -34,7 +34,9 @@ int64_t integer(const Napi::Value& value) { return value.As<Napi::Number>().Int6
 
 std::string text(const Napi::Object& object, const char* key) { return object.Get(key).As<Napi::String>(); }
 
-uint32_t number(const Napi::Object& object, const char* key) { return object.Get(key).As<Napi::Number>().Uint32Value(); }
+uint32_t number(const Napi::Object& object, const char* key) {
+  return object.Get(key).As<Napi::Number>().Uint32Value();
+}
 
 clipn_precision precision_of(const std::string& name) {
   if (name == "bf16") return CLIPN_BF16;
@@ -97,7 +99,8 @@ Napi::Value Lane::encode_images(const Napi::CallbackInfo& info) {
   for (uint32_t i = 0; i < images.size(); ++i) {
     const auto image = list.Get(i).As<Napi::Object>();
     const auto data = image.Get("data").As<Napi::Uint8Array>();
-    const uint32_t width = number(image, "width"), height = number(image, "height"), channels = number(image, "channels");
+    const uint32_t width = number(image, "width"), height = number(image, "height"),
+                   channels = number(image, "channels");
     const uint64_t stride = static_cast<uint64_t>(width) * channels;
     if (data.ByteLength() < stride * height) {
       throw coded_error(env, "ERR_CLIPN_INVALID_ARG", "images[" + std::to_string(i) + "].data is too short");
@@ -119,9 +122,9 @@ Napi::Value Lane::encode_images(const Napi::CallbackInfo& info) {
       const clipn_status status = core->preprocess(&images[i], side, pixels->data() + i * each, error);
       if (status != CLIPN_OK) return status;
     }
-    const clipn_image_batch batch{sizeof(clipn_image_batch), side,
-                                  pixels->data(),            static_cast<int64_t>(n),
-                                  {mean[0], mean[1], mean[2]}, {std[0], std[1], std[2]}};
+    const clipn_image_batch batch{
+        sizeof(clipn_image_batch), side, pixels->data(), static_cast<int64_t>(n), {mean[0], mean[1], mean[2]},
+        {std[0], std[1], std[2]}};
     return core->encode_images(model.get(), &batch, dim, features->data(), error);
   };
   work->result = [features, pixels, want_pixels](Napi::Env e) -> Napi::Value {
@@ -158,7 +161,8 @@ Napi::Value Lane::encode_text(const Napi::CallbackInfo& info) {
   return submit(env, std::move(work));
 }
 
-// score({features, yes, no | undefined, n, c, d, k, scale, logits: boolean}) → one array per field of clipn_score_output
+// score({features, yes, no | undefined, n, c, d, k, scale, logits: boolean}) → one array per field of
+// clipn_score_output
 Napi::Value Lane::score(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto work = job(env);
@@ -174,10 +178,14 @@ Napi::Value Lane::score(const Napi::CallbackInfo& info) {
     work->keep.push_back(Napi::Persistent(array.As<Napi::Object>()));
     return array.Data();
   };
-  const clipn_score_input input{sizeof(clipn_score_input), in.Get("scale").As<Napi::Number>().FloatValue(),
-                                rows("features", n),       rows("yes", c),
-                                rows("no", c),             n,
-                                c,                         d,
+  const clipn_score_input input{sizeof(clipn_score_input),
+                                in.Get("scale").As<Napi::Number>().FloatValue(),
+                                rows("features", n),
+                                rows("yes", c),
+                                rows("no", c),
+                                n,
+                                c,
+                                d,
                                 k};
   const bool logits = in.Get("logits").ToBoolean();
 
@@ -189,7 +197,8 @@ Napi::Value Lane::score(const Napi::CallbackInfo& info) {
   };
   auto out = std::make_shared<Output>();
   work->run = [core = &core_, input, logits, out](clipn_error* error) {
-    const auto n = static_cast<size_t>(input.n), nk = n * static_cast<size_t>(input.k), nc = n * static_cast<size_t>(input.c);
+    const auto n = static_cast<size_t>(input.n), nk = n * static_cast<size_t>(input.k),
+               nc = n * static_cast<size_t>(input.c);
     for (auto& score : out->scores) score.resize(n);
     out->top_index.resize(nk);
     out->top_p.resize(nk);

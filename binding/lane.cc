@@ -4,11 +4,12 @@
 #include "errors.h"
 
 Napi::Function Lane::define(Napi::Env env) {
-  return DefineClass(env, "Lane",
-                     {InstanceMethod<&Lane::open_model>("openModel"), InstanceMethod<&Lane::encode_images>("encodeImages"),
-                      InstanceMethod<&Lane::encode_text>("encodeText"), InstanceMethod<&Lane::score>("score"),
-                      InstanceMethod<&Lane::export_model>("exportModel"), InstanceMethod<&Lane::cancel>("cancel"),
-                      InstanceMethod<&Lane::close>("close")});
+  return DefineClass(
+      env, "Lane",
+      {InstanceMethod<&Lane::open_model>("openModel"), InstanceMethod<&Lane::encode_images>("encodeImages"),
+       InstanceMethod<&Lane::encode_text>("encodeText"), InstanceMethod<&Lane::score>("score"),
+       InstanceMethod<&Lane::export_model>("exportModel"), InstanceMethod<&Lane::cancel>("cancel"),
+       InstanceMethod<&Lane::close>("close")});
 }
 
 static const Core& require_core(Napi::Env env) {

@@ -19,9 +19,9 @@ class Lane;
 struct Job {
   explicit Job(Napi::Env env) : deferred(env) {}
 
-  std::function<clipn_status(clipn_error*)> run;   // lane's thread
-  std::function<Napi::Value(Napi::Env)> result;    // JS thread, after CLIPN_OK
-  std::vector<Napi::ObjectReference> keep;         // JS values whose memory `run` reads
+  std::function<clipn_status(clipn_error*)> run;  // lane's thread
+  std::function<Napi::Value(Napi::Env)> result;   // JS thread, after CLIPN_OK
+  std::vector<Napi::ObjectReference> keep;        // JS values whose memory `run` reads
   Napi::Promise::Deferred deferred;
   Napi::ThreadSafeFunction done;
   Lane* lane = nullptr;

@@ -3,10 +3,10 @@
  *   node scripts/lint.mjs [--fix] [--tidy]      --tidy: clang-tidy too, which takes minutes; always on when CI=true
  * A C++ tool that is not installed is named and skipped, but fails when CI=true.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
-import { filesBelow, inCi, main, output, require, root, run, runNode, Stop, step } from './steps.mjs';
+import { filesBelow, inCi, main, output, root, run, runNode, Stop, step } from './steps.mjs';
 
 const nativeFiles = () =>
   ['cpp', 'binding'].flatMap((folder) => filesBelow(folder, ['.h', '.cc', '.cpp', '.c', '.inl', '.cu']));
@@ -20,12 +20,23 @@ function available(tool) {
   return false;
 }
 
-/** Our own files among those that the last native build compiled. */
-function compiledFiles() {
+/**
+ * Runs clang-tidy on our own files among those that the last native build compiled, with g++'s precompiled header left
+ * out (clang cannot read it) and g++'s omp.h at hand.
+ */
+function tidy() {
   const database = join(root, 'build/compile_commands.json');
   if (!existsSync(database)) throw new Stop('build/compile_commands.json is missing: run `npm run build:native` first');
-  const files = JSON.parse(readFileSync(database, 'utf8')).map(({ file }) => relative(root, file));
-  return [...new Set(files)].filter((file) => /^(cpp|binding)\//.test(file));
+  const entries = JSON.parse(readFileSync(database, 'utf8')).map((entry) => ({
+    ...entry,
+    command: entry.command.replace(/-Winvalid-pch -include \S+/, ''),
+  }));
+  mkdirSync(join(root, 'build/tidy'), { recursive: true });
+  writeFileSync(join(root, 'build/tidy/compile_commands.json'), JSON.stringify(entries));
+  const files = new Set(entries.map(({ file }) => relative(root, file)));
+  const own = [...files].filter((file) => /^(cpp|binding)\//.test(file));
+  const headers = (output('c++', ['-print-file-name=include']) ?? '').trim();
+  run('clang-tidy', ['-p', 'build/tidy', '--quiet', `--extra-arg=-idirafter${headers}`, ...own]);
 }
 
 await main(async () => {
@@ -41,6 +52,6 @@ await main(async () => {
     );
   }
   if ((values.tidy || inCi) && available('clang-tidy')) {
-    await step('clang-tidy', () => run('clang-tidy', ['-p', 'build', '--quiet', ...compiledFiles()]));
+    await step('clang-tidy', tidy);
   }
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -36,4 +37,23 @@ test('a ViT-B/16 in the published layout agrees with the reference: features, lo
       golden.top_label,
     );
   });
+});
+
+test('exporting 1.37 GB of weights and optimizer state keeps at most 1.1 GB resident', async (context) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'clipn-vit-b16-'));
+  context.after(() => rm(folder, { recursive: true }));
+  const checkpoint = await cachedCheckpoint('ViT-B-16', { optimizer: true });
+  assert.ok((await stat(checkpoint)).size > 1.36e9);
+  const program = `require('./lib/export').exportModel(...process.argv.slice(1)).then(
+    () => console.log(process.resourceUsage().maxRSS),
+    (error) => { console.error(error); process.exit(1); })`;
+  const child = spawnSync(
+    process.execPath,
+    ['--import', 'tsx', '--eval', program, checkpoint, path.join(folder, 'model.pt')],
+    { cwd: path.join(__dirname, '..'), encoding: 'utf8' },
+  );
+  assert.equal(child.status, 0, child.stderr);
+  const kilobytes = Number(child.stdout);
+  context.diagnostic(`largest resident set ${(kilobytes / 1024).toFixed(0)} MiB`);
+  assert.ok(kilobytes > 0 && kilobytes * 1024 <= 1.1e9, `${kilobytes} KiB`);
 });

@@ -108,7 +108,8 @@ at::Tensor MappedCheckpoint::get(const std::string& name, const std::vector<int6
     std::memcpy(copy.data_ptr(), first, static_cast<size_t>(elements) * item);
     return copy.as_strided(stored, at::IntArrayRef(tensor.stride, tensor.rank)).clone(at::MemoryFormat::Contiguous);
   }
-  return at::from_blob(first, stored, at::IntArrayRef(tensor.stride, tensor.rank), at::TensorOptions(type)).contiguous();
+  const at::IntArrayRef stride(tensor.stride, tensor.rank);
+  return at::from_blob(first, stored, stride, at::TensorOptions(type)).contiguous();
 }
 
 void MappedCheckpoint::forget() const noexcept {

@@ -34,8 +34,8 @@ at::ScalarType scalar_type(clipn_precision dtype) {
 void check(const clipn_architecture& arch) {
   const auto heads_fit = [](uint32_t width, uint32_t heads) { return heads > 0 && width % heads == 0; };
   if (arch.patch_size == 0 || arch.image_size % arch.patch_size != 0) {
-    throw Error(CLIPN_INVALID_ARG, "image size " + std::to_string(arch.image_size) + " is no multiple of the patch size " +
-                                       std::to_string(arch.patch_size));
+    throw Error(CLIPN_INVALID_ARG, "image size " + std::to_string(arch.image_size) +
+                                       " is no multiple of the patch size " + std::to_string(arch.patch_size));
   }
   if (!heads_fit(arch.vision_width, arch.vision_heads) || !heads_fit(arch.text_width, arch.text_heads)) {
     throw Error(CLIPN_INVALID_ARG, "a tower's width is no multiple of its number of heads");
@@ -126,10 +126,9 @@ void export_model(const clipn_export_options& options) {
   Weights weights(checkpoint, arch, scalar_type(options.dtype));
   const Towers towers = {.text = options.image_only == 0,
                          .text_no = options.image_only == 0 && checkpoint.has("prompt_no")};
-  const torch::jit::Module module =
-      author_module(arch, towers, [&](const std::string& name, const std::vector<int64_t>& shape) {
-        return weights.get(name, shape);
-      });
+  const torch::jit::Module module = author_module(
+      arch, towers,
+      [&](const std::string& name, const std::vector<int64_t>& shape) { return weights.get(name, shape); });
   torch::jit::ExtraFilesMap extra_files = {{"clipn.json", options.clipn_json}};
   if (options.tokenizer_json != nullptr && *options.tokenizer_json != '\0') {
     extra_files.emplace("tokenizer.json", options.tokenizer_json);

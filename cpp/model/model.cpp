@@ -54,7 +54,8 @@ torch::jit::Module load(const std::string& path, std::string* clipn_json, std::s
   }
 }
 
-// ((v / 255) - mean) / std for every byte v, in the float arithmetic of torchvision's ToTensor and Normalize (spec 4.2).
+// ((v / 255) - mean) / std for every byte v, in the float arithmetic of torchvision's ToTensor and Normalize
+// (spec 4.2).
 std::array<std::array<float, 256>, 3> normalisation_table(const clipn_image_batch& batch) {
   std::array<std::array<float, 256>, 3> table;
   for (size_t c = 0; c < 3; ++c) {

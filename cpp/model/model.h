@@ -25,7 +25,7 @@ class Model {
  private:
   at::Tensor call(const char* method, uint32_t bit, at::Tensor input);
 
-  std::string clipn_json_;      // these two are filled while module_ is loaded: keep them before it
+  std::string clipn_json_;  // these two are filled while module_ is loaded: keep them before it
   std::string tokenizer_json_;
   torch::jit::Module module_;
   at::ScalarType dtype_;

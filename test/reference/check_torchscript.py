@@ -11,8 +11,8 @@ import sys
 
 import torch
 
-from clipn_reference import (NETWORKS, encode_image, features, formula_images, formula_texts, load_state_dict, normalise,
-                             unit)
+from clipn_reference import (NETWORKS, encode_image, features, formula_images, formula_texts, load_state_dict,
+                             normalise, unit)
 
 
 def main() -> int:
@@ -32,13 +32,15 @@ def main() -> int:
     state = load_state_dict(args.checkpoint)
     images, ids = formula_images(3, net["image_size"]), formula_texts(2, net)
     pixels = normalise(images)
-    methods = [name for name in ("encode_image", "encode_image_patches", "encode_text_yes", "encode_text_no") if hasattr(model, name)]
+    names = ("encode_image", "encode_image_patches", "encode_text_yes", "encode_text_no")
+    methods = [name for name in names if hasattr(model, name)]
     print("methods", *methods, "stored", {p.dtype for p in model.parameters()})
 
-    if "prompt_no" not in state:
+    if "prompt_no" not in state:  # a plain CLIP: its text tower stands in for the missing one
         state |= {key.replace("transformer", "transformer_no"): value for key, value in state.items()
                   if key.startswith("transformer")}
-        for name in ("token_embedding.weight", "positional_embedding", "text_projection", "ln_final.weight", "ln_final.bias"):
+        for name in ("token_embedding.weight", "positional_embedding", "text_projection", "ln_final.weight",
+                     "ln_final.bias"):
             first, dot, rest = name.partition(".")
             state[f"{first}_no{dot}{rest}"] = state[name]
         state["prompt_no"] = torch.zeros(1, net["context_length"], net["text_width"])

@@ -9,7 +9,8 @@
  * Errors    A function returns a clipn_status. If `error` is given, its text says what was wrong; no exception and no
  *           signal crosses this header, and the core never prints or exits.
  * Growth    Option structs start with `size` (set it to sizeof); new fields are appended, functions keep their meaning.
- * Layout    Matrices are dense, row-major. N images, C classes, D embedding width, L tokens, S image side, K top entries.
+ * Layout    Matrices are dense, row-major. N images, C classes, D embedding width, L tokens, S image side, K top
+ * entries.
  */
 #ifndef CLIPN_CORE_H
 #define CLIPN_CORE_H
@@ -32,15 +33,15 @@ extern "C" {
 
 typedef enum clipn_status {
   CLIPN_OK = 0,
-  CLIPN_INVALID_ARG = 1,    /* a null, a size out of range, a misspelt name */
+  CLIPN_INVALID_ARG = 1,     /* a null, a size out of range, a misspelt name */
   CLIPN_MODEL_NOT_FOUND = 2, /* the model file cannot be opened */
-  CLIPN_MODEL_FORMAT = 3,   /* not a model file, or a damaged one */
-  CLIPN_MODEL_CONTRACT = 4, /* a model file that lacks a method or returns another shape than it promises */
-  CLIPN_CHECKPOINT = 5,     /* a tensor of the checkpoint cannot be read as described */
-  CLIPN_IO = 6,             /* a file cannot be read or written */
+  CLIPN_MODEL_FORMAT = 3,    /* not a model file, or a damaged one */
+  CLIPN_MODEL_CONTRACT = 4,  /* a model file that lacks a method or returns another shape than it promises */
+  CLIPN_CHECKPOINT = 5,      /* a tensor of the checkpoint cannot be read as described */
+  CLIPN_IO = 6,              /* a file cannot be read or written */
   CLIPN_OUT_OF_MEMORY = 7,
-  CLIPN_CLOSED = 8,         /* the lane is closing */
-  CLIPN_INTERNAL = 9        /* a defect here or in libtorch; the text has its own words */
+  CLIPN_CLOSED = 8,  /* the lane is closing */
+  CLIPN_INTERNAL = 9 /* a defect here or in libtorch; the text has its own words */
 } clipn_status;
 
 /* Caller-owned message buffer; always NUL-terminated, cut at its end. */
@@ -157,15 +158,16 @@ typedef struct clipn_score_input {
 /* Every score is higher = more in-distribution, except log_p_out. Without bank_no, those marked (no) are NaN. */
 typedef struct clipn_score_output {
   uint32_t size;
-  float* ctw;        /* [n] (no) p_yes at the top class */
-  float* atd;        /* [n] (no) sum_j p_j p_yes_j = 1 - p(C+1) */
-  float* msp;        /* [n] max_j p_j */
-  float* max_logit;  /* [n] max_j a_j */
-  float* energy;     /* [n] logsumexp_j a_j */
-  float* mcm;        /* [n] max softmax of the cosines at T = 1 */
-  float* gap;        /* [n] (no) a - b at the top class: ranks as ctw but does not saturate */
-  float* log_p_out;  /* [n] (no) log p(C+1): higher = more OUT */
-  float* log_q_max;  /* [n] (no) log of the largest p_j p_yes_j: the paper's ATD rule says out when log_p_out exceeds it */
+  float* ctw;       /* [n] (no) p_yes at the top class */
+  float* atd;       /* [n] (no) sum_j p_j p_yes_j = 1 - p(C+1) */
+  float* msp;       /* [n] max_j p_j */
+  float* max_logit; /* [n] max_j a_j */
+  float* energy;    /* [n] logsumexp_j a_j */
+  float* mcm;       /* [n] max softmax of the cosines at T = 1 */
+  float* gap;       /* [n] (no) a - b at the top class: ranks as ctw but does not saturate */
+  float* log_p_out; /* [n] (no) log p(C+1): higher = more OUT */
+  float*
+      log_q_max; /* [n] (no) log of the largest p_j p_yes_j: the paper's ATD rule says out when log_p_out exceeds it */
   int32_t* top_index; /* [n, k] by falling a, lower index first among equals */
   float* top_p;       /* [n, k] p */
   float* top_p_yes;   /* [n, k] (no) p_yes */
@@ -176,7 +178,8 @@ typedef struct clipn_score_output {
 CLIPN_API clipn_status clipn_score(const clipn_score_input* input, const clipn_score_output* output,
                                    clipn_error* error);
 
-/* ---- export: checkpoint tensors to a model file (spec 1.8) --------------------------------------------------------- */
+/* ---- export: checkpoint tensors to a model file (spec 1.8) ---------------------------------------------------------
+ */
 
 typedef struct clipn_tensor {
   const char* name;      /* key of the state dict, without "module." */
@@ -202,9 +205,9 @@ typedef struct clipn_export_options {
   const clipn_tensor* tensors;
   uint64_t tensor_count;
   const clipn_architecture* architecture;
-  clipn_precision dtype;     /* of the stored weights */
-  uint32_t image_only;       /* 1: no text towers */
-  const char* clipn_json;    /* stored as extra file clipn.json */
+  clipn_precision dtype;      /* of the stored weights */
+  uint32_t image_only;        /* 1: no text towers */
+  const char* clipn_json;     /* stored as extra file clipn.json */
   const char* tokenizer_json; /* stored as extra file tokenizer.json; "" for none */
 } clipn_export_options;
 

@@ -59,7 +59,7 @@ def main():
     for name in ("tin", "caltech", "splits", "cache", "clipn-templates", "openai-templates",
                  "config", "tokenizer", "out"):
         p.add_argument("--" + name, required=True)
-    p.add_argument("--steps", type=int, default=1350)
+    p.add_argument("--steps", type=int, default=1600)
     p.add_argument("--stop-after", type=int, help="stop early, for a trial")
     p.add_argument("--batch", type=int, default=256)
     p.add_argument("--lr", type=float, default=3e-3)
