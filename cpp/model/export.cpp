@@ -51,7 +51,7 @@ class Weights {
   at::Tensor get(const std::string& name, const std::vector<int64_t>& shape) {
     const at::Tensor stored = checkpoint_.get(name, shape);
     const at::Tensor source = name == "positional_embedding_no" ? with_mean_prompt(stored) : stored;
-    const at::Tensor weight = source.to(type_);
+    at::Tensor weight = source.to(type_);
     if (weight.numel() > 0) check_finite(name, weight);
     touched_ += stored.nbytes();
     if (touched_ >= kForgetEvery) {

@@ -50,7 +50,7 @@ def optimizers(model, lr):
 def schedule(done):
     """Share of steps done -> (learning-rate factor, logit scale)."""
     lr = min(1, done / 0.03, (1 - done) / 0.5)
-    scale = 12 * (100 / 12) ** min(1, done / 0.75)
+    scale = 12 * (100 / 12) ** min(1, done / 0.55)
     return lr, scale
 
 
@@ -59,7 +59,7 @@ def main():
     for name in ("tin", "caltech", "splits", "cache", "clipn-templates", "openai-templates",
                  "config", "tokenizer", "out"):
         p.add_argument("--" + name, required=True)
-    p.add_argument("--steps", type=int, default=1600)
+    p.add_argument("--steps", type=int, default=2300)
     p.add_argument("--stop-after", type=int, help="stop early, for a trial")
     p.add_argument("--batch", type=int, default=256)
     p.add_argument("--lr", type=float, default=3e-3)
