@@ -30,6 +30,7 @@ export interface ExportOptions {
 /** What inference multiplies the cosines by, whatever the checkpoint learnt (spec 1.6). */
 const SCALE = 100;
 const CLIP_VOCABULARY = 49408;
+const CLIP_TOKENIZER = path.join(__dirname, 'data', 'clip-tokenizer.json');
 /** OpenAI's constants (spec 4.2). */
 const MEAN: Triple = [0.48145466, 0.4578275, 0.40821073];
 const STD: Triple = [0.26862954, 0.26130258, 0.27577711];
@@ -131,7 +132,7 @@ async function loadTokenizer(file: string | undefined, { architecture }: Network
       `the checkpoint has ${vocabSize} tokens, not CLIP's own ${CLIP_VOCABULARY}, so its tokenizer must be given`,
     );
   }
-  const json = file === undefined ? await readDefaultTokenizer() : await readTokenizerFile(file);
+  const json = await readTokenizerFile(file ?? CLIP_TOKENIZER);
   const { sot, eot } = createTokenizer(json, contextLength);
   if (eot + 1 !== vocabSize) {
     throw new ClipnError(
@@ -140,10 +141,6 @@ async function loadTokenizer(file: string | undefined, { architecture }: Network
     );
   }
   return { json, sot, eot };
-}
-
-async function readDefaultTokenizer(): Promise<string> {
-  return JSON.stringify(await import('./data/clip-tokenizer.json').then((module) => module.default));
 }
 
 async function readTokenizerFile(file: string): Promise<string> {

@@ -2,12 +2,14 @@
 
 First the reference itself must reproduce test/golden/tiny-forward.json, which came from the original network class.
 
-    python test/reference/make_golden.py
+    python test/reference/make_golden.py [--check]
 
+--check writes nothing and fails when a stored number is not what is computed now.
 Needs PyTorch, 4 GB of memory and a minute or two.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -42,7 +44,17 @@ def check_against_original() -> None:
         assert difference < 1e-12, key
 
 
-def write_golden(file: str, name: str, scheme: str, texts: int) -> None:
+def compare(stored: dict, golden: dict) -> None:
+    """The stored numbers are rounded to 8 digits: 1e-6 is far below what fp32 is judged by."""
+    for key in ("image_features", "text_yes", "text_no", "logits_yes", "logits_no"):
+        got, want = (torch.tensor(d[key], dtype=torch.float64) for d in (stored, golden))
+        difference = (got - want).abs().max().item()
+        print(f"{stored['network']} {key}: largest difference {difference:.1e}")
+        assert difference < 1e-6, key
+    assert stored["top_label"] == golden["top_label"]
+
+
+def make(file: str, name: str, scheme: str, texts: int, check: bool) -> None:
     net = NETWORKS[name]
     state = seeded_state_dict(net, scheme)
     ids = formula_texts(texts, net)
@@ -66,6 +78,9 @@ def write_golden(file: str, name: str, scheme: str, texts: int) -> None:
         "logits_no": rounded(logits_no),
         "top_label": logits_yes.argmax(-1).tolist(),
     }
+    if check:
+        compare(json.loads((GOLDEN / file).read_text()), golden)
+        return
     lines = [f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in golden.items()]
     target = GOLDEN / file
     target.write_text("{\n" + ",\n".join(lines) + "\n}\n")
@@ -78,8 +93,9 @@ def write_golden(file: str, name: str, scheme: str, texts: int) -> None:
 def main() -> None:
     torch.set_grad_enabled(False)
     check_against_original()
-    write_golden("tiny-rgb.json", "tiny", "flat", texts=2)
-    write_golden("vit-b16.json", "ViT-B-16", "fan-in", texts=6)
+    check = "--check" in sys.argv[1:]
+    make("tiny-rgb.json", "tiny", "flat", 2, check)
+    make("vit-b16.json", "ViT-B-16", "fan-in", 6, check)
 
 
 if __name__ == "__main__":

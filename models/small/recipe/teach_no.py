@@ -46,10 +46,10 @@ def main():
     for name in ("tin", "caltech", "splits", "cache", "clipn-templates", "openai-templates",
                  "config", "tokenizer", "base", "progress", "out"):
         p.add_argument("--" + name, required=True)
-    p.add_argument("--steps", type=int, default=600)
+    p.add_argument("--steps", type=int, default=500)
     p.add_argument("--epochs", type=int, default=10, help="only names the checkpoint")
     p.add_argument("--batch", type=int, default=512)
-    p.add_argument("--lr", type=float, default=3e-4)
+    p.add_argument("--lr", type=float, default=5e-4)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--threads", type=int, default=2)
     args = p.parse_args()
