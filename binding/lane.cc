@@ -1,4 +1,4 @@
-// Queue, lifetimes and settling of jobs. What the jobs do is in calls.cc.
+// Queue, lifetimes and settling of jobs. What the jobs do is in *_call(s).cc.
 #include "lane.h"
 
 #include "errors.h"

@@ -1,4 +1,5 @@
 /** The typed addon: loading it, opening the engine once, and running lane tasks with an AbortSignal. */
+import type { Architecture } from './architecture';
 import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from './errors';
 import { type Libtorch, resolveLibtorch } from './libtorch';
 import { thisMachine } from './machine';
@@ -64,20 +65,7 @@ export interface NativeExportOptions {
   checkpoint: string;
   target: string;
   tensors: { name: string; dtype: string; shape: number[]; stride: number[]; offset: number }[];
-  architecture: {
-    embedDim: number;
-    imageSize: number;
-    patchSize: number;
-    visionWidth: number;
-    visionHeads: number;
-    visionLayers: number;
-    contextLength: number;
-    vocabSize: number;
-    textWidth: number;
-    textHeads: number;
-    textLayers: number;
-    quickGelu: boolean;
-  };
+  architecture: Architecture;
   dtype: 'fp32' | 'fp16' | 'bf16';
   imageOnly: boolean;
   clipnJson: string;

@@ -3,8 +3,8 @@
 //           e^a sigma(z) = e^{s (x + min(x - y, 0))} r and e^a sigma(-z) = e^{s min(x, y)} r, so "in" and "out" are
 //           sums of positive terms and no difference of close numbers is ever exponentiated or subtracted.
 // Shapes    x, y: [count], contiguous; one ScoreState per image.
-// Cost      four exponentials and a division per class; bound by them, about a tenth of the two dot products at D =
-// 512. Numerics  fp32, each sum relative to its own maximum (ScoreState); the exponent is (x - maximum) first and times
+// Cost      four exponentials and a division per class, and bound by them: about a tenth of the dot products (D = 512).
+// Numerics  fp32, each sum relative to its own maximum (ScoreState); the exponent is (x - maximum) first and times
 //           s log2(e) second, since rounding at the size of a logit (100) would be an error of 1e-5 in every term.
 //           exp2 is good to 2^-23. NaN in x or y makes `in` NaN and so every score of that image.
 // Threads   none; writes only to its arguments.

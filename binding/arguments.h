@@ -1,0 +1,28 @@
+// Reading JavaScript arguments and writing results; lib/ has checked the types already.
+#pragma once
+
+#include <clipn/core.h>
+#include <napi.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+inline int64_t integer(const Napi::Value& value) { return value.As<Napi::Number>().Int64Value(); }
+
+inline std::string text(const Napi::Object& object, const char* key) { return object.Get(key).As<Napi::String>(); }
+
+inline uint32_t number(const Napi::Object& object, const char* key) {
+  return object.Get(key).As<Napi::Number>().Uint32Value();
+}
+
+inline clipn_precision precision_of(const std::string& name) {
+  if (name == "bf16") return CLIPN_BF16;
+  return name == "fp16" ? CLIPN_FP16 : CLIPN_FP32;
+}
+
+inline Napi::Float32Array floats(Napi::Env env, const std::vector<float>& values) {
+  auto array = Napi::Float32Array::New(env, values.size());
+  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(float));
+  return array;
+}
