@@ -14,29 +14,29 @@ export const quickstartCommand: Command = {
   run,
 };
 
-async function run(args: Args): Promise<number> {
+async function run(args: Args, signal: AbortSignal): Promise<number> {
   if (args.operands.length > 0) throw new UsageError(`unexpected argument ${args.operands[0]}`);
   const small = smallModel();
   if (small === undefined) {
     note('quickstart needs the small model: npm install clipn-native-model-small');
     return 1;
   }
-  await using model = await loadModel(small.model);
-  const detector = await model.createDetector(small.labels);
+  await using model = await loadModel(small.model, { signal });
+  const detector = await model.createDetector(small.labels, { labelBank: { signal } });
   const photos = await findImages([small.photos]);
   const start = performance.now();
-  const results = await detector.check(photos);
+  const results = await detector.check(photos, { signal });
   const elapsed = performance.now() - start;
-  const { out } = process.stdout.isTTY ? { out: '\n' } : { out: '' };
   process.stdout.write(
     [
-      `${out}Classes: ${small.labels.join(', ')}`,
+      `Classes: ${small.labels.join(', ')}`,
       '',
       resultTable(results),
       '',
       `${photos.length} photos in ${elapsed.toFixed(0)} ms. "in": one of the classes. "out": none of them.`,
       'share: softmax among the classes. p_yes: yes against no for the nearest class. ATD: in-distribution score, 0 to 1.',
-      'This small model was taught for half an hour on two cores and errs often; README.md tells how to use a real one.',
+      'The small model learnt from 55,000 little photos in 19 minutes and errs often; these classes were chosen to suit it.',
+      'README.md tells how to use a real one.',
       '',
       'Your own:  npx clipn-native check PHOTO... --labels cat,dog,bus',
       '',
