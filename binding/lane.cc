@@ -1,6 +1,9 @@
 // Queue, lifetimes and settling of jobs. What the jobs do is in *_call(s).cc.
 #include "lane.h"
 
+#include <cstdio>
+#include <exception>
+
 #include "errors.h"
 
 Napi::Function Lane::define(Napi::Env env) {
@@ -9,7 +12,7 @@ Napi::Function Lane::define(Napi::Env env) {
       {InstanceMethod<&Lane::open_model>("openModel"), InstanceMethod<&Lane::encode_images>("encodeImages"),
        InstanceMethod<&Lane::encode_text>("encodeText"), InstanceMethod<&Lane::score>("score"),
        InstanceMethod<&Lane::export_model>("exportModel"), InstanceMethod<&Lane::cancel>("cancel"),
-       InstanceMethod<&Lane::close>("close")});
+       InstanceMethod<&Lane::close>("close"), InstanceMethod<&Lane::shut_down_now>("shutDownNow")});
 }
 
 static const Core& require_core(Napi::Env env) {
@@ -58,7 +61,12 @@ Napi::Value Lane::submit(Napi::Env env, std::unique_ptr<Job> job) {
   if (lane_ == nullptr || closing_) throw coded_error(env, "ERR_CLIPN_CLOSED", "the lane is closed");
   const auto run = [](void* context) {
     auto* job = static_cast<Job*>(context);
-    job->status = job->run(&job->error);
+    try {
+      job->status = job->run(&job->error);
+    } catch (const std::exception&) {  // the buffers for results are made here: sizes come from the model file
+      job->status = CLIPN_OUT_OF_MEMORY;
+      std::snprintf(job->error.text, sizeof(job->error.text), "no memory for the results of this call");
+    }
     // From the call on, the JS thread may free the job.
     const auto done = job->done;
     done.NonBlockingCall(
@@ -138,4 +146,12 @@ Napi::Value Lane::close(const Napi::CallbackInfo& info) {
   const Napi::Value task = submit(env, std::move(last));
   closing_ = true;
   return task.As<Napi::Object>().Get("promise");
+}
+
+// shutDownNow(): drops queued work and waits for the running job. Its promises never settle: for the end of the
+// process.
+Napi::Value Lane::shut_down_now(const Napi::CallbackInfo& info) {
+  napi_remove_env_cleanup_hook(info.Env(), &Lane::at_exit, this);
+  shut_down();
+  return info.Env().Undefined();
 }

@@ -46,6 +46,7 @@ class Lane : public Napi::ObjectWrap<Lane> {
 
   Napi::Value cancel(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
+  Napi::Value shut_down_now(const Napi::CallbackInfo& info);
 
   std::unique_ptr<Job> job(Napi::Env env);
   Napi::Value submit(Napi::Env env, std::unique_ptr<Job> job);

@@ -34,11 +34,6 @@ void write(clipn_error* error, std::string_view text) noexcept {
   error->text[length] = '\0';
 }
 
-bool says_out_of_memory(std::string_view text) {
-  return text.find("can't allocate memory") != std::string_view::npos ||
-         text.find("not enough memory") != std::string_view::npos;
-}
-
 // Runs `call`; turns whatever it throws into a status and a message.
 template <typename Call>
 clipn_status guard(clipn_error* error, const Call& call) noexcept {
@@ -53,7 +48,7 @@ clipn_status guard(clipn_error* error, const Call& call) noexcept {
     return CLIPN_OUT_OF_MEMORY;
   } catch (const c10::Error& e) {
     write(error, e.what_without_backtrace());
-    return says_out_of_memory(e.what_without_backtrace()) ? CLIPN_OUT_OF_MEMORY : CLIPN_INTERNAL;
+    return clipn::says_out_of_memory(e.what_without_backtrace()) ? CLIPN_OUT_OF_MEMORY : CLIPN_INTERNAL;
   } catch (const std::exception& e) {
     write(error, clipn::first_line(e.what()));
     return CLIPN_INTERNAL;
@@ -99,12 +94,13 @@ clipn_status clipn_lane_create(const clipn_lane_options* options, clipn_lane** o
 }
 
 clipn_status clipn_lane_post(clipn_lane* lane, clipn_job run, void* context, uint64_t* ticket) {
+  if (lane == nullptr || run == nullptr) return CLIPN_INVALID_ARG;
   bool posted = false;
   const clipn_status status = guard(nullptr, [&] { posted = lane->post(run, context, ticket); });
   return status != CLIPN_OK || posted ? status : CLIPN_CLOSED;
 }
 
-int clipn_lane_cancel(clipn_lane* lane, uint64_t ticket) { return lane->cancel(ticket) ? 1 : 0; }
+int clipn_lane_cancel(clipn_lane* lane, uint64_t ticket) { return lane != nullptr && lane->cancel(ticket) ? 1 : 0; }
 
 void clipn_lane_destroy(clipn_lane* lane, clipn_job drop) {
   const std::unique_ptr<clipn_lane> owned(lane);
@@ -152,6 +148,7 @@ clipn_status clipn_encode_text(clipn_model* model, clipn_tower tower, const int6
                                int64_t d, float* features, clipn_error* error) {
   return guard(error, [&] {
     require(model != nullptr && ids != nullptr && features != nullptr, "clipn_encode_text: null argument");
+    require(tower == CLIPN_TEXT_YES || tower == CLIPN_TEXT_NO, "clipn_encode_text: no such tower");
     model->encode_text(tower, ids, n, l, d, features);
   });
 }
@@ -169,6 +166,11 @@ clipn_status clipn_export(const clipn_export_options* options, clipn_error* erro
   return guard(error, [&] {
     require(options != nullptr && options->size >= sizeof(clipn_export_options),
             "clipn_export_options is null or too small");
+    require(options->checkpoint != nullptr && options->target != nullptr && options->clipn_json != nullptr &&
+                (options->tensors != nullptr || options->tensor_count == 0),
+            "clipn_export: null argument");
+    require(options->architecture != nullptr && options->architecture->size >= sizeof(clipn_architecture),
+            "clipn_architecture is null or too small");
     clipn::export_model(*options);
   });
 }

@@ -2,8 +2,10 @@
 #ifndef CLIPN_ERROR_H_
 #define CLIPN_ERROR_H_
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "clipn/core.h"
 
@@ -19,7 +21,15 @@ class Error : public std::runtime_error {
 };
 
 // libtorch appends a C++ backtrace to its messages; the first line is what a person can use.
-inline std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+inline std::string first_line(const std::string& text) {
+  const size_t begin = std::min(text.find_first_not_of('\n'), text.size());
+  return text.substr(begin, text.find('\n', begin) - begin);
+}
+
+inline bool says_out_of_memory(std::string_view text) {
+  return text.find("can't allocate memory") != std::string_view::npos ||
+         text.find("not enough memory") != std::string_view::npos;
+}
 
 }  // namespace clipn
 

@@ -56,11 +56,11 @@ export function readNetwork(
   const hasNo = [...tensors.keys()].some((key) => key === 'prompt_no' || /_no[._]|_no$/.test(key));
   const kind = hasNo ? 'clipn' : 'clip';
   const sizes = sizesOf(tensors, kind);
+  const expected = expectedShapes(sizes, kind, tensors.get('prompt_no')?.shape[0] ?? 0);
+  checkKeys(tensors, expected);
   const isOpenAi = OPENAI_KEYS.some((key) => tensors.has(key));
   const architecture = { ...sizes, ...headsOf(sizes, options.config), quickGelu: quickGelu(isOpenAi, options) };
   checkConfig(architecture, options.config);
-  const expected = expectedShapes(architecture, kind, tensors.get('prompt_no')?.shape[0] ?? 0);
-  checkKeys(tensors, expected);
   return {
     kind,
     origin: isOpenAi ? 'openai' : kind === 'clipn' ? 'clipn' : 'openclip',
@@ -172,7 +172,7 @@ function checkConfig(architecture: Architecture, config: OpenClipConfig | undefi
   }
 }
 
-function expectedShapes(a: Architecture, kind: ModelKind, prompts: number): Shapes {
+function expectedShapes(a: Sizes, kind: ModelKind, prompts: number): Shapes {
   const shapes: Shapes = new Map([
     ['logit_scale', []],
     ['visual.conv1.weight', [a.visionWidth, 3, a.patchSize, a.patchSize]],

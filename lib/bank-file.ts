@@ -11,6 +11,8 @@ import { freezeBank, type LabelBank } from './label-bank';
 
 const FORMAT = 'clipn-label-bank';
 export const BANK_FORMAT_VERSION = '1';
+/** The format's own limit; JavaScript has no string of more than 512 MB. */
+const MAX_HEADER_BYTES = 100_000_000n;
 
 interface TensorEntry {
   dtype: 'F32';
@@ -103,8 +105,9 @@ class BankReader {
 
   strings(metadata: Record<string, unknown>, field: string): string[] {
     const list = this.json(field, this.text(metadata, field));
-    const isList = Array.isArray(list) && list.length > 0 && list.every((item) => typeof item === 'string');
-    return isList ? (list as string[]) : this.fail(field, 'is not a list of strings');
+    const isText = (item: unknown): boolean => typeof item === 'string' && item.trim() !== '';
+    const isList = Array.isArray(list) && list.length > 0 && list.every(isText);
+    return isList ? (list as string[]) : this.fail(field, 'is not a list of strings, none of them empty');
   }
 
   indices(metadata: Record<string, unknown>, field: string, below: number): number[] {
@@ -119,6 +122,7 @@ class BankReader {
   header(): { start: number; header: Record<string, unknown> } {
     const length = this.bytes.length < 8 ? -1n : this.bytes.readBigUInt64LE(0);
     if (length < 2n || length > BigInt(this.bytes.length - 8)) this.fail('header', 'is cut short');
+    if (length > MAX_HEADER_BYTES) this.fail('header', `has ${length} bytes`);
     const start = 8 + Number(length);
     return { start, header: this.record('header', this.json('header', this.bytes.toString('utf8', 8, start))) };
   }
@@ -174,6 +178,7 @@ export async function loadLabelBank(path: string): Promise<LabelBank> {
     reader.fail('formatVersion', `is ${version}; this package reads ${BANK_FORMAT_VERSION}`);
   const labels = reader.strings(metadata, 'labels');
   const lines = reader.strings(metadata, 'templates');
+  if (!lines.every((line) => line.includes('{}'))) reader.fail('templates', 'has a line without {}');
   const sha256 = reader.text(metadata, 'templateSha256');
   if (createHash('sha256').update(lines.join('\n')).digest('hex') !== sha256) {
     reader.fail('templateSha256', 'is not the hash of the templates');

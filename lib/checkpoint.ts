@@ -1,5 +1,5 @@
 /** Checkpoint files as tables: where each tensor lies in the file. No tensor data is loaded. */
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { ClipnError } from './errors';
 import { readSafetensors } from './safetensors';
 import type { TensorTable } from './tensor-table';
@@ -22,6 +22,8 @@ export async function readCheckpoint(path: string, options: { signal?: AbortSign
   options.signal?.throwIfAborted();
   let file: FileHandle;
   try {
+    // Opening a pipe would wait for a writer.
+    if (!(await stat(path)).isFile()) throw new Error('it is no regular file');
     file = await open(path, 'r');
   } catch (cause) {
     throw new ClipnError('ERR_CLIPN_IO', `cannot open the checkpoint ${path}: ${(cause as Error).message}`, { cause });
@@ -32,7 +34,8 @@ export async function readCheckpoint(path: string, options: { signal?: AbortSign
     const { bytesRead } = await file.read(head, 0, head.length, 0);
     const format = formatOf(head.subarray(0, bytesRead), path);
     const table =
-      format === 'torch' ? await readTorchArchive(path, size, options.signal) : await readSafetensors(file, size, path);
+      format === 'torch' ? await readTorchArchive(path, options.signal) : await readSafetensors(file, size, path);
+    refuseSharing(table, size, path);
     return { path, size, format, tensors: withoutModulePrefix(table, path) };
   } finally {
     await file.close();
@@ -53,6 +56,17 @@ function formatOf(head: Buffer, path: string): Checkpoint['format'] {
   }
   const what = head.length === 0 ? 'is empty' : 'is neither a torch zip archive nor a safetensors file';
   throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${path} ${what}`);
+}
+
+/** Tied weights may serve both text towers; more sharing would let a small file stand for a network of any size. */
+function refuseSharing(table: TensorTable, size: number, path: string): void {
+  let total = 0;
+  for (const { byteLength } of table.values()) total += byteLength;
+  if (total <= 2 * size) return;
+  throw new ClipnError(
+    'ERR_CLIPN_CHECKPOINT_FORMAT',
+    `${path} has ${size} bytes, but its tensors together ${total}: they share their data`,
+  );
 }
 
 function withoutModulePrefix(table: TensorTable, path: string): TensorTable {

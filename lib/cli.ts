@@ -21,6 +21,7 @@ async function overview(): Promise<string> {
     '',
     ...lines,
     '',
+    'At first: `clipn-native fetch` for libtorch, then `clipn-native quickstart`. Something amiss: `clipn-native doctor`.',
     '`clipn-native VERB --help` shows the flags. Exit codes: 0 done, 1 failure, 2 usage, 3 gate not met.',
   ].join('\n');
 }
@@ -32,7 +33,8 @@ function tell(text: string): void {
 async function main(argv: readonly string[]): Promise<number> {
   const [verb, ...rest] = argv;
   if (verb === undefined || verb === 'help' || verb === '--help' || verb === '-h') {
-    process.stdout.write(`${await overview()}\n`);
+    const named = COMMANDS[rest[0] ?? ''];
+    process.stdout.write(`${named ? helpOf(rest[0]!, await named()) : await overview()}\n`);
     return verb === undefined ? 2 : 0;
   }
   if (verb === '--version' || verb === '-v') {
@@ -60,7 +62,8 @@ async function main(argv: readonly string[]): Promise<number> {
       return 130;
     }
     if (error instanceof UsageError) {
-      tell(`${error.message}\nusage: clipn-native ${verb} ${command.usage}`);
+      const usage = `clipn-native ${verb} ${command.usage}`.trim();
+      tell(`${error.message}\nusage: ${usage}\n\`clipn-native ${verb} --help\` shows the flags.`);
       return 2;
     }
     if (error instanceof ClipnError) {
@@ -70,6 +73,12 @@ async function main(argv: readonly string[]): Promise<number> {
     throw error;
   }
 }
+
+// The reader of a pipe may leave early, as `head` does: there is nobody left to tell.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
 
 main(process.argv.slice(2)).then(
   (code) => {

@@ -51,14 +51,18 @@ export class Args {
   }
 }
 
-/** Levenshtein distance, for "did you mean". */
+/** Letters to add, drop, change or swap with the next, for "did you mean". */
 function distance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
       next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      if (swapped) next[j] = Math.min(next[j]!, before[j - 2]! + 1);
     }
+    before = row;
     row = next;
   }
   return row[b.length]!;
@@ -110,5 +114,6 @@ export function helpOf(name: string, command: Command): string {
   });
   const width = Math.max(...rows.map(([left]) => left.length));
   const lines = rows.map(([left, doc]) => `  ${left.padEnd(width)}  ${doc}`);
-  return [`clipn-native ${name} ${command.usage}`, '', command.summary, '', ...lines].join('\n');
+  const parts = [`clipn-native ${name} ${command.usage}`.trim(), command.summary, lines.join('\n')];
+  return parts.filter(Boolean).join('\n\n');
 }

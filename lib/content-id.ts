@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
+import { ClipnError } from './errors';
 import { denseStride, ITEM_SIZE, type TensorEntry, type TensorTable } from './tensor-table';
 
 const CHUNK = 4 << 20;
@@ -26,6 +28,8 @@ export async function hashFile(path: string, { signal, onBytes }: HashOptions = 
 /**
  * sha256 over tensors (by sorted key: a line of key, dtype and shape, then the elements in row-major order) and one
  * closing line. The same weights give the same id whatever file, order or strides they were stored with.
+ *
+ * @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT when a tensor's bytes do not have the checksum the file tells.
  */
 export async function hashTensors(
   path: string,
@@ -43,7 +47,14 @@ export async function hashTensors(
       hash.update(`${key} ${entry.dtype} [${entry.shape.join(',')}]\n`);
       if (entry.stride.join() !== denseStride(entry.shape).join()) hash.update(await readDense(file, entry));
       else {
-        for await (const part of readRange(file, entry.offset, entry.byteLength, chunk, options)) hash.update(part);
+        let sum = 0;
+        for await (const part of readRange(file, entry.offset, entry.byteLength, chunk, options)) {
+          hash.update(part);
+          if (entry.crc32 !== undefined) sum = crc32(part, sum);
+        }
+        if (entry.crc32 !== undefined && sum !== entry.crc32) {
+          throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${path}: the checksum of tensor ${key} is wrong`);
+        }
       }
     }
   } finally {
@@ -62,7 +73,7 @@ async function* readRange(
   for (let done = 0; done < byteLength; ) {
     signal?.throwIfAborted();
     const { bytesRead } = await file.read(chunk, 0, Math.min(chunk.length, byteLength - done), offset + done);
-    if (bytesRead === 0) throw new Error('the checkpoint became shorter while it was read');
+    if (bytesRead === 0) throw new ClipnError('ERR_CLIPN_IO', 'the checkpoint became shorter while it was read');
     yield chunk.subarray(0, bytesRead);
     done += bytesRead;
     onBytes?.(bytesRead);

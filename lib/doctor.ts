@@ -5,6 +5,7 @@ import { extname, join } from 'node:path';
 import { cacheDir } from './cache-dir';
 import { availableCores, type Candidate, type Core, listCandidates, resolveLibtorch } from './libtorch';
 import { type Machine, thisMachine } from './machine';
+import { unsupportedPlatform } from './platform';
 import type { ProbeReport } from './probe';
 
 /** CPU features that decide speed, as /proc/cpuinfo spells them. */
@@ -71,7 +72,7 @@ export async function diagnose(options: DiagnoseOptions = {}, machine: Machine =
     cacheDir: cacheDir(machine.env),
     model: findModel(),
   };
-  return { ...facts, next: nextStep(facts) };
+  return { ...facts, next: nextStep(facts, machine) };
 }
 
 function chosen(named: { libtorch?: string }, machine: Machine): Diagnosis['libtorch'] {
@@ -162,11 +163,13 @@ function readPackageVersion(machine: Machine): string {
   return (JSON.parse(readFileSync(join(machine.packageRoot, 'package.json'), 'utf8')) as { version: string }).version;
 }
 
-function nextStep(facts: Omit<Diagnosis, 'next'>): string {
+function nextStep(facts: Omit<Diagnosis, 'next'>, machine: Machine): string {
   const { glue, cores, libtorch, probe, sharp, model } = facts;
-  if (facts.libc === 'musl or another')
-    return 'Use an image with glibc (Debian, Ubuntu, Fedora): libtorch has no musl build.';
-  if (glue === null || cores.length === 0) return 'Build the binaries: `npm run build` in a clone.';
+  const unsupported = unsupportedPlatform(machine);
+  if (unsupported !== null && (glue === null || machine.glibc === null))
+    return `${unsupported.message} ${unsupported.hint}`;
+  if (glue === null || cores.length === 0)
+    return 'Reinstall clipn-native; in a clone, build the binaries: `npm run build`.';
   if ('error' in libtorch) {
     return facts.candidates.some((c) => c.source === 'option' || c.source === 'env')
       ? 'Correct or unset the named libtorch (the libtorch option, CLIPN_LIBTORCH), or build a core for it.'
@@ -176,14 +179,19 @@ function nextStep(facts: Omit<Diagnosis, 'next'>): string {
     return `libtorch or the core does not load: fetch a fresh copy with \`npx clipn-native fetch --variant cpu\`, or report this.`;
   if ('error' in sharp) return 'Reinstall sharp: `npm install --include=optional sharp`.';
   if (model === null) return 'All is ready. For a first try: `npm install clipn-native-model-small`.';
-  return 'All is ready: `npx clipn-native check IMAGE --labels a,b,c --model MODEL`.';
+  return 'All is ready: `npx clipn-native quickstart`.';
+}
+
+/** Whether a check of an image file would find all that it needs, a model aside. */
+export function isReady({ probe, sharp }: Diagnosis): boolean {
+  return probe.ok && !('error' in sharp);
 }
 
 /** A report for people, to be pasted into an issue. */
 export function formatDiagnosis(d: Diagnosis): string {
   const root =
     'error' in d.libtorch
-      ? d.libtorch.message.split('\n')[0]!
+      ? d.libtorch.message.split('\n')[0]!.replace(' Looked at:', '')
       : `${d.libtorch.version}+${d.libtorch.flavour} (${d.libtorch.source}) ${d.libtorch.dir}`;
   const probe = d.probe.ok
     ? `works: core for libtorch ${d.probe.core.torchVersion}, kernels ${d.probe.core.cpuTarget}, libtorch's own ${d.probe.core.cpuCapability}, bf16 ${d.probe.core.cpuBf16 ? 'yes' : 'no'}`

@@ -1,11 +1,19 @@
 /** Makes a model file from a checkpoint: reads its table, checks it, describes it, and lets the core write the rest. */
+import { randomUUID } from 'node:crypto';
 import { open, readFile, realpath, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { type Activation, type Network, readNetwork } from './architecture';
 import { type Checkpoint, readCheckpoint } from './checkpoint';
 import { hashFile, hashTensors } from './content-id';
 import { ClipnError } from './errors';
-import { type ModelConfig, RESIZE_RULE, STORED_DTYPES, type StoredDtype, type Triple } from './model-config';
+import {
+  type ModelConfig,
+  parseModelConfig,
+  RESIZE_RULE,
+  STORED_DTYPES,
+  type StoredDtype,
+  type Triple,
+} from './model-config';
 import { coreExport } from './native';
 import { readOpenClipConfig } from './openclip-config';
 import type { TensorEntry } from './tensor-table';
@@ -74,12 +82,15 @@ export async function exportModel(
     sot: tokenizer?.sot ?? null,
     eot: tokenizer?.eot ?? null,
     scale: SCALE,
-    trainedScale: Math.exp(await readScalar(checkpoint, 'logit_scale')),
+    trainedScale: await readTrainedScale(checkpoint),
     templates: 'clipn',
     source: { fileName: path.basename(checkpointPath), sha256: hashes.file, kind: network.origin },
     dtype,
     contentId: hashes.content,
   };
+
+  const clipnJson = `${JSON.stringify(config, null, 2)}\n`;
+  parseModelConfig(clipnJson, out); // what is written can be read
 
   const total = checkpoint.size;
   options.onProgress?.({ stage: 'write', done: 0, total });
@@ -95,7 +106,7 @@ export async function exportModel(
       architecture,
       dtype,
       imageOnly,
-      clipnJson: `${JSON.stringify(config, null, 2)}\n`,
+      clipnJson,
       tokenizerJson: tokenizer?.json ?? '',
     });
     signal?.throwIfAborted();
@@ -172,6 +183,14 @@ async function hashSource(
   };
 }
 
+/** exp(logit_scale); only recorded, but a model file must be able to say it. */
+async function readTrainedScale(checkpoint: Checkpoint): Promise<number> {
+  const logScale = await readScalar(checkpoint, 'logit_scale');
+  const scale = Math.exp(logScale);
+  if (scale > 0 && scale < Number.POSITIVE_INFINITY) return scale;
+  throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${checkpoint.path}: tensor logit_scale holds ${logScale}`);
+}
+
 async function readScalar(checkpoint: Checkpoint, key: string): Promise<number> {
   const entry = checkpoint.tensors.get(key)!;
   const file = await open(checkpoint.path, 'r');
@@ -199,12 +218,13 @@ function pick({ dtype, shape, stride, offset }: TensorEntry) {
 }
 
 async function writeThenRename(out: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const temporary = path.join(path.dirname(path.resolve(out)), `.${path.basename(out)}.${process.pid}.tmp`);
+  const temporary = path.join(path.dirname(path.resolve(out)), `.${path.basename(out)}.${randomUUID()}.tmp`);
   try {
     await write(temporary);
     await rename(temporary, out);
   } catch (error) {
-    await rm(temporary, { force: true });
+    // The first failure is the one to report; a folder that is no folder cannot be cleaned either.
+    await rm(temporary, { force: true }).catch(() => undefined);
     if (error instanceof Error && 'syscall' in error) {
       throw new ClipnError('ERR_CLIPN_IO', `cannot write ${out}: ${error.message}`, { cause: error });
     }

@@ -1,16 +1,17 @@
 /** Puts a libtorch into the managed cache: from a file, folder or URL, through pip, or from PyTorch's own archive. */
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
+import { download } from './download';
 import { ClipnError } from './errors';
+import { withLock } from './fetch-lock';
 import { type Inspection, inspectLibtorch, minorOf } from './libtorch-inspect';
 import { libtorchCacheDir } from './libtorch-places';
 import { type Machine, thisMachine } from './machine';
-import { findPip, pipDownload } from './pip';
+import { findPip, PYTORCH_WHEELS, pipDownload, wheelName } from './pip';
 import { copyLibtorch, notCpu, unpackLibtorch } from './unpack';
 
 /** The libtorch this release is tested with. */
@@ -23,7 +24,7 @@ const MEASURED_SHA256: Record<string, string> = {
 };
 
 export interface FetchProgress {
-  phase: 'download' | 'verify' | 'unpack' | 'done';
+  phase: 'wait' | 'download' | 'verify' | 'unpack' | 'done';
   /** One line for people. */
   message: string;
   /** How much is done and of how much, where known: bytes of a file, parts of a folder. */
@@ -36,6 +37,8 @@ export interface FetchOptions {
   variant?: string;
   /** A wheel, a libtorch zip, a folder that holds libtorch, or an http(s) or file URL of a wheel or zip. */
   from?: string;
+  /** URL that replaces https://download.pytorch.org/whl: the wheel lies below it in cpu/. `CLIPN_LIBTORCH_MIRROR` too. */
+  mirror?: string;
   /** Expected SHA-256 of the file, 64 hex digits. */
   sha256?: string;
   /** E.g. '2.13.0', the default. With `from`, any patch release of the default's minor is taken unless this is given. */
@@ -53,52 +56,93 @@ export interface Fetched {
 
 /** Written beside each copy: which file it came from. */
 const RECORD = 'fetched.json';
+/** In the cache folder: how temporary folders begin, and where a download is kept until it is installed. */
+const TEMPORARY = '.fetch-';
+const DOWNLOAD = '.download';
 
 /**
- * Makes sure that the cache holds libtorch and returns where. A whole copy from the same file is reused at once.
- * Everything temporary lies in the cache folder and is removed on failure and on abort.
+ * Makes sure that the cache holds libtorch and returns where. A whole copy from the same file is reused at once; while
+ * another process fetches, this one waits and then finds its copy. Everything temporary lies in the cache folder and is
+ * removed on failure and on abort, but for a download that broke off: the next call goes on with it.
  *
  * @throws ERR_CLIPN_CUDA_UNAVAILABLE, ERR_CLIPN_INVALID_ARG, ERR_CLIPN_PLATFORM, ERR_CLIPN_FETCH, ERR_CLIPN_FETCH_HASH,
  *   ERR_CLIPN_LIBTORCH_VERSION, ERR_CLIPN_IO; the signal's reason when aborted.
  */
 export async function fetchLibtorch(options: FetchOptions = {}, machine: Machine = thisMachine()): Promise<Fetched> {
-  checkOptions(options);
+  checkOptions({ ...options, mirror: mirrorOf(options, machine) });
   const { from, signal } = options;
   signal?.throwIfAborted();
-  const progress = options.onProgress ?? (() => {});
   const cache = libtorchCacheDir(machine.env);
   const version = options.version ?? LIBTORCH_VERSION;
+  const present = async () =>
+    from === undefined ? await reusable(join(cache, `${version}+cpu`), options.sha256, machine) : null;
+  const onWait = (pid: number | null) => {
+    const who = pid === null ? 'another process' : `process ${pid}`;
+    options.onProgress?.({ phase: 'wait', message: `Waiting for ${who}, which fetches libtorch` });
+  };
 
-  if (from === undefined) {
-    const copy = await reusable(join(cache, `${version}+cpu`), options.sha256, machine);
-    if (copy !== null) return copy;
-  }
-  let temporary: string | undefined;
+  const copy = await present();
+  if (copy !== null) return copy;
   try {
     await mkdir(cache, { recursive: true });
-    await removeAbandoned(cache);
-    temporary = await mkdtemp(join(cache, '.fetch-'));
-    const source = await obtain(options, version, temporary, machine);
-    let sha256: string | null = null;
-    if (!(await stat(source)).isDirectory()) {
-      progress({ phase: 'verify', message: `Checking ${basename(source)}` });
-      sha256 = await verify(source, options.sha256, signal);
-      const copy = await sameFile(cache, sha256, options.version, machine);
-      if (copy !== null) return copy;
-    }
-    return await install({ source, sha256, temporary, cache, options, machine });
+    return await withLock(join(cache, '.lock'), { onWait, signal }, async () => {
+      await removeAbandoned(cache);
+      return (await present()) ?? (await fetchInto(cache, version, options, machine));
+    });
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
     if (error instanceof ClipnError || (error as NodeJS.ErrnoException).code === undefined) throw error;
     throw new ClipnError('ERR_CLIPN_IO', `libtorch could not be put into ${cache}: ${(error as Error).message}`, {
       cause: error,
     });
-  } finally {
-    if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
   }
 }
 
-function checkOptions({ variant = 'cpu', sha256, version, from }: FetchOptions): void {
+interface Work {
+  options: FetchOptions;
+  temporary: string;
+  cache: string;
+  machine: Machine;
+}
+
+async function fetchInto(cache: string, version: string, options: FetchOptions, machine: Machine): Promise<Fetched> {
+  const temporary = await mkdtemp(join(cache, TEMPORARY));
+  const work = { options, temporary, cache, machine };
+  const dropDownload = () => rm(join(cache, DOWNLOAD), { recursive: true, force: true });
+  try {
+    const source = await obtain(work, version);
+    try {
+      const fetched = await place(source, work);
+      await dropDownload();
+      return fetched;
+    } catch (error) {
+      // What was refused must come afresh; what was interrupted here, or lacked room, was downloaded well.
+      if (error instanceof ClipnError) await dropDownload();
+      throw error;
+    }
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+/** Checks the file or folder and installs it, unless the cache has a copy from the same file. */
+async function place(source: string, work: Work): Promise<Fetched> {
+  const { options, cache, machine } = work;
+  let sha256: string | null = null;
+  if (!(await stat(source)).isDirectory()) {
+    options.onProgress?.({ phase: 'verify', message: `Checking ${basename(source)}` });
+    sha256 = await verify(source, options.sha256, options.signal);
+    const copy = await sameFile(cache, sha256, options.version, machine);
+    if (copy !== null) return copy;
+  }
+  return await install(source, sha256, work);
+}
+
+function mirrorOf({ mirror }: FetchOptions, { env }: Machine): string | undefined {
+  return mirror ?? (env['CLIPN_LIBTORCH_MIRROR'] || undefined);
+}
+
+function checkOptions({ variant = 'cpu', sha256, version, from, mirror }: FetchOptions): void {
   const invalid = (message: string, hint: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', message, { hint });
   if (/^(cu\d+|cuda)$/.test(variant)) {
     throw new ClipnError(
@@ -116,75 +160,37 @@ function checkOptions({ variant = 'cpu', sha256, version, from }: FetchOptions):
   if (version !== undefined && !/^\d+\.\d+\.\d+$/.test(version)) {
     throw invalid(`version is '${version}'.`, `Pass it as in '${LIBTORCH_VERSION}'.`);
   }
+  if (mirror !== undefined && !/^https?:\/\/./i.test(mirror)) {
+    throw invalid(`mirror is '${mirror}'.`, 'Pass an http or https URL.');
+  }
   if (from === '') throw invalid('from is empty.', 'Pass a file, a folder or a URL.');
 }
 
-/** The file or folder to take libtorch from, downloaded into `temporary` unless it is here already. */
-async function obtain(options: FetchOptions, version: string, temporary: string, machine: Machine): Promise<string> {
+/** The file or folder to take libtorch from, downloaded unless it is here already: by pip into `temporary`. */
+async function obtain({ options, temporary, cache, machine }: Work, version: string): Promise<string> {
   const { from, signal, onProgress: progress = () => {} } = options;
+  const transfer = {
+    folder: join(cache, DOWNLOAD),
+    env: machine.env,
+    signal,
+    report: (name: string, done: number, total: number | undefined) =>
+      progress({ phase: 'download', message: `Downloading ${name}`, done, ...(total !== undefined && { total }) }),
+  };
   if (from !== undefined) {
-    if (/^https?:/i.test(from)) return await download(from, temporary, options);
+    if (/^https?:/i.test(from)) return await download({ ...transfer, url: from });
     const path = /^file:/i.test(from) ? fileURLToPath(from) : resolve(from);
     if (!existsSync(path))
       throw new ClipnError('ERR_CLIPN_FETCH', `${path} does not exist.`, { hint: 'Check the path.' });
     return path;
   }
-  const pip = await findPip(machine.env, signal);
+  const mirror = mirrorOf(options, machine);
+  const pip = mirror === undefined ? await findPip(machine.env, signal) : null;
   if (pip !== null) {
-    const report = (message: string) => progress({ phase: 'download', message });
-    return await pipDownload({ pip, version, target: temporary, machine, report, signal });
+    const say = (message: string) => progress({ phase: 'download', message });
+    return await pipDownload({ pip, version, target: temporary, machine, report: say, signal });
   }
-  if (machine.platform !== 'linux' || machine.arch !== 'x64') {
-    throw new ClipnError(
-      'ERR_CLIPN_PLATFORM',
-      `There is no pip, and no libtorch archive for ${machine.platform}-${machine.arch}.`,
-      {
-        hint: 'Install Python with pip, or pass a wheel with `fetch --from PATH`.',
-      },
-    );
-  }
-  const name = `libtorch-shared-with-deps-${version}%2Bcpu.zip`;
-  return await download(`https://download.pytorch.org/libtorch/cpu/${name}`, temporary, options);
-}
-
-async function download(url: string, temporary: string, { onProgress, signal }: FetchOptions): Promise<string> {
-  const name = basename(decodeURIComponent(new URL(url).pathname)) || 'download';
-  const target = join(temporary, name);
-  // Node's fetch takes no proxy from the environment unless it was started with NODE_USE_ENV_PROXY=1 (Node 24).
-  const proxied =
-    Boolean(process.env['HTTPS_PROXY'] ?? process.env['https_proxy']) && !process.env['NODE_USE_ENV_PROXY'];
-  const hint = proxied
-    ? 'HTTPS_PROXY is set but not used here: download the file with another tool and pass it with `fetch --from PATH`.'
-    : undefined;
-  const failed = (what: string, cause?: unknown) =>
-    new ClipnError('ERR_CLIPN_FETCH', `${url} could not be downloaded: ${what}.`, {
-      cause,
-      ...(hint !== undefined && { hint }),
-    });
-  try {
-    const response = await fetch(url, { signal: signal ?? null });
-    if (!response.ok || response.body === null)
-      throw failed(`the server answered ${response.status} ${response.statusText}`);
-    const length = Number(response.headers.get('content-length'));
-    const total = length > 0 ? { total: length } : {};
-    let done = 0;
-    const counted = async function* (chunks: AsyncIterable<Uint8Array>) {
-      for await (const chunk of chunks) {
-        done += chunk.length;
-        onProgress?.({ phase: 'download', message: `Downloading ${name}`, done, ...total });
-        yield chunk;
-      }
-    };
-    await pipeline(Readable.fromWeb(response.body), counted, createWriteStream(target), { signal });
-    if (length > 0 && done !== length && response.headers.get('content-encoding') === null) {
-      throw failed(`it ended after ${done} of ${length} bytes`);
-    }
-    return target;
-  } catch (error) {
-    if (signal?.aborted || error instanceof ClipnError) throw error;
-    const { message, cause } = error as Error;
-    throw failed(cause instanceof Error ? `${message} (${cause.message})` : message, error);
-  }
+  const base = (mirror ?? PYTORCH_WHEELS).replace(/\/+$/, '');
+  return await download({ ...transfer, url: `${base}/cpu/${encodeURIComponent(wheelName(version, machine))}` });
 }
 
 /** SHA-256 of the file; refused when it is not the expected one. */
@@ -205,17 +211,9 @@ async function verify(file: string, expected: string | undefined, signal?: Abort
   return actual;
 }
 
-interface Install {
-  source: string;
-  sha256: string | null;
-  temporary: string;
-  cache: string;
-  options: FetchOptions;
-  machine: Machine;
-}
-
 /** Unpacks into the temporary folder, judges what came out, and renames it into place. */
-async function install({ source, sha256, temporary, cache, options, machine }: Install): Promise<Fetched> {
+async function install(source: string, sha256: string | null, work: Work): Promise<Fetched> {
+  const { options, temporary, cache, machine } = work;
   const { onProgress, signal } = options;
   const staged = join(temporary, 'libtorch');
   const report = (done: number, total: number) =>
@@ -285,11 +283,9 @@ async function recordedHash(target: string): Promise<string | null> {
   return /"sha256":"([0-9a-f]{64})"/.exec(await readFile(file, 'utf8'))?.[1] ?? null;
 }
 
-/** Temporary folders that a killed process left behind: older than a day. */
+/** Temporary folders that a killed process left behind: whoever holds the lock owns all of them. */
 async function removeAbandoned(cache: string): Promise<void> {
   for (const name of await readdir(cache)) {
-    if (!name.startsWith('.fetch-')) continue;
-    const { mtimeMs } = await stat(join(cache, name));
-    if (Date.now() - mtimeMs > 24 * 3600 * 1000) await rm(join(cache, name), { recursive: true, force: true });
+    if (name.startsWith(TEMPORARY)) await rm(join(cache, name), { recursive: true, force: true });
   }
 }

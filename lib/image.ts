@@ -1,7 +1,8 @@
 /** Decoding: a path, encoded bytes or raw samples to 8-bit pixels. The only user of sharp, which it loads on first need. */
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import type { Sharp } from 'sharp';
 import { ClipnError } from './errors';
+import { opaqueGif } from './gif';
 import type { NativeImage } from './native';
 
 /** Samples of an image that is decoded already: 8-bit, interleaved, rows without gaps. */
@@ -17,7 +18,7 @@ export interface RawImage {
 export type ImageInput = string | Uint8Array | RawImage;
 
 export interface DecodeOptions {
-  /** Turn the image as its EXIF orientation says. Default true; the paper's evaluation does not. */
+  /** Turn the image as its EXIF orientation says. Default true; the paper's evaluation does not. TIFFs always are. */
   exif?: boolean;
   /** Largest width × height that is decoded. Default 268,402,689 (0x3FFF squared). */
   limitPixels?: number;
@@ -26,7 +27,7 @@ export interface DecodeOptions {
 export const DEFAULT_LIMIT_PIXELS = 0x3fff * 0x3fff;
 
 /**
- * Decodes one image to 8-bit grey or RGB. Colour profiles are ignored and alpha is dropped, as the paper's loader does.
+ * Decodes one image to 8-bit grey or RGB. Colour profiles are ignored and alpha is dropped, as the paper's loader does (docs/pixels.md).
  *
  * @throws ERR_CLIPN_IMAGE_NOT_FOUND, ERR_CLIPN_IMAGE_DECODE, ERR_CLIPN_IMAGE_TOO_LARGE, ERR_CLIPN_INVALID_ARG
  */
@@ -74,6 +75,9 @@ function tooLarge(name: string, limitPixels: number, cause?: unknown): ClipnErro
   return new ClipnError('ERR_CLIPN_IMAGE_TOO_LARGE', `${name} has more than ${limitPixels} pixels`, { cause });
 }
 
+/** What sharp calls the formats that are read; it would also draw vector graphics, in a size of its own choosing. */
+const FORMATS: readonly string[] = ['jpeg', 'png', 'webp', 'gif', 'tiff', 'heif'];
+
 async function decodeEncoded(
   source: string | Uint8Array,
   name: string,
@@ -81,12 +85,18 @@ async function decodeEncoded(
   limitPixels: number,
 ): Promise<NativeImage> {
   const { default: sharp } = await import('sharp');
+  // 'error' refuses truncated and damaged files but not those with odd metadata; Pillow draws the same line.
+  const open = (from: string | Uint8Array) =>
+    sharp(from, { failOn: 'error', ignoreIcc: true, limitInputPixels: limitPixels });
   try {
-    // 'error' refuses truncated and damaged files but not those with odd metadata; Pillow draws the same line.
-    const image = sharp(source, { failOn: 'error', ignoreIcc: true, limitInputPixels: limitPixels });
-    const { space } = await image.metadata();
-    if (exif) image.autoOrient();
-    return space === 'cmyk' ? await decodeCmyk(image) : await decodeRgb(image);
+    let image = open(source);
+    const { format, space, depth } = await image.metadata();
+    if (!FORMATS.includes(format)) throw new Error(`${format} is not among the formats`);
+    if (depth !== 'uchar' && depth !== 'ushort') throw new Error(`samples of type ${depth}, not of 8 or 16 bits`);
+    if (format === 'gif') image = open(opaqueGif(typeof source === 'string' ? await readFile(source) : source));
+    // A TIFF's orientation belongs to the format: Pillow applies it to every TIFF that it opens.
+    if (exif || format === 'tiff') image.autoOrient();
+    return space === 'cmyk' ? await decodeCmyk(image, depth) : await decodeRgb(image);
   } catch (cause) {
     const text = cause instanceof Error ? cause.message : String(cause);
     if (text.includes('exceeds pixel limit')) throw tooLarge(name, limitPixels, cause);
@@ -100,20 +110,23 @@ async function decodeRgb(image: Sharp): Promise<NativeImage> {
 }
 
 /** CMYK by Pillow's integer formula; libvips would go through a colour profile. */
-async function decodeCmyk(image: Sharp): Promise<NativeImage> {
+async function decodeCmyk(image: Sharp, depth: 'uchar' | 'ushort'): Promise<NativeImage> {
   const { data, info } = await image
     .pipelineColourspace('cmyk')
     .toColourspace('cmyk')
-    .raw()
+    .raw({ depth })
     .toBuffer({ resolveWithObject: true });
-  const pixels = info.width * info.height;
-  const rgb = new Uint8Array(pixels * 3);
-  for (let i = 0; i < pixels; i++) {
-    const light = 255 - data[i * 4 + 3]!;
+  const { width, height, channels } = info;
+  // Of 16 bits the upper 8, the second byte.
+  const bytes = depth === 'ushort' ? 2 : 1;
+  const ink = (pixel: number, c: number) => data[(pixel * channels + c + 1) * bytes - 1]!;
+  const rgb = new Uint8Array(width * height * 3);
+  for (let i = 0; i < width * height; i++) {
+    const light = 255 - ink(i, 3);
     for (let c = 0; c < 3; c++) {
-      const product = data[i * 4 + c]! * light + 128;
+      const product = ink(i, c) * light + 128;
       rgb[i * 3 + c] = Math.max(0, light - (((product >> 8) + product) >> 8));
     }
   }
-  return { data: rgb, width: info.width, height: info.height, channels: 3 };
+  return { data: rgb, width, height, channels: 3 };
 }

@@ -5,6 +5,7 @@ import { ClipnError, type ClipnErrorCode } from './errors';
 import { type Inspection, inspectLibtorch, minorOf, type RefusalKind, type Wanted } from './libtorch-inspect';
 import { type Place, places, type Source } from './libtorch-places';
 import { type Machine, thisMachine } from './machine';
+import { unsupportedPlatform } from './platform';
 
 export interface FoundLibtorch {
   /** Absolute folder that holds libtorch_cpu. */
@@ -92,11 +93,7 @@ export function resolveLibtorch(
  *   candidate and its reason in the message and in `details`.
  */
 export function findLibtorch(options: FindOptions = {}, machine: Machine = thisMachine()): FoundLibtorch {
-  if (machine.platform === 'linux' && machine.glibc === null) {
-    const message = 'libtorch is published for glibc only, and this system has another libc (musl).';
-    const hint = 'Use an image based on Debian, Ubuntu or Fedora, such as node:22-slim.';
-    throw new ClipnError('ERR_CLIPN_PLATFORM', message, { hint });
-  }
+  if (machine.platform === 'linux' && machine.glibc === null) throw unsupportedPlatform(machine);
   const wanted = wantedBy(options, machine);
   if (wanted.supported.length === 0) {
     const message = `No core library lies in ${machine.packageRoot} (build/Release or prebuilds).`;

@@ -61,6 +61,12 @@ export interface ModelConfig {
 
 type Json = Record<string, unknown>;
 
+/** Far above every network there is: buffers are made of these sizes before the model is asked. */
+const MOST = 1 << 20;
+const MOST_PIXELS_A_SIDE = 4096;
+/** Logits beyond would lose their differences in fp32. */
+const LARGEST_SCALE = 1e4;
+
 /**
  * Checks every field of a clipn.json.
  * @param path the model file, for messages.
@@ -93,7 +99,7 @@ export function parseModelConfig(json: string, path: string): ModelConfig {
   const architecture = field('architecture', object(root['architecture']));
   const source = field('source', object(root['source']));
   const imageOnly = field('imageOnly', bool(root['imageOnly']));
-  const text = (name: string, least: number) => (imageOnly ? null : field(name, integer(root[name], least)));
+  const text = (name: string, least: number) => (imageOnly ? null : field(name, integer(root[name], least, MOST)));
   const config: ModelConfig = {
     formatVersion: 1,
     engine: field('engine', oneOf(root['engine'], ['torchscript'] as const)),
@@ -101,20 +107,20 @@ export function parseModelConfig(json: string, path: string): ModelConfig {
     imageOnly,
     architecture: {
       ...(Object.fromEntries(
-        SIZE_FIELDS.map((name) => [name, field(`architecture.${name}`, integer(architecture[name], 1))]),
+        SIZE_FIELDS.map((name) => [name, field(`architecture.${name}`, integer(architecture[name], 1, MOST))]),
       ) as Record<(typeof SIZE_FIELDS)[number], number>),
       activation: field('architecture.activation', oneOf(architecture['activation'], ['gelu', 'quickgelu'] as const)),
     },
-    embedDim: field('embedDim', integer(root['embedDim'], 1)),
-    imageSize: field('imageSize', integer(root['imageSize'], 1)),
+    embedDim: field('embedDim', integer(root['embedDim'], 1, MOST)),
+    imageSize: field('imageSize', integer(root['imageSize'], 1, MOST_PIXELS_A_SIDE)),
     mean: field('mean', triple(root['mean'], 0)),
     std: field('std', triple(root['std'], Number.MIN_VALUE)),
     resize: field('resize', oneOf(root['resize'], [RESIZE_RULE] as const)),
     contextLength: text('contextLength', 2),
     sot: text('sot', 0),
     eot: text('eot', 0),
-    scale: field('scale', positive(root['scale'])),
-    trainedScale: field('trainedScale', positive(root['trainedScale'])),
+    scale: field('scale', positive(root['scale'], LARGEST_SCALE)),
+    trainedScale: field('trainedScale', positive(root['trainedScale'], Number.MAX_VALUE)),
     templates: field('templates', name(root['templates'])),
     source: {
       fileName: field('source.fileName', name(source['fileName'])),
@@ -138,12 +144,13 @@ function bool(value: unknown): boolean | undefined {
   return typeof value === 'boolean' ? value : undefined;
 }
 
-function integer(value: unknown, least: number): number | undefined {
-  return Number.isSafeInteger(value) && (value as number) >= least ? (value as number) : undefined;
+function integer(value: unknown, least: number, most: number): number | undefined {
+  const fits = Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
+  return fits ? (value as number) : undefined;
 }
 
-function positive(value: unknown): number | undefined {
-  return Number.isFinite(value) && (value as number) > 0 ? (value as number) : undefined;
+function positive(value: unknown, most: number): number | undefined {
+  return Number.isFinite(value) && (value as number) > 0 && (value as number) <= most ? (value as number) : undefined;
 }
 
 function triple(value: unknown, least: number): Triple | undefined {

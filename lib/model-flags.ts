@@ -23,7 +23,7 @@ export async function modelFrom(args: Args, signal: AbortSignal): Promise<Model>
   let path = args.text('model');
   if (path === undefined) {
     path = smallModel()?.model;
-    if (path === undefined) throw new UsageError('--model is missing');
+    if (path === undefined) throw new UsageError('--model is missing, and clipn-native-model-small is not installed');
     note('no --model given: using the small model, which knows little (see its README)');
   }
   const options: LoadModelOptions = { libtorch: args.text('libtorch'), signal };

@@ -12,9 +12,19 @@ import {
   loadLabelBank,
   type TextTowers,
 } from './labels';
-import { type ModelConfig, parseModelConfig } from './model-config';
-import { type Engine, type NativeImage, type NativeLane, type NativeModel, openEngine, runTask } from './native';
-import { createTokenizer } from './tokenizer';
+import { checkModelFile } from './model-archive';
+import type { ModelConfig } from './model-config';
+import {
+  closeLane,
+  type Engine,
+  type NativeImage,
+  type NativeLane,
+  type NativeModel,
+  openEngine,
+  openLane,
+  runTask,
+} from './native';
+import { createTokenizer, type Tokenizer } from './tokenizer';
 
 export type Precision = 'fp32' | 'bf16';
 
@@ -87,14 +97,20 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
     throw new ClipnError('ERR_CLIPN_CUDA_UNAVAILABLE', 'this version of clipn-native has no CUDA core');
   }
   signal?.throwIfAborted();
+  const config = await checkModelFile(path, signal);
   const engine = await openEngine(libtorch);
   const arithmetic = precision === 'auto' ? (engine.core.cpuBf16 ? 'bf16' : 'fp32') : precision;
-  const lane = new engine.addon.Lane(threads);
+  const lane = openLane(engine, threads);
   try {
     const native = await runTask(lane, signal, () => lane.openModel(path, arithmetic));
-    return new Model(path, engine, lane, native, arithmetic);
+    try {
+      return new Model(path, engine, lane, native, arithmetic, config);
+    } catch (error) {
+      engine.addon.closeModel(native.handle);
+      throw error;
+    }
   } catch (error) {
-    await lane.close();
+    await closeLane(lane);
     throw error;
   }
 }
@@ -109,8 +125,14 @@ export class Model {
   #closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(path: string, engine: Engine, lane: NativeLane, native: NativeModel, precision: Precision) {
-    const config = parseModelConfig(native.clipnJson, path);
+  constructor(
+    path: string,
+    engine: Engine,
+    lane: NativeLane,
+    native: NativeModel,
+    precision: Precision,
+    config: ModelConfig,
+  ) {
     this.#engine = engine;
     this.#lane = lane;
     this.#handle = native.handle;
@@ -126,6 +148,7 @@ export class Model {
       hasNo: (native.methods & ENCODE_TEXT_NO) !== 0,
       config,
     });
+    assertMethods(this.info);
     if (this.info.hasText) this.#towers = this.#textTowers(native.tokenizerJson);
   }
 
@@ -135,7 +158,7 @@ export class Model {
       contentId,
       precision,
       contextLength: contextLength ?? 0,
-      tokenizer: createTokenizer(tokenizerJson, contextLength ?? 0),
+      tokenizer: readTokenizer(tokenizerJson, this.info),
       dim: embedDim,
       hasNo,
       encodeText: (tower, ids, n, l, signal) =>
@@ -238,11 +261,35 @@ export class Model {
 
   /** Finishes queued work, ends the thread and frees the weights. Safe to call again; later calls on the model fail. */
   async close(): Promise<void> {
-    this.#closing ??= this.#lane.close().then(() => this.#engine.addon.closeModel(this.#handle));
+    this.#closing ??= closeLane(this.#lane).then(() => this.#engine.addon.closeModel(this.#handle));
     await this.#closing;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+}
+
+/** What clipn.json promises, the methods must keep: whether a bank has a "no" side hangs on it. */
+function assertMethods({ path, config, hasText, hasNo }: ModelInfo): void {
+  const said = { text: !config.imageOnly, no: !config.imageOnly && config.kind === 'clipn' };
+  if (said.text === hasText && said.no === hasNo) return;
+  const towers = (text: boolean, no: boolean) => (text ? (no ? 'both text towers' : 'the yes tower') : 'no text tower');
+  throw new ClipnError(
+    'ERR_CLIPN_MODEL_FORMAT',
+    `${path}: clipn.json promises ${towers(said.text, said.no)}, the methods are those of ${towers(hasText, hasNo)}`,
+  );
+}
+
+function readTokenizer(json: string, { path, config }: ModelInfo): Tokenizer {
+  const options = { hint: 'Export the checkpoint again with `npx clipn-native export CHECKPOINT OUT`.' };
+  try {
+    if (json === '') throw new ClipnError('ERR_CLIPN_TOKENIZER', 'tokenizer.json is missing');
+    const tokenizer = createTokenizer(json, config.contextLength ?? 0);
+    if (tokenizer.sot === config.sot && tokenizer.eot === config.eot) return tokenizer;
+    throw new ClipnError('ERR_CLIPN_TOKENIZER', 'tokenizer.json: start and end token are not those of clipn.json');
+  } catch (error) {
+    if (!(error instanceof ClipnError)) throw error;
+    throw new ClipnError(error.code, `${path}: ${error.message}`, { ...options, cause: error });
   }
 }

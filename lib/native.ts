@@ -3,6 +3,7 @@ import type { Architecture } from './architecture';
 import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from './errors';
 import { type Libtorch, resolveLibtorch } from './libtorch';
 import { thisMachine } from './machine';
+import { addonError } from './platform';
 
 /** What the core says of itself. */
 export interface CoreInfo {
@@ -97,6 +98,7 @@ export interface NativeLane {
   exportModel(options: NativeExportOptions): Task<void>;
   cancel(ticket: number): boolean;
   close(): Promise<void>;
+  shutDownNow(): void;
 }
 
 interface Addon {
@@ -127,21 +129,13 @@ let addon: Addon | undefined;
 
 export function loadAddon(): Addon {
   if (addon) return addon;
-  const { packageRoot } = thisMachine();
+  const machine = thisMachine();
   try {
     const load = require('node-gyp-build') as typeof import('node-gyp-build');
-    addon = load(packageRoot) as Addon;
+    addon = load(machine.packageRoot) as Addon;
     return addon;
   } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause);
-    const missing = text.startsWith('No native build was found');
-    throw new ClipnError(
-      missing ? 'ERR_CLIPN_GLUE_NOT_FOUND' : 'ERR_CLIPN_GLUE_LOAD',
-      missing
-        ? `no binary for ${process.platform}-${process.arch} in ${packageRoot}`
-        : `the addon does not load: ${text}`,
-      { cause, details: { root: packageRoot, platform: process.platform, arch: process.arch } },
-    );
+    throw addonError(cause, machine);
   }
 }
 
@@ -162,7 +156,7 @@ async function open(libtorch: string | undefined): Promise<Engine> {
  * Finds libtorch, loads it and the core. Once per process: a later call with another `libtorch` is refused, since one
  * process cannot hold two.
  *
- * @throws ERR_CLIPN_GLUE_*, ERR_CLIPN_LIBTORCH_*, ERR_CLIPN_CORE_*
+ * @throws ERR_CLIPN_PLATFORM, ERR_CLIPN_GLUE_*, ERR_CLIPN_LIBTORCH_*, ERR_CLIPN_CORE_*
  */
 export async function openEngine(libtorch?: string): Promise<Engine> {
   if (!opening) {
@@ -211,14 +205,35 @@ export async function runTask<T>(lane: NativeLane, signal: AbortSignal | undefin
   });
 }
 
+const openLanes = new Set<NativeLane>();
+
+/** A new lane; `threads` 0 is libtorch's own choice. It must be closed by `closeLane`. */
+export function openLane({ addon: { Lane } }: Engine, threads: number): NativeLane {
+  if (openLanes.size === 0) process.on('exit', shutDownLanes);
+  const lane = new Lane(threads);
+  openLanes.add(lane);
+  return lane;
+}
+
+/** Finishes the lane's queued work and ends its thread. */
+export async function closeLane(lane: NativeLane): Promise<void> {
+  await lane.close();
+  openLanes.delete(lane);
+  if (openLanes.size === 0) process.off('exit', shutDownLanes);
+}
+
+/** process.exit() destroys libtorch's globals: no lane may be at work then. Node runs no cleanup hook before it. */
+function shutDownLanes(): void {
+  for (const lane of openLanes) lane.shutDownNow();
+}
+
 /** Runs `work` on a lane made for it. */
 export async function withLane<T>(work: (lane: NativeLane) => Promise<T>): Promise<T> {
-  const { addon: loaded } = await openEngine();
-  const lane = new loaded.Lane(0);
+  const lane = openLane(await openEngine(), 0);
   try {
     return await work(lane);
   } finally {
-    await lane.close();
+    await closeLane(lane);
   }
 }
 

@@ -2,7 +2,7 @@
  * Reads a Python pickle as data. Nothing is imported, called or constructed: a global becomes an inert `PickleGlobal`,
  * a call on one a `PickleCall`, and a global outside the caller's list is an error before anything else happens.
  */
-import { ClipnError } from './errors';
+import { ClipnError, type ClipnErrorCode } from './errors';
 
 /** A name such as `torch._utils._rebuild_tensor_v2`: only a name. */
 export class PickleGlobal {
@@ -15,6 +15,17 @@ export class PickleCall {
     readonly callee: string,
     readonly args: readonly PickleValue[],
   ) {}
+}
+
+export interface PickleOptions {
+  /** Full names of the globals that may occur. */
+  allowed: { has(name: string): boolean };
+  /** The file, for messages. */
+  source: string;
+  /** Of the error when the pickle is damaged. Default ERR_CLIPN_CHECKPOINT_FORMAT. */
+  code?: ClipnErrorCode;
+  /** Told of every call when it is read, those too that are dropped later. */
+  onCall?: (call: PickleCall) => void;
 }
 
 /** What the pickle refers to outside itself: torch's storages. */
@@ -41,6 +52,15 @@ type StackItem = PickleValue | typeof MARK;
 
 class Damaged extends Error {}
 
+/** Each instruction makes one value at most. A ViT-L/14 with its optimizer takes fewer than 100,000. */
+const MAX_INSTRUCTIONS = 1_000_000;
+const MAX_INTEGER_BYTES = 255;
+/** These make an empty dict, which later instructions fill; defaultdict's one argument is what it would add by itself. */
+const DICT_ARGUMENTS: ReadonlyMap<string, number> = new Map([
+  ['collections.OrderedDict', 0],
+  ['collections.defaultdict', 1],
+]);
+
 class Reader {
   private position = 0;
   constructor(private readonly bytes: Buffer) {}
@@ -66,8 +86,9 @@ class Reader {
     this.position = end + 1;
     return text;
   }
-  /** Little-endian two's complement of any length. */
+  /** Little-endian two's complement; reading one takes time that grows with the square of its length. */
   integer(length: number): number | bigint {
+    if (length > MAX_INTEGER_BYTES) throw new Damaged(`it has an integer of ${length} bytes`);
     const part = this.take(length);
     let value = 0n;
     for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(part[i]!);
@@ -80,10 +101,7 @@ class Machine {
   private readonly stack: StackItem[] = [];
   private readonly memo = new Map<number, PickleValue>();
 
-  constructor(
-    private readonly allowed: ReadonlySet<string>,
-    private readonly source: string,
-  ) {}
+  constructor(private readonly options: PickleOptions) {}
 
   push(value: StackItem): void {
     this.stack.push(value);
@@ -120,14 +138,13 @@ class Machine {
     this.push(value);
   }
   global(module: PickleValue, name: PickleValue): void {
-    const full = `${String(module)}.${String(name)}`;
-    if (!this.allowed.has(full)) {
+    if (typeof module !== 'string' || typeof name !== 'string') throw new Damaged('a global has no name');
+    const full = `${module}.${name}`;
+    if (!this.options.allowed.has(full)) {
       throw new ClipnError(
         'ERR_CLIPN_CHECKPOINT_UNSAFE',
-        `${this.source}: the pickle names ${full}, which no table of tensors needs`,
-        {
-          details: { global: full },
-        },
+        `${this.options.source}: the pickle names ${full.slice(0, 200)}, which no table of tensors needs`,
+        { details: { global: full } },
       );
     }
     this.push(new PickleGlobal(full));
@@ -137,7 +154,15 @@ class Machine {
     const callee = this.pop();
     if (!(callee instanceof PickleGlobal) || !Array.isArray(args))
       throw new Damaged('it calls something that is no name');
-    this.push(callee.name === 'collections.OrderedDict' ? dictOf(args[0]) : new PickleCall(callee.name, args));
+    const most = DICT_ARGUMENTS.get(callee.name);
+    if (most !== undefined && args.length > most) throw new Damaged(`it fills a ${callee.name} by its constructor`);
+    if (most !== undefined) {
+      this.push(new Map());
+      return;
+    }
+    const call = new PickleCall(callee.name, args);
+    this.options.onCall?.(call);
+    this.push(call);
   }
   setItems(items: PickleValue[]): void {
     const target = this.top();
@@ -155,16 +180,6 @@ class Machine {
     if (!(target instanceof Set)) throw new Damaged('it adds to something that is no set');
     for (const item of items) target.add(item);
   }
-}
-
-function dictOf(pairs: PickleValue | undefined): Map<PickleValue, PickleValue> {
-  const dict = new Map<PickleValue, PickleValue>();
-  for (const pair of Array.isArray(pairs) ? pairs : []) {
-    if (!Array.isArray(pair) || pair.length !== 2)
-      throw new Damaged('an OrderedDict is built from something that is no pair');
-    dict.set(pair[0]!, pair[1]!);
-  }
-  return dict;
 }
 
 type Instruction = (m: Machine, r: Reader) => void;
@@ -225,15 +240,15 @@ const STOP = 0x2e;
 
 /**
  * The value a pickle holds; tuples come back as arrays, dicts and OrderedDicts as maps, attributes are dropped.
- * @param allowed full names of the globals that may occur.
- * @param source the file, for messages.
- * @throws ClipnError ERR_CLIPN_CHECKPOINT_UNSAFE for another global; ERR_CLIPN_CHECKPOINT_FORMAT when it is damaged.
+ * @throws ClipnError ERR_CLIPN_CHECKPOINT_UNSAFE for another global; `options.code` when it is damaged.
  */
-export function readPickle(bytes: Buffer, allowed: ReadonlySet<string>, source: string): PickleValue {
-  const machine = new Machine(allowed, source);
+export function readPickle(bytes: Buffer, options: PickleOptions): PickleValue {
+  const machine = new Machine(options);
   const reader = new Reader(bytes);
   try {
+    let count = 0;
     for (let opcode = reader.u8(); opcode !== STOP; opcode = reader.u8()) {
+      if (++count > MAX_INSTRUCTIONS) throw new Damaged(`it has more than ${MAX_INSTRUCTIONS} instructions`);
       const instruction = INSTRUCTIONS.get(opcode);
       if (!instruction) throw new Damaged(`opcode 0x${opcode.toString(16)} has no place in a table of tensors`);
       instruction(machine, reader);
@@ -241,8 +256,7 @@ export function readPickle(bytes: Buffer, allowed: ReadonlySet<string>, source: 
     return machine.pop();
   } catch (error) {
     if (!(error instanceof Damaged)) throw error;
-    throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${source}: the pickle cannot be read: ${error.message}`, {
-      cause: error,
-    });
+    const { code = 'ERR_CLIPN_CHECKPOINT_FORMAT', source } = options;
+    throw new ClipnError(code, `${source}: the pickle cannot be read: ${error.message}`, { cause: error });
   }
 }

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { ClipnError } from './errors';
 import type { Machine } from './machine';
 
-/** PyTorch's own index of CPU wheels; the default index has the CUDA build under the same version. */
-const CPU_INDEX = 'https://download.pytorch.org/whl/cpu';
+/** PyTorch's own wheels. Those for the CPU lie below it in cpu/; the default index has the CUDA build of each version. */
+export const PYTORCH_WHEELS = 'https://download.pytorch.org/whl';
 
 /** A command line without arguments, e.g. ['python3', '-m', 'pip']. */
 export type Pip = readonly [command: string, ...args: string[]];
@@ -19,6 +19,22 @@ const PLATFORM_TAGS: Record<string, { tag: string; local: string }> = {
   'linux-arm64': { tag: 'manylinux_2_28_aarch64', local: '+cpu' },
   'darwin-arm64': { tag: 'macosx_14_0_arm64', local: '' },
 };
+
+function platformOf(machine: Machine): { tag: string; local: string } {
+  const platform = PLATFORM_TAGS[`${machine.platform}-${machine.arch}`];
+  if (platform !== undefined) return platform;
+  throw new ClipnError(
+    'ERR_CLIPN_PLATFORM',
+    `There is no CPU wheel of torch for ${machine.platform}-${machine.arch}.`,
+    { hint: 'Set CLIPN_LIBTORCH to a libtorch of your own.' },
+  );
+}
+
+/** File name of the published wheel, for one Python of many: its libraries serve all. */
+export function wheelName(version: string, machine: Machine): string {
+  const { tag, local } = platformOf(machine);
+  return `torch-${version}${local}-cp311-${machine.platform === 'darwin' ? 'none' : 'cp311'}-${tag}.whl`;
+}
 
 /** The first pip that starts; null when there is none. */
 export async function findPip(env: NodeJS.ProcessEnv, signal?: AbortSignal): Promise<Pip | null> {
@@ -46,16 +62,7 @@ export interface PipDownload {
  * @throws ERR_CLIPN_FETCH with pip's last lines, all of its output in `details`; ERR_CLIPN_PLATFORM.
  */
 export async function pipDownload({ pip, version, target, machine, report, signal }: PipDownload): Promise<string> {
-  const platform = PLATFORM_TAGS[`${machine.platform}-${machine.arch}`];
-  if (platform === undefined) {
-    throw new ClipnError(
-      'ERR_CLIPN_PLATFORM',
-      `There is no CPU wheel of torch for ${machine.platform}-${machine.arch}.`,
-      {
-        hint: 'Set CLIPN_LIBTORCH to a libtorch of your own.',
-      },
-    );
-  }
+  const platform = platformOf(machine);
   const requirement = `torch==${version}${platform.local}`;
   report(`Asking pip for ${requirement}`);
   const args = ['download', '--no-deps', '--only-binary=:all:', '--python-version', '3.11', '--platform', platform.tag];
@@ -68,7 +75,7 @@ export async function pipDownload({ pip, version, target, machine, report, signa
     '--progress-bar',
     'off',
     '--extra-index-url',
-    CPU_INDEX,
+    `${PYTORCH_WHEELS}/cpu`,
     '-d',
     target,
     requirement,

@@ -26,6 +26,8 @@ export interface TensorEntry {
   offset: number;
   /** Bytes from the first element to the last one the strides reach. */
   byteLength: number;
+  /** Of those bytes, where the file tells it. */
+  crc32?: number;
 }
 
 export type TensorTable = Map<string, TensorEntry>;

@@ -1,5 +1,5 @@
 /** What people see: aligned tables, colour where a terminal wants it, one progress line on stderr. */
-import { styleText } from 'node:util';
+import { stripVTControlCharacters, styleText } from 'node:util';
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -8,41 +8,44 @@ export function paint(style: Style, text: string): string {
   return process.stdout.isTTY && process.stdout.hasColors() ? styleText(style, text) : text;
 }
 
-/** Rows as columns two spaces apart; cells of a column marked `right` are right-aligned. */
+/** Rows as columns two spaces apart; cells of a column marked `right` are right-aligned. Cells may be painted. */
 export function table(
   header: readonly string[],
   rows: readonly (readonly string[])[],
   right: readonly number[] = [],
 ): string {
   const all = [header, ...rows];
-  const widths = header.map((_, i) => Math.max(...all.map((row) => row[i]!.length)));
+  const width = (cell: string) => stripVTControlCharacters(cell).length;
+  const widths = header.map((_, i) => Math.max(...all.map((row) => width(row[i]!))));
   const line = (row: readonly string[]) =>
     row
-      .map((cell, i) => (right.includes(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+      .map((cell, i) => {
+        const gap = ' '.repeat(widths[i]! - width(cell));
+        return right.includes(i) ? gap + cell : cell + gap;
+      })
       .join('  ')
       .trimEnd();
   return [paint('dim', line(header)), ...rows.map(line)].join('\n');
 }
 
-/** A progress line on stderr that replaces itself; silent when stderr is not a terminal. */
+/** A progress line on stderr that replaces itself; where stderr is no terminal (a log), a line every ten seconds. */
 export class Progress {
-  #last = 0;
+  #last = process.stderr.isTTY ? 0 : Date.now();
   #shown = false;
 
   show(text: string): void {
-    if (!process.stderr.isTTY) return;
     const now = Date.now();
-    if (now - this.#last < 100) return;
+    const live = process.stderr.isTTY;
+    if (now - this.#last < (live ? 100 : 10_000)) return;
     this.#last = now;
-    this.#shown = true;
-    process.stderr.write(`\r\x1b[K${text}`);
+    this.#shown = live;
+    process.stderr.write(live ? `\r\x1b[K${text}` : `${text}\n`);
   }
 
   /** Removes the line. */
   done(): void {
     if (this.#shown) process.stderr.write('\r\x1b[K');
     this.#shown = false;
-    this.#last = 0;
   }
 }
 

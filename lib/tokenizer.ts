@@ -50,6 +50,10 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+function isId(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
 /** `cleanText` does what CLIP's own normalizers do and more; a file that asks for others means another text. */
 function assertNormalizerIsClips(normalizer: unknown): void {
   if (normalizer === null || normalizer === undefined) return;
@@ -69,7 +73,7 @@ function readVocabulary(model: Record<string, unknown>): Map<string, number> {
   if (!Array.isArray(model['merges'])) throw broken('model.merges is not an array');
   const vocabulary = new Map<string, number>();
   for (const [token, id] of Object.entries(model['vocab'])) {
-    if (typeof id !== 'number' || !Number.isSafeInteger(id) || id < 0) {
+    if (!isId(id)) {
       throw broken(`the id of ${JSON.stringify(token)} in model.vocab is not a whole number`);
     }
     vocabulary.set(token, id);
@@ -88,7 +92,7 @@ function addSpecialTokens(vocabulary: Map<string, number>, added: unknown): stri
   if (added === undefined || added === null) return [];
   if (!Array.isArray(added)) throw broken('added_tokens is not an array');
   return added.map((token: unknown, index) => {
-    if (!isRecord(token) || typeof token['content'] !== 'string' || typeof token['id'] !== 'number') {
+    if (!isRecord(token) || typeof token['content'] !== 'string' || !isId(token['id'])) {
       throw broken(`added_tokens[${index}] has no content and id`);
     }
     vocabulary.set(token['content'], token['id']);

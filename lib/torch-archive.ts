@@ -1,8 +1,8 @@
 /** What `torch.save` writes since PyTorch 1.6: a zip of `<top>/data.pkl` and one stored entry `<top>/data/<key>` per storage. */
-import type { Readable } from 'node:stream';
 import { ClipnError } from './errors';
 import { PickleCall, PickleGlobal, PickleReference, type PickleValue, readPickle } from './pickle';
 import { elementCount, ITEM_SIZE, type TensorDtype, type TensorEntry, type TensorTable } from './tensor-table';
+import { TorchZip } from './torch-zip';
 
 const STORAGE_DTYPES: ReadonlyMap<string, TensorDtype> = new Map<string, TensorDtype>([
   ['torch.DoubleStorage', 'float64'],
@@ -17,7 +17,8 @@ const STORAGE_DTYPES: ReadonlyMap<string, TensorDtype> = new Map<string, TensorD
   ['torch.BoolStorage', 'bool'],
 ]);
 
-const TENSOR = 'torch._utils._rebuild_tensor_v2';
+/** The call that makes a tensor of a storage, an offset, a shape and strides. */
+export const TENSOR = 'torch._utils._rebuild_tensor_v2';
 const PARAMETER = 'torch._utils._rebuild_parameter';
 
 /** Tensors, and what optimizer states hold beside them: a schedule computed with numpy leaves its scalars as rates. */
@@ -36,115 +37,24 @@ const ALLOWED_GLOBALS: ReadonlySet<string> = new Set([
   '_codecs.encode',
 ]);
 
-/** The part of yauzl 3 used here; its published types describe version 2. */
-interface ZipEntry {
-  fileName: string;
-  compressionMethod: number;
-  compressedSize: number;
-  uncompressedSize: number;
-  isEncrypted(): boolean;
-}
-interface ZipFile {
-  eachEntry(): AsyncIterable<ZipEntry>;
-  readLocalFileHeaderPromise(entry: ZipEntry, options: { minimal: true }): Promise<{ fileDataStart: number }>;
-  openReadStreamPromise(entry: ZipEntry): Promise<Readable>;
-  close(): void;
-}
-interface Yauzl {
-  openPromise(path: string, options: { lazyEntries: true; autoClose: false }): Promise<ZipFile>;
-}
+/** A ViT-L/14 with its optimizer has 0.3 MB. */
+const MAX_PICKLE_BYTES = 16 << 20;
 
-const MAX_PICKLE_BYTES = 64 << 20;
-const STORED = 0;
-
-class Archive {
-  constructor(
-    readonly path: string,
-    private readonly zip: ZipFile,
-    private readonly size: number,
-    private readonly entries: ReadonlyMap<string, ZipEntry>,
-    private readonly top: string,
-  ) {}
-
-  has(name: string): boolean {
-    return this.entries.has(this.top + name);
-  }
-  hasFolder(name: string): boolean {
-    return [...this.entries.keys()].some((entry) => entry.startsWith(`${this.top}${name}/`));
-  }
-  async read(name: string): Promise<Buffer> {
-    const entry = this.stored(name);
-    if (entry.uncompressedSize > MAX_PICKLE_BYTES) throw this.damaged(`${name} has ${entry.uncompressedSize} bytes`);
-    const parts: Buffer[] = [];
-    for await (const part of await this.zip.openReadStreamPromise(entry)) parts.push(part as Buffer);
-    return Buffer.concat(parts);
-  }
-  /** Where an entry's bytes lie in the file. */
-  async locate(name: string): Promise<{ offset: number; byteLength: number }> {
-    const entry = this.stored(name);
-    const { fileDataStart } = await this.zip.readLocalFileHeaderPromise(entry, { minimal: true });
-    if (fileDataStart + entry.uncompressedSize > this.size)
-      throw this.damaged(`${name} reaches beyond the end of the file`);
-    return { offset: fileDataStart, byteLength: entry.uncompressedSize };
-  }
-  damaged(what: string): ClipnError {
-    return new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${this.path}: ${what}`);
-  }
-  private stored(name: string): ZipEntry {
-    const entry = this.entries.get(this.top + name);
-    if (!entry) throw this.damaged(`the archive lacks ${name}`);
-    if (entry.compressionMethod !== STORED || entry.isEncrypted() || entry.compressedSize !== entry.uncompressedSize) {
-      throw this.damaged(`${name} is compressed or encrypted, which torch.save never does`);
-    }
-    return entry;
-  }
-}
-
-/** @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT, ERR_CLIPN_CHECKPOINT_UNSAFE, or ERR_CLIPN_CHECKPOINT_KEYS. */
-export async function readTorchArchive(path: string, size: number, signal?: AbortSignal): Promise<TensorTable> {
-  const yauzl = (await import('yauzl')) as unknown as Yauzl;
-  let zip: ZipFile | undefined;
-  try {
-    zip = await yauzl.openPromise(path, { lazyEntries: true, autoClose: false });
-    const archive = await openArchive(path, size, zip);
+/** @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT, or ERR_CLIPN_CHECKPOINT_UNSAFE. */
+export async function readTorchArchive(path: string, signal?: AbortSignal): Promise<TensorTable> {
+  return await TorchZip.use(path, 'ERR_CLIPN_CHECKPOINT_FORMAT', signal, async (archive) => {
     refuseProgram(archive);
     if (archive.has('byteorder') && (await archive.read('byteorder')).toString() !== 'little') {
       throw archive.damaged('its tensors are big-endian; save it again on a little-endian machine');
     }
-    const root = readPickle(await archive.read('data.pkl'), ALLOWED_GLOBALS, path);
+    const data = await archive.read('data.pkl', MAX_PICKLE_BYTES);
+    const root = readPickle(data, { allowed: ALLOWED_GLOBALS, source: path });
     return await tableOf(stateDictOf(root, archive), archive, signal);
-  } catch (error) {
-    if (error instanceof ClipnError || signal?.aborted) throw error;
-    throw new ClipnError(
-      'ERR_CLIPN_CHECKPOINT_FORMAT',
-      `${path} is a zip that is cut short or damaged: ${(error as Error).message}`,
-      { cause: error },
-    );
-  } finally {
-    zip?.close();
-  }
+  });
 }
 
-async function openArchive(path: string, size: number, zip: ZipFile): Promise<Archive> {
-  const entries = new Map<string, ZipEntry>();
-  for await (const entry of zip.eachEntry()) {
-    if (entries.has(entry.fileName)) {
-      throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${path} holds the entry ${entry.fileName} twice`);
-    }
-    entries.set(entry.fileName, entry);
-  }
-  const pickle = [...entries.keys()].find((name) => /^[^/]+\/data\.pkl$/.test(name));
-  if (!pickle) {
-    throw new ClipnError(
-      'ERR_CLIPN_CHECKPOINT_FORMAT',
-      `${path} is a zip, but not one of torch.save: it has no data.pkl`,
-    );
-  }
-  return new Archive(path, zip, size, entries, pickle.slice(0, -'data.pkl'.length));
-}
-
-function refuseProgram(archive: Archive): void {
-  if (!archive.has('constants.pkl') && !archive.hasFolder('code')) return;
+function refuseProgram(archive: TorchZip): void {
+  if (!archive.names().some((name) => name === 'constants.pkl' || name.startsWith('code/'))) return;
   throw new ClipnError(
     'ERR_CLIPN_CHECKPOINT_FORMAT',
     `${archive.path} is a TorchScript program (OpenAI's own CLIP files are, and so are exported models), not a state dict`,
@@ -154,7 +64,7 @@ function refuseProgram(archive: Archive): void {
   );
 }
 
-function stateDictOf(root: PickleValue, archive: Archive): Map<PickleValue, PickleValue> {
+function stateDictOf(root: PickleValue, archive: TorchZip): Map<PickleValue, PickleValue> {
   const dict = root instanceof Map && root.has('state_dict') ? root.get('state_dict') : root;
   if (dict instanceof Map) return dict;
   throw archive.damaged('it holds no state dict');
@@ -162,52 +72,72 @@ function stateDictOf(root: PickleValue, archive: Archive): Map<PickleValue, Pick
 
 async function tableOf(
   dict: Map<PickleValue, PickleValue>,
-  archive: Archive,
+  archive: TorchZip,
   signal: AbortSignal | undefined,
 ): Promise<TensorTable> {
   const table: TensorTable = new Map();
   for (const [key, value] of dict) {
     signal?.throwIfAborted();
-    table.set(String(key), await entryOf(String(key), value, archive));
+    if (typeof key !== 'string') throw archive.damaged('a key of its state dict is no string');
+    table.set(key, await entryOf(key, value, archive));
   }
   return table;
 }
 
-async function entryOf(key: string, value: PickleValue, archive: Archive): Promise<TensorEntry> {
+async function entryOf(key: string, value: PickleValue, archive: TorchZip): Promise<TensorEntry> {
   const call = value instanceof PickleCall && value.callee === PARAMETER ? value.args[0] : value;
   if (!(call instanceof PickleCall) || call.callee !== TENSOR) {
     return { dtype: 'object', shape: [], stride: [], offset: 0, byteLength: 0 };
   }
-  const [storage, first, shape, stride] = call.args;
-  const { dtype, name, count } = storageOf(key, storage, archive);
+  const entry = await locateTensor(`tensor ${key}`, call, archive, 'data');
+  // Strides of 0 make any number of elements out of one: no weight is stored so.
+  if (elementCount(entry.shape) * ITEM_SIZE[entry.dtype] <= entry.byteLength) return entry;
+  throw archive.damaged(`tensor ${key} has more elements than are stored of it`);
+}
+
+/**
+ * Where a tensor that the pickle rebuilds lies in the file.
+ * @param folder of the storages: `data`, or `constants` in a TorchScript file.
+ * @throws ClipnError, the archive's own, when it is ill described or leaves its storage.
+ */
+export async function locateTensor(
+  what: string,
+  { args }: PickleCall,
+  archive: TorchZip,
+  folder: string,
+): Promise<TensorEntry> {
+  const [storage, first, shape, stride] = args;
+  const { dtype, name, count } = storageOf(what, storage, archive, folder);
   if (!isSize(first) || !isSizes(shape) || !isSizes(stride) || shape.length !== stride.length) {
-    throw archive.damaged(`tensor ${key} has no valid offset, shape and strides`);
+    throw archive.damaged(`${what} has no valid offset, shape and strides`);
   }
   const reach = shape.reduce((last, size, i) => last + (size - 1) * stride[i]!, 1);
   const span = elementCount(shape) === 0 ? 0 : reach;
   const data = await archive.locate(name);
   const item = ITEM_SIZE[dtype];
   if (count * item > data.byteLength || first + span > count) {
-    throw archive.damaged(`tensor ${key} reaches outside its storage ${name}`);
+    throw archive.damaged(`${what} reaches outside its storage ${name}`);
   }
-  return { dtype, shape, stride, offset: data.offset + first * item, byteLength: span * item };
+  const entry = { dtype, shape, stride, offset: data.offset + first * item, byteLength: span * item };
+  return data.crc32 !== null && entry.byteLength === data.byteLength ? { ...entry, crc32: data.crc32 } : entry;
 }
 
 /** A storage is ('storage', type, key, device, element count). */
-function storageOf(tensor: string, value: PickleValue | undefined, archive: Archive) {
+function storageOf(what: string, value: PickleValue | undefined, archive: TorchZip, folder: string) {
   const id = value instanceof PickleReference ? value.id : undefined;
   const [tag, type, key, , count] = Array.isArray(id) ? id : [];
   const dtype = type instanceof PickleGlobal ? STORAGE_DTYPES.get(type.name) : undefined;
   if (tag !== 'storage' || !dtype || typeof key !== 'string' || !isSize(count)) {
-    throw archive.damaged(`tensor ${tensor} refers to no storage`);
+    throw archive.damaged(`${what} refers to no storage`);
   }
-  return { dtype, name: `data/${key}`, count };
+  return { dtype, name: `${folder}/${key}`, count };
 }
 
 function isSize(value: PickleValue | undefined): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
+/** At most as many dimensions as PyTorch has: one long list may stand for many tensors. */
 function isSizes(value: PickleValue | undefined): value is number[] {
-  return Array.isArray(value) && value.every(isSize);
+  return Array.isArray(value) && value.length <= 64 && value.every(isSize);
 }

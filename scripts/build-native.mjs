@@ -1,6 +1,7 @@
 /**
  * Compiles the addon and the core with cmake-js. Needs the built library (dist/) to find libtorch.
- *   node scripts/build-native.mjs [--debug] [--sanitize] [--libtorch DIR] [--parallel N]
+ *   node scripts/build-native.mjs [--debug] [--sanitize address|thread] [--libtorch DIR] [--parallel N]
+ * --sanitize: the native tests alone, into build/sanitize-address (with UBSan) or build/sanitize-thread (of the lanes).
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
@@ -15,7 +16,7 @@ await main(() => {
   const { values } = parseArgs({
     options: {
       debug: { type: 'boolean', default: false },
-      sanitize: { type: 'boolean', default: false },
+      sanitize: { type: 'string' },
       libtorch: { type: 'string' },
       parallel: { type: 'string' },
     },
@@ -33,8 +34,9 @@ await main(() => {
     throw new Stop(`${libtorch.dir} has no include/ folder beside it: name another libtorch.`);
 
   const config = values.debug ? 'Debug' : 'Release';
-  // Sanitised libraries load only into a process that preloads the sanitiser: they stay out of the way of the others.
-  const folder = values.sanitize ? 'build/sanitize' : 'build';
+  if (values.sanitize !== undefined && !['address', 'thread'].includes(values.sanitize))
+    throw new Stop(`--sanitize takes address or thread; not '${values.sanitize}'`);
+  const folder = values.sanitize ? `build/sanitize-${values.sanitize}` : 'build';
   const record = join(root, folder, config, '.built-for');
   rmSync(record, { force: true });
   const jobs =
@@ -42,11 +44,7 @@ await main(() => {
   const cmake = (command, ...args) =>
     runNode([require.resolve('cmake-js/bin/cmake-js'), command, '-B', config, '-O', folder, '-l', 'warn', ...args]);
   // Not `compile`: when that fails it deletes the build folder and starts anew, which doubles the wait for an error.
-  cmake(
-    'configure',
-    `--CDCLIPN_TORCH=${dirname(libtorch.dir)}`,
-    `--CDCLIPN_SANITIZE=${values.sanitize ? 'ON' : 'OFF'}`,
-  );
+  cmake('configure', `--CDCLIPN_TORCH=${dirname(libtorch.dir)}`, `--CDCLIPN_SANITIZE=${values.sanitize ?? 'OFF'}`);
   cmake('build', '-p', jobs);
   mkdirSync(dirname(record), { recursive: true });
   writeFileSync(record, libtorch.dir);

@@ -83,7 +83,7 @@ async function ensureLibtorch() {
   await step(`libtorch ${LIBTORCH_VERSION} for the CPU (190 MB to download, 510 MB on disk)`, async () => {
     let said = '';
     const stop = new AbortController();
-    const abort = () => stop.abort(new Stop('Stopped; nothing was left behind.'));
+    const abort = () => stop.abort(new Stop('Stopped; run it again, and a download goes on where it ended.'));
     process.once('SIGINT', abort);
     const { dir } = await fetchLibtorch({
       variant: 'cpu',

@@ -1,15 +1,28 @@
 /**
- * `npm test`: set-up, linters, the core's own tests, the TypeScript tests, and the comparison with PyTorch.
- *   node scripts/test.mjs [--only lint|native|node|python]…
+ * `npm test`: set-up, linters, the core's own tests, the TypeScript tests, the packed packages, and the comparison with PyTorch.
+ *   node scripts/test.mjs [--only lint|native|sanitize|node|package|python]…
  * What cannot run here is named; when CI=true it is a failure.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { filesBelow, inCi, isStale, main, output, require, root, run, runNode, Stop, step } from './steps.mjs';
+import {
+  filesBelow,
+  inCi,
+  isStale,
+  main,
+  nativeSources,
+  output,
+  require,
+  root,
+  run,
+  runNode,
+  Stop,
+  step,
+} from './steps.mjs';
 
-const PARTS = ['lint', 'native', 'node', 'python'];
+const PARTS = ['lint', 'native', 'sanitize', 'node', 'package', 'python'];
 const LIBTORCH_VERSION = () => require('./dist/fetch.js').LIBTORCH_VERSION;
 
 /** What each runner counted itself. */
@@ -34,28 +47,44 @@ function numberIn(file, pattern) {
   return Number(found[1]);
 }
 
-function nativeTests() {
-  const program = 'build/Release/clipn_core_test';
+const NO_GTEST = 'the native tests are not built, for GoogleTest is missing (Debian: apt-get install libgtest-dev)';
+
+function nativeTests(runner = 'native', folder = 'build') {
+  const program = `${folder}/Release/clipn_core_test`;
   if (!existsSync(join(root, program))) {
-    missing('the native tests are not built, for GoogleTest is missing (Debian: apt-get install libgtest-dev)');
+    missing(NO_GTEST);
     return;
   }
-  const report = 'build/native-tests.xml';
+  const report = `${folder}/native-tests.xml`;
   const status = runTests(join(root, program), ['--gtest_brief=1', `--gtest_output=xml:${join(root, report)}`]);
   const count = (name) => numberIn(report, new RegExp(`<testsuites[^>]*\\b${name}="(\\d+)"`));
   const failed = count('failures');
   const skipped = count('disabled') + skippedIn(report);
-  counts.push({ runner: 'native', passed: count('tests') - failed - skipped, failed, skipped, status });
+  counts.push({ runner, passed: count('tests') - failed - skipped, failed, skipped, status });
+}
+
+/** The native tests again under AddressSanitizer with UBSan, and those of the lanes under ThreadSanitizer. */
+function sanitizedTests() {
+  if (!existsSync(join(root, 'build/Release/clipn_core_test'))) {
+    missing(NO_GTEST);
+    return;
+  }
+  for (const sanitizer of ['address', 'thread']) {
+    const folder = `build/sanitize-${sanitizer}`;
+    if (isStale(`${folder}/Release/.built-for`, nativeSources())) {
+      runNode(['scripts/build-native.mjs', '--sanitize', sanitizer]);
+    }
+    nativeTests(`native under the ${sanitizer} sanitiser`, folder);
+  }
 }
 
 /** GoogleTest marks a skipped test but does not count it. */
 const skippedIn = (file) => readFileSync(join(root, file), 'utf8').split('<skipped').length - 1;
 
-function nodeTests() {
-  const files = filesBelow('test', ['.test.ts']);
-  if (files.length === 0) throw new Stop('test/ holds no tests');
+function nodeTests(runner, files) {
+  if (files.length === 0) throw new Stop(`${runner}: no tests were found`);
   mkdirSync(join(root, 'build'), { recursive: true });
-  const report = 'build/node-tests.tap';
+  const report = `build/${runner}-tests.tap`;
   const reporters = ['spec:stdout', `tap:${report}`].flatMap((pair) => {
     const [reporter, destination] = pair.split(':');
     return [`--test-reporter=${reporter}`, `--test-reporter-destination=${destination}`];
@@ -63,16 +92,19 @@ function nodeTests() {
   const status = runTests(process.execPath, ['--import', 'tsx', ...reporters, '--test', ...files]);
   const count = (name) => numberIn(report, new RegExp(`^# ${name} (\\d+)$`, 'm'));
   const failed = count('fail') + count('cancelled');
-  counts.push({ runner: 'node', passed: count('pass'), failed, skipped: count('skipped') + count('todo'), status });
+  counts.push({ runner, passed: count('pass'), failed, skipped: count('skipped') + count('todo'), status });
 }
 
 /** A Python that has what the reference needs: a named or active one, else one made under build/. */
 function referencePython() {
-  const probe = `import numpy, PIL, regex, torch; assert torch.__version__.split('+')[0] == '${LIBTORCH_VERSION()}'`;
+  const modules = 'import ftfy, importlib.util, numpy, PIL, regex, torch';
+  const right = `torch.__version__.split('+')[0] == '${LIBTORCH_VERSION()}' and importlib.util.find_spec('open_clip')`;
+  const probe = `${modules}; assert ${right}`;
   const inEnvironment = (folder) => folder && join(folder, 'bin/python');
   const own = 'build/reference-venv';
   const requirements = 'test/reference/requirements.txt';
-  const stale = isStale(`${own}/.complete`, [requirements]);
+  const withoutDependencies = 'test/reference/requirements-no-deps.txt';
+  const stale = isStale(`${own}/.complete`, [requirements, withoutDependencies]);
   const candidates = [
     process.env.CLIPN_PYTHON,
     inEnvironment(process.env.VIRTUAL_ENV),
@@ -86,7 +118,9 @@ function referencePython() {
   run('python3', ['-m', 'venv', '--clear', own]);
   const retries = process.env.PIP_RETRIES === undefined ? ['--retries', '2'] : [];
   const index = ['--extra-index-url', 'https://download.pytorch.org/whl/cpu'];
-  run(python, ['-m', 'pip', 'install', '-qq', '--disable-pip-version-check', ...retries, ...index, '-r', requirements]);
+  const install = ['-m', 'pip', 'install', '-qq', '--disable-pip-version-check', ...retries];
+  run(python, [...install, ...index, '-r', requirements]);
+  run(python, [...install, '--no-deps', '-r', withoutDependencies]);
   run('touch', [`${own}/.complete`]);
   return python;
 }
@@ -126,8 +160,13 @@ await main(async () => {
 
   runNode(['scripts/setup.mjs']);
   if (wanted('lint')) runNode(['scripts/lint.mjs']);
-  if (wanted('native')) await step('native tests', nativeTests);
-  if (wanted('node')) await step('TypeScript tests', nodeTests);
+  if (wanted('native')) await step('native tests', () => nativeTests());
+  if (wanted('sanitize')) await step('native tests under sanitisers (minutes when fresh)', sanitizedTests);
+  const files = filesBelow('test', ['.test.ts']);
+  const ofPackage = filesBelow('test/package', ['.test.ts']);
+  const others = files.filter((file) => !ofPackage.includes(file));
+  if (wanted('node')) await step('TypeScript tests', () => nodeTests('node', others));
+  if (wanted('package')) await step('packed packages', () => nodeTests('package', ofPackage));
   if (wanted('python')) await step('comparison with PyTorch', pythonReference);
   if (counts.length === 0) return;
 

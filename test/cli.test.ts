@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -131,6 +132,7 @@ describe('usage errors exit 2 and say what was meant:', { concurrency: 2 }, () =
   for (const [what, args, message] of [
     ['an unknown verb', ['chek'], /unknown command chek\. Did you mean check\?/],
     ['an unknown flag', ['check', 'a.jpg', '--label', 'cat'], /unknown flag --label\. Did you mean --labels\?/],
+    ['a flag with two letters swapped', ['check', 'a.jpg', '--modle', 'm'], /Did you mean --model\?/],
     ['a refused value', ['check', 'a.jpg', '--score', 'atdd'], /--score must be one of .*Did you mean atd\?/],
     ['a number that is none', ['check', 'a.jpg', '--threshold', 'half'], /--threshold must be a number, not half/],
     ['a missing value', ['check', 'a.jpg', '--labels'], /--labels needs a value/],
@@ -144,6 +146,23 @@ describe('usage errors exit 2 and say what was meant:', { concurrency: 2 }, () =
       assert.match(err, message);
     });
   }
+});
+
+test('help of a verb is the same by `VERB --help` and `help VERB`, and names every flag', async () => {
+  const [one, other] = await Promise.all([cli('fetch', '--help'), cli('help', 'fetch')]);
+  assert.deepEqual(one, other);
+  assert.match(one.out, /--from PATH\|URL/);
+});
+
+test('a reader that leaves early ends it quietly', async () => {
+  const child = spawn(process.execPath, ['--import', 'tsx', path.join(root, 'lib/cli.ts'), 'help'], { cwd: root });
+  child.stdout.destroy();
+  let said = '';
+  child.stderr.on('data', (text) => {
+    said += text;
+  });
+  const [code] = await once(child, 'close');
+  assert.deepEqual([code, said], [0, '']);
 });
 
 test('a failure names its code and a remedy, and exits 1', async () => {

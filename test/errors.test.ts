@@ -1,19 +1,169 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { test } from 'node:test';
-import { ERROR_HINTS } from '../lib/errors';
+import { after, before, test } from 'node:test';
+import { exportModel, fetchLibtorch, loadLabelBank, loadModel, type Model, readCalibration } from '../lib';
+import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from '../lib/errors';
+import { resolveLibtorch } from '../lib/libtorch';
+import { runTask, withLane } from '../lib/native';
+import { apiModel } from './support/api-model';
+import { elf, fakeMachine, wheelTree, writeTree } from './support/fake-libtorch';
+import { smallestFiles } from './support/tiny-model';
+import { pickle } from './support/torch-zip';
+import { zip } from './support/zip';
 
-const read = (file: string) => readFileSync(path.join(__dirname, '..', file), 'utf8');
+const root = path.join(__dirname, '..');
+const read = (file: string) => readFileSync(path.join(root, file), 'utf8');
+const folder = mkdtempSync(path.join(tmpdir(), 'clipn-errors-'));
+const at = (name: string): string => path.join(folder, name);
+const text = at('text');
+let model: Model;
+let closed: Model;
+let imageOnly: Model;
+
+before(async () => {
+  writeFileSync(text, 'only a text');
+  model = await loadModel(await apiModel());
+  imageOnly = await loadModel(await apiModel('image'));
+  closed = await loadModel(await apiModel('image'));
+  await closed.close();
+});
+after(async () => {
+  await Promise.all([model.close(), imageOnly.close()]);
+  rmSync(folder, { recursive: true });
+});
+
+/** A torch archive that holds this value. */
+function checkpoint(name: string, value: Buffer): string {
+  writeFileSync(at(name), zip({ 'top/data.pkl': pickle.file(value) }));
+  return at(name);
+}
+const exported = (source: string) => exportModel(source, at('out.model'));
+
+/** Resolves libtorch on a machine with what `tree` puts into its cache, and a core for 2.13 unless `core` is false. */
+function onMachine(name: string, { tree = {}, core = true, glibc = '2.36' as string | null } = {}) {
+  const machine = { ...fakeMachine(at(name)), glibc };
+  writeTree(path.join(at(name), 'cache/libtorch/2.13.0+cpu'), tree);
+  if (!core) rmSync(path.join(machine.packageRoot, 'build'), { recursive: true });
+  return async () => resolveLibtorch({}, machine);
+}
+
+/** Opens the engine of a copy of this package, in a process of its own, with these libraries in build/Release. */
+function inPackage(name: string, libraries: (real: string, release: string) => void) {
+  return async () => {
+    const release = path.join(at(name), 'build/Release');
+    mkdirSync(release, { recursive: true });
+    cpSync(path.join(root, 'lib'), path.join(at(name), 'lib'), { recursive: true });
+    symlinkSync(path.join(root, 'node_modules'), path.join(at(name), 'node_modules'));
+    writeFileSync(path.join(at(name), 'package.json'), '{ "name": "clipn-native" }');
+    libraries(path.join(root, 'build/Release'), release);
+    const script = `require(${JSON.stringify(path.join(at(name), 'lib'))}).describeCore()
+      .catch(({ name, code, message, hint }) => console.log(JSON.stringify({ name, code, message, hint })))`;
+    const said = await new Promise<string>((resolve, reject) => {
+      execFile(process.execPath, ['--import', 'tsx', '-e', script], { cwd: root }, (error, out) =>
+        error ? reject(error) : resolve(out),
+      );
+    });
+    const { name: kind, code, message, hint } = JSON.parse(said);
+    assert.equal(kind, 'ClipnError');
+    throw new ClipnError(code, message, { hint });
+  };
+}
+const core = (folder: string) => readdirSync(folder).find((name) => name.startsWith('libclipn_core-'))!;
+const glue = 'clipn_native.node';
+
+/** The shortest way to each code. One that nothing here can raise has no place in lib/errors.ts. */
+const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
+  ERR_CLIPN_PLATFORM: onMachine('musl', { glibc: null }),
+  ERR_CLIPN_GLUE_NOT_FOUND: inPackage('without-glue', () => {}),
+  ERR_CLIPN_GLUE_LOAD: inPackage('text-for-glue', (_, release) => writeFileSync(path.join(release, glue), 'text')),
+  ERR_CLIPN_LIBTORCH_NOT_FOUND: onMachine('without-libtorch'),
+  ERR_CLIPN_LIBTORCH_LOAD: inPackage('no-library', (real, release) => {
+    cpSync(path.join(real, glue), path.join(release, glue));
+    writeFileSync(path.join(release, core(real)), elf());
+  }),
+  ERR_CLIPN_LIBTORCH_VERSION: onMachine('other-minor', { tree: wheelTree('2.9.0+cpu') }),
+  ERR_CLIPN_CORE_NOT_FOUND: onMachine('without-core', { tree: wheelTree(), core: false }),
+  ERR_CLIPN_CORE_ABI: inPackage('other-core', (real, release) => {
+    cpSync(path.join(real, glue), path.join(release, glue));
+    // A library that loads, but is no core.
+    symlinkSync(path.join(resolveLibtorch().dir, 'libc10.so'), path.join(release, core(real)));
+  }),
+  ERR_CLIPN_CUDA_UNAVAILABLE: async () => loadModel(await apiModel(), { device: 'cuda' }),
+  ERR_CLIPN_FETCH: () => fetchLibtorch({ from: at('absent.whl') }, fakeMachine(at('fetch'))),
+  ERR_CLIPN_FETCH_HASH: () => fetchLibtorch({ from: text, sha256: '0'.repeat(64) }, fakeMachine(at('fetch-hash'))),
+  ERR_CLIPN_MODEL_NOT_FOUND: () => loadModel(at('absent')),
+  ERR_CLIPN_MODEL_FORMAT: () => loadModel(text),
+  ERR_CLIPN_MODEL_CONTRACT: () => imageOnly.createLabelBank(['cat']),
+  ERR_CLIPN_CHECKPOINT_FORMAT: () => exported(text),
+  ERR_CLIPN_CHECKPOINT_UNSAFE: () => exported(checkpoint('unsafe.pt', pickle.global('os', 'system'))),
+  ERR_CLIPN_CHECKPOINT_KEYS: () => exported(checkpoint('keys.pt', pickle.dict([]))),
+  ERR_CLIPN_TOKENIZER: async () => {
+    const { checkpoint: source, options } = await smallestFiles(folder);
+    return await exportModel(source, at('out.model'), { ...options, tokenizer: text });
+  },
+  ERR_CLIPN_LABELS: () => model.createLabelBank([]),
+  ERR_CLIPN_BANK_FORMAT: () => loadLabelBank(text),
+  ERR_CLIPN_BANK_MISMATCH: async () => {
+    const bank = await model.createLabelBank(['cat'], { cache: false, templates: 'plain' });
+    return await model.createDetector({ ...bank, model: { ...bank.model, contentId: 'another' } });
+  },
+  ERR_CLIPN_TEMPLATES: () => model.createLabelBank(['cat'], { templates: at('absent') }),
+  ERR_CLIPN_CALIBRATION: () => readCalibration(text),
+  ERR_CLIPN_IMAGE_NOT_FOUND: () => model.encodeImages([at('absent.jpg')]),
+  ERR_CLIPN_IMAGE_DECODE: () => model.encodeImages([text]),
+  ERR_CLIPN_IMAGE_TOO_LARGE: () =>
+    model.encodeImages([{ data: new Uint8Array(6), width: 2, height: 3, channels: 1 }], { limitPixels: 5 }),
+  ERR_CLIPN_INVALID_ARG: async () => loadModel(await apiModel(), { threads: -1 }),
+  ERR_CLIPN_IO: () => loadLabelBank(at('absent')),
+  ERR_CLIPN_OUT_OF_MEMORY: () => {
+    const [features, no] = [new Float32Array(1), undefined];
+    // More than a process can address; the core itself would refuse k > c.
+    const input = { features, yes: features, no, n: 1, c: 1, d: 1, k: 2 ** 47, scale: 100, logits: false };
+    return withLane((lane) => runTask(lane, undefined, () => lane.score(input)));
+  },
+  ERR_CLIPN_CLOSED: () => closed.encodeImages([{ data: new Uint8Array(3), width: 1, height: 1, channels: 3 }]),
+  ERR_CLIPN_INTERNAL: () =>
+    withLane((lane) => runTask(lane, undefined, () => lane.encodeText({}, 'yes', new BigInt64Array(1), 1, 1, 1))),
+};
+
+test('every code has a way to provoke it, and every way its code', () => {
+  assert.deepEqual(Object.keys(PROVOCATIONS).sort(), Object.keys(ERROR_HINTS).sort());
+});
+
+for (const [code, provoke] of Object.entries(PROVOCATIONS)) {
+  test(`${code} is raised as a ClipnError with a message and a hint`, async () => {
+    // BANK_MISMATCH and others throw before they return a promise.
+    const error = await provoke().then(
+      () => assert.fail('nothing was thrown'),
+      (reason: unknown) => reason,
+    );
+    assert.ok(error instanceof ClipnError, String(error));
+    assert.equal(error.code, code, error.message);
+    assert.ok(error.message.length > 10 && error.hint.length > 10, `${error.message} / ${error.hint}`);
+  });
+}
 
 test('every code has its heading in docs/errors.md, and every heading its code', () => {
   const headings = [...read('docs/errors.md').matchAll(/^### (\S+)$/gm)].map(([, code]) => code);
   assert.deepEqual(headings.sort(), Object.keys(ERROR_HINTS).sort());
 });
 
+test('every heading in docs/errors.md is followed by what happened and by a fix', () => {
+  for (const section of read('docs/errors.md').split(/^### /m).slice(1)) {
+    assert.match(section, /^\S+\n[^\n]+[\s\S]*\*\*Fix:\*\* \S/, section);
+  }
+});
+
 test('every code that the addon can give is one of the table', () => {
-  const native = readdirSync(path.join(__dirname, '../binding')).map((file) => read(`binding/${file}`));
-  for (const [code] of native.join().matchAll(/ERR_CLIPN_[A-Z_]+/g)) {
+  const sources = readdirSync(path.join(root, 'binding')).filter((file) => /\.(cc|h)$/.test(file));
+  assert.ok(sources.length > 0);
+  for (const [code] of sources
+    .map((file) => read(`binding/${file}`))
+    .join()
+    .matchAll(/ERR_CLIPN_[A-Z_]+/g)) {
     if (code !== 'ERR_CLIPN_') assert.ok(code in ERROR_HINTS, code);
   }
 });

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { readCheckpoint } from '../lib/checkpoint';
 import { type ExportOptions, exportModel } from '../lib/export';
 import { writeCheckpoint } from './support/checkpoint-writer';
+import { unzip } from './support/damage';
 import {
   assertRows,
   encodeImages,
@@ -18,6 +19,8 @@ import {
   withModel,
 } from './support/model-file';
 import { NETWORKS } from './support/seeded-weights';
+import { tinyTokenizer } from './support/tiny-model';
+import { zip } from './support/zip';
 
 const { tiny } = NETWORKS;
 
@@ -32,20 +35,6 @@ let checkpoint: string;
 let tinyForward: TinyForward;
 let options: ExportOptions;
 const at = (name: string): string => path.join(folder, name);
-
-/** A tokenizer.json of 40 tokens, start 38 and end 39, as the toy network's vocabulary has. */
-function tinyTokenizer(): string {
-  const letters = [...'abcdefghijklmnopqrs'];
-  const words = [...letters, ...letters.map((letter) => `${letter}</w>`), '<|startoftext|>', '<|endoftext|>'];
-  const vocab = Object.fromEntries(words.map((word, id) => [word, id]));
-  return JSON.stringify({
-    version: '1.0',
-    added_tokens: [38, 39].map((id) => ({ id, content: words[id], special: true, lstrip: false, rstrip: false })),
-    normalizer: null,
-    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
-    model: { type: 'BPE', vocab, merges: [], end_of_word_suffix: '</w>', unk_token: null },
-  });
-}
 
 before(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'clipn-export-'));
@@ -174,9 +163,9 @@ test('a NaN among the weights is refused by the name of its tensor, and no file 
   const spoilt = at('nan.pt');
   await writeCheckpoint(spoilt, tiny, { scheme: 'flat' });
   const { tensors } = await readCheckpoint(spoilt);
-  const handle = await open(spoilt, 'r+');
-  await handle.write(Buffer.from(new Float32Array([Number.NaN]).buffer), 0, 4, tensors.get('visual.proj')!.offset + 8);
-  await handle.close();
+  const bytes = await readFile(spoilt);
+  bytes.writeFloatLE(Number.NaN, tensors.get('visual.proj')!.offset + 8);
+  await writeFile(spoilt, zip(unzip(bytes))); // with its checksum
   const files = (await readdir(folder)).length;
   await assert.rejects(exportModel(spoilt, at('none.pt'), options), {
     code: 'ERR_CLIPN_CHECKPOINT_FORMAT',

@@ -87,3 +87,42 @@ test('an image over the pixel limit is refused before it is decoded', async () =
     message: /more than 5 pixels/,
   });
 });
+
+test('of 16-bit grey the upper 8 bits are used', async () => {
+  const wide = Uint16Array.from([0x0000, 0x01ff, 0x7f80, 0x80ff, 0xff00, 0xffff]);
+  const png = await sharp(wide, { raw: { width: 3, height: 2, channels: 1 } })
+    .toColourspace('grey16')
+    .png()
+    .toBuffer();
+  assert.deepEqual([png[24], png[25]], [16, 0], 'the file is 16-bit grey');
+  const { data, channels } = await decodeImage(png);
+  const grey = [...data].filter((_, i) => i % channels === 0);
+  assert.deepEqual(grey, [0x00, 0x01, 0x7f, 0x80, 0xff, 0xff]);
+});
+
+test("a GIF's transparent pixels have the palette's colour", async () => {
+  // GIF89a, 1 × 1, palette (10, 20, 30) and (0, 0, 0), transparent index 0, which the only pixel has.
+  const gif = '47494638396101000100800000' + '0a141e000000' + '21f90401000000002c00000000010001000002024401003b';
+  const { data } = await decodeImage(Buffer.from(gif, 'hex'));
+  assert.deepEqual([...data.subarray(0, 3)], [10, 20, 30]);
+});
+
+for (const [what, file] of [
+  ['an SVG', '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="5" height="5"/></svg>'],
+  ['a BMP', Buffer.from(`424d3a0000000000000036000000${'28000000010000000100000001001800'}${'00'.repeat(28)}`, 'hex')],
+] as const) {
+  test(`${what} is refused with its code`, async () => {
+    await assert.rejects(decodeImage(Buffer.from(file)), { code: 'ERR_CLIPN_IMAGE_DECODE' });
+  });
+}
+
+test('samples of 32 bits are refused, not clipped', async () => {
+  // TIFF 6.0: one pixel, a float of 0.5, by its tags 256 to 279 (size, bits, photometric, strip) and 339 (IEEE).
+  const tags = { 256: 1, 257: 1, 258: 32, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 4, 339: 3 };
+  const entries = Object.entries(tags).map(([tag, value]) => {
+    return Buffer.from(Uint16Array.of(Number(tag), 3, 1, 0, value, 0).buffer);
+  });
+  const head = Buffer.from('49492a000c0000000000003f0a00', 'hex');
+  const tiff = Buffer.concat([head, ...entries, Buffer.alloc(4)]);
+  await assert.rejects(decodeImage(tiff), { code: 'ERR_CLIPN_IMAGE_DECODE', message: /not of 8 or 16 bits/ });
+});

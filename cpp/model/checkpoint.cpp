@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <sstream>
 
 #include "error.h"
@@ -45,7 +46,7 @@ int64_t span(const clipn_tensor& tensor) {
     if (__builtin_mul_overflow(tensor.shape[i] - 1, tensor.stride[i], &reach)) return -1;
     if (__builtin_add_overflow(last, reach, &last)) return -1;
   }
-  return last + 1;
+  return last == std::numeric_limits<int64_t>::max() ? -1 : last + 1;
 }
 
 }  // namespace

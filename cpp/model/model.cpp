@@ -5,7 +5,9 @@
 
 #include <array>
 #include <cstring>
+#include <exception>
 #include <filesystem>
+#include <new>
 #include <utility>
 
 #include "error.h"
@@ -54,6 +56,12 @@ torch::jit::Module load(const std::string& path, std::string* clipn_json, std::s
   }
 }
 
+// The interpreter's message is a traceback that ends with the cause.
+std::string cause_line(const std::string& text) {
+  const size_t at = text.find("\nRuntimeError: ");
+  return first_line(at == std::string::npos ? text : text.substr(at + 1));
+}
+
 // ((v / 255) - mean) / std for every byte v, in the float arithmetic of torchvision's ToTensor and Normalize
 // (spec 4.2).
 std::array<std::array<float, 256>, 3> normalisation_table(const clipn_image_batch& batch) {
@@ -86,6 +94,10 @@ void copy_rows(const at::Tensor& rows, const char* method, int64_t n, int64_t d,
                                           ", expected [" + std::to_string(n) + ", " + std::to_string(d) + "]");
   }
   const auto dense = rows.to(at::kFloat).contiguous();
+  // Wide enough for rows that were normalised in bf16; NaN fails too.
+  if (!(dense.square().sum(1) - 1).abs().lt(0.05).all().item<bool>()) {
+    throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " returned a row that is not of unit length");
+  }
   std::memcpy(out, dense.const_data_ptr<float>(), static_cast<size_t>(n * d) * sizeof(float));
 }
 
@@ -108,7 +120,17 @@ Model::Model(const std::string& path, clipn_precision precision)
 at::Tensor Model::call(const char* method, uint32_t bit, at::Tensor input) {
   if ((methods_ & bit) == 0) throw Error(CLIPN_MODEL_CONTRACT, std::string("the model has no method ") + method);
   const c10::InferenceMode no_grad;
-  const auto result = module_.get_method(method)({std::move(input)});
+  c10::IValue result;
+  try {
+    result = module_.get_method(method)({std::move(input)});
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& e) {
+    if (says_out_of_memory(e.what()))
+      throw Error(CLIPN_OUT_OF_MEMORY, std::string(method) + ": " + cause_line(e.what()));
+    // What the method does is the file's affair, and so is what it cannot do with this input.
+    throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " failed: " + cause_line(e.what()));
+  }
   if (!result.isTensor()) throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " did not return a tensor");
   return result.toTensor();
 }

@@ -90,7 +90,7 @@ export function resultTable(results: readonly (CheckResult | CheckFailure)[]): s
   const percent = (p: number) => (Number.isNaN(p) ? '-' : `${(100 * p).toFixed(1)} %`);
   const rows = answered.map(({ image, verdict, label, scores, top }) => [
     basename(image ?? ''),
-    verdict,
+    paint(VERDICT_STYLE[verdict], verdict),
     verdict === 'out' ? `none (nearest: ${label})` : label,
     percent(top[0]!.p),
     percent(top[0]!.pYes),
@@ -98,11 +98,5 @@ export function resultTable(results: readonly (CheckResult | CheckFailure)[]): s
   ]);
   const lines = rows.length > 0 ? [table(['image', 'verdict', 'class', 'share', 'p_yes', 'ATD'], rows, [3, 4, 5])] : [];
   for (const { image, error } of failures) lines.push(`${image}: ${error.code}: ${error.message}\n  ${error.hint}`);
-  const text = lines.join('\n');
-  return text.replace(
-    /^(.*?\s{2})(in|out|review)(?=\s)/gm,
-    (_, before: string, verdict: keyof typeof VERDICT_STYLE) => {
-      return before + paint(VERDICT_STYLE[verdict], verdict);
-    },
-  );
+  return lines.join('\n');
 }

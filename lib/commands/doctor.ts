@@ -1,6 +1,6 @@
 /** `doctor`: what was found, what is missing, what to do next. */
 import { type Args, type Command, UsageError } from '../command';
-import { diagnose, formatDiagnosis } from '../doctor';
+import { diagnose, formatDiagnosis, isReady } from '../doctor';
 
 export const doctorCommand: Command = {
   summary: 'Show what the package found on this machine: binaries, every libtorch and why it was refused, CPU, cache.',
@@ -17,5 +17,5 @@ async function run(args: Args): Promise<number> {
   const libtorch = args.text('libtorch');
   const diagnosis = await diagnose(libtorch === undefined ? {} : { libtorch });
   process.stdout.write(`${args.on('json') ? JSON.stringify(diagnosis) : formatDiagnosis(diagnosis)}\n`);
-  return diagnosis.probe.ok ? 0 : 1;
+  return isReady(diagnosis) ? 0 : 1;
 }

@@ -5,10 +5,11 @@ import { Progress } from '../terminal';
 
 export const fetchCommand: Command = {
   summary: 'Put a libtorch into the cache folder; a copy that is there is reused.',
-  usage: '[--variant cpu] [--from PATH|URL] [--sha256 H]',
+  usage: '[--variant cpu] [--from PATH|URL] [--mirror URL] [--sha256 H]',
   flags: {
     variant: { value: 'V', doc: 'cpu, the default' },
     from: { value: 'PATH|URL', doc: 'a wheel, zip or folder of libtorch, instead of the published one' },
+    mirror: { value: 'URL', doc: 'instead of https://download.pytorch.org/whl; CLIPN_LIBTORCH_MIRROR too' },
     sha256: { value: 'H', doc: 'expected SHA-256 of the file' },
     json: { doc: 'one JSON object' },
   },
@@ -20,10 +21,12 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const progress = new Progress();
   const variant = args.text('variant');
   const from = args.text('from');
+  const mirror = args.text('mirror');
   const sha256 = args.text('sha256');
   const fetched = await fetchLibtorch({
     ...(variant !== undefined && { variant }),
     ...(from !== undefined && { from }),
+    ...(mirror !== undefined && { mirror }),
     ...(sha256 !== undefined && { sha256 }),
     signal,
     onProgress: ({ message, done, total }) =>

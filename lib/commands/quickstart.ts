@@ -2,9 +2,11 @@
 import { performance } from 'node:perf_hooks';
 import { type Args, type Command, UsageError } from '../command';
 import { smallModel } from '../default-model';
+import { ClipnError } from '../errors';
 import { findImages } from '../find-images';
 import { loadModel } from '../model';
-import { note } from '../terminal';
+import { bankOptions } from '../model-flags';
+import { Progress } from '../terminal';
 import { resultTable } from './check';
 
 export const quickstartCommand: Command = {
@@ -18,11 +20,15 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   if (args.operands.length > 0) throw new UsageError(`unexpected argument ${args.operands[0]}`);
   const small = smallModel();
   if (small === undefined) {
-    note('quickstart needs the small model: npm install clipn-native-model-small');
-    return 1;
+    throw new ClipnError('ERR_CLIPN_MODEL_NOT_FOUND', 'the package clipn-native-model-small is not installed', {
+      hint: 'Install it beside clipn-native: `npm install clipn-native-model-small`.',
+    });
   }
+  const progress = new Progress();
+  progress.show('loading libtorch and the small model');
   await using model = await loadModel(small.model, { signal });
-  const detector = await model.createDetector(small.labels, { labelBank: { signal } });
+  const detector = await model.createDetector(small.labels, { labelBank: bankOptions(args, progress, signal) });
+  progress.done();
   const photos = await findImages([small.photos]);
   const start = performance.now();
   const results = await detector.check(photos, { signal });

@@ -1,11 +1,16 @@
-"""The comparison with PyTorch and Pillow that `npm test` runs: every stage below, one line each.
+"""The comparison with PyTorch, Pillow and open_clip that `npm test` runs: every check below, one line each.
 
-    python test/reference/check.py CHECKPOINT      (the seeded ViT-B/16 that the TypeScript tests write)
+    python test/reference/check.py CHECKPOINT [--full]
+
+CHECKPOINT is the seeded ViT-B/16 that the TypeScript tests write. --full takes ten minutes: more images, and stages on all
+networks.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -13,23 +18,38 @@ ROOT = HERE.parents[1]
 
 
 def run(name: str, *command: object) -> bool:
+    start = time.monotonic()
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    print(f"{'ok    ' if result.returncode == 0 else 'FAILED'} {name}")
+    print(f"{'ok    ' if result.returncode == 0 else 'FAILED'} {name} ({time.monotonic() - start:.0f} s)")
     for line in (result.stdout + (result.stderr if result.returncode else "")).splitlines():
         print(f"         {line}")
+    sys.stdout.flush()
     return result.returncode == 0
 
 
 def main() -> int:
-    checkpoint = sys.argv[1]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint")
+    parser.add_argument("--full", action="store_true")
+    args = parser.parse_args()
+    images = 1000 if args.full else 300
+    networks = "ViT-B-16,ViT-B-32,ViT-L-14" if args.full else "ViT-B-16"
+
+    def script(name: str, *arguments: object) -> tuple:
+        return (sys.executable, "-W", "ignore", HERE / f"{name}.py", *arguments)
+
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "vit-b16.pt"
         results = [
-            run("the stored golden values are the reference's", sys.executable, HERE / "make_golden.py", "--check"),
-            run("`export` writes a ViT-B/16", "node", ROOT / "dist" / "cli.js", "export", checkpoint, model),
-            run("torch.jit.load gives the reference's features", sys.executable, HERE / "check_torchscript.py", model,
-                checkpoint, "ViT-B-16"),
-            run("`check` on the sample photos agrees with Pillow and the reference", sys.executable, HERE / "check_photos.py"),
+            run("pixels are Pillow's", *script("check_pixels", "--count", images)),
+            run("the resize is Pillow's on every CPU target", *script("compare_resize_with_pillow", "--count", images // 3)),
+            run("ids are open_clip's", *script("check_text")),
+            run("the stored golden values are the reference's", *script("make_golden", "--check", args.checkpoint)),
+            run("`export` writes a ViT-B/16", "node", ROOT / "dist" / "cli.js", "export", args.checkpoint, model),
+            run("torch.jit.load gives the reference's features", *script("check_torchscript", model, args.checkpoint, "ViT-B-16")),
+            run("every stage is the reference's", *script("check_stages", "--networks", networks, "--model", model)),
+            run("`check` on the sample photos agrees with Pillow and the reference", *script("check_photos")),
+            run("no verdict changes between single, list, stream and reference", *script("check_verdicts", "--count", images)),
         ]
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
     return 0 if all(results) else 1

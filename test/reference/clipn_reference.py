@@ -146,10 +146,11 @@ def encode_image(pixels: Tensor, state: dict, net: dict, quick: bool = False) ->
 
 
 def encode_text(ids: Tensor, state: dict, net: dict, no: str = "", quick: bool = False) -> Tensor:
-    """Token ids [N, L], L the full context, to raw features [N, D]; `no` is '' or '_no'."""
-    x = state[f"token_embedding{no}.weight"][ids] + state[f"positional_embedding{no}"]
+    """Token ids [N, L], L the context or as much of it as the ids need, to raw features [N, D]; `no` is '' or '_no'."""
+    length = ids.shape[1]
+    x = state[f"token_embedding{no}.weight"][ids] + state[f"positional_embedding{no}"][:length]
     if no:
-        x = x + state["prompt_no"].mean(0)
+        x = x + state["prompt_no"].mean(0)[:length]
     x = transformer(x, state, f"transformer{no}", net["text_layers"], net["text_heads"], True, quick)
     x = layer_norm(x, state, f"ln_final{no}")
     return x[torch.arange(len(ids)), ids.argmax(-1)] @ state[f"text_projection{no}"]
@@ -163,6 +164,19 @@ def normalise(rgb: Tensor) -> Tensor:
     """uint8 [N, S, S, 3] to float64 [N, 3, S, S] (spec 4.2)."""
     x = rgb.double() / 255
     return ((x - torch.tensor(MEAN, dtype=torch.float64)) / torch.tensor(STD, dtype=torch.float64)).permute(0, 3, 1, 2)
+
+
+# ---- scores ------------------------------------------------------------------------------------------------------
+
+
+def scores(a: torch.Tensor, b: torch.Tensor, scale: float = 100.0) -> tuple[dict, str]:
+    """Spec 3 for one image's logits [C] of both towers: all scores, and the ATD rule's verdict."""
+    p, p_yes = a.softmax(0), torch.sigmoid(a - b)
+    top = a.argmax()
+    out = (p * (1 - p_yes)).sum()
+    values = {"ctw": p_yes[top], "atd": (p * p_yes).sum(), "msp": p.max(), "maxLogit": a.max(), "energy": a.logsumexp(0),
+              "mcm": (a / scale).softmax(0).max(), "gap": a[top] - b[top], "logPOut": out.log()}
+    return {k: v.item() for k, v in values.items()}, "out" if out > (p * p_yes).max() else "in"
 
 
 # ---- inputs ------------------------------------------------------------------------------------------------------

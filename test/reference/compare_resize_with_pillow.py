@@ -1,16 +1,31 @@
-"""Compares clipn_preprocess with Pillow on random images, byte for byte.
+"""Compares the core's resize with Pillow's on random samples, byte for byte, for every CPU target of this machine.
 
-    python test/reference/compare_resize_with_pillow.py CORE_LIBRARY [COUNT] [SEED]
+    python test/reference/compare_resize_with_pillow.py [--core LIBRARY] [--count 300] [--seed N] [--bench]
 
-Sizes are 1..2000 a side, a third of them extreme (1 x n, n x 1, 30:1 and more), with 1, 3 or 4 channels. Needs Pillow and
-numpy; CLIPN_CPU chooses the kernels. Exits with 1 at the first difference.
+Sizes are 1..2000 a side, a third of them extreme (1 x n, n x 1, 30:1 and more), with 1, 3 or 4 channels. --bench also measures
+both in turn, on one thread. Exits with 1 when a byte differs.
 """
 
+import argparse
 import ctypes
+import os
+import secrets
+import statistics
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
+import torch  # noqa: F401  (the core needs libtorch in the process)
 from PIL import Image
+
+from preprocess import resize_and_crop
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGETS = ("base", "avx2", "avx512")
+# What is measured: photos to CLIP's side; rounds until the median is steady.
+PHOTOS, SIDE, ROUNDS = ((500, 375), (640, 480), (1920, 1080), (4000, 3000)), 224, 15
 
 
 class ClipnImage(ctypes.Structure):
@@ -23,23 +38,32 @@ class ClipnImage(ctypes.Structure):
     ]
 
 
-def expected(pixels: np.ndarray, side: int) -> np.ndarray:
-    """torchvision's Resize(side, BICUBIC) and CenterCrop(side) on a Pillow image, then RGB."""
-    image = Image.fromarray(pixels if pixels.shape[2] > 1 else pixels[:, :, 0]).convert("RGB")
-    width, height = image.size
-    shorter = min(width, height)
-    size = (int(side * width / shorter), int(side * height / shorter))
-    if shorter != side:
-        image = image.resize(size, Image.Resampling.BICUBIC)
-    left, top = round((size[0] - side) / 2.0), round((size[1] - side) / 2.0)
-    return np.asarray(image.crop((left, top, left + side, top + side)))
+class CoreInfo(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_uint32),
+        ("torch_version", ctypes.c_char_p),
+        ("cpu_target", ctypes.c_char_p),
+        ("cpu_capability", ctypes.c_char_p),
+        ("cpu_bf16", ctypes.c_uint32),
+    ]
 
 
-def main() -> None:
-    core = ctypes.CDLL(sys.argv[1])
+def load(library: Path, target: str):
+    """The core with this target's kernels; None where the CPU lacks them."""
+    core = ctypes.CDLL(str(library))
+    info, error = CoreInfo(ctypes.sizeof(CoreInfo)), ctypes.create_string_buffer(2048)
+    if core.clipn_core_describe(ctypes.byref(info), error) != 0:
+        if b"is not available" in error.value:
+            return None
+        sys.exit(error.value.decode())
+    if info.cpu_target != target.encode():
+        sys.exit(f"the core took {info.cpu_target}, not {target}")
     core.clipn_preprocess.argtypes = [ctypes.POINTER(ClipnImage), ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p]
-    count = int(sys.argv[2]) if len(sys.argv) > 2 else 300
-    random = np.random.default_rng(int(sys.argv[3]) if len(sys.argv) > 3 else 0)
+    return core
+
+
+def compare(core, count: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
     for done in range(count):
         side = int(random.choice([224, 224, 336, 32, 7, 1]))
         width, height = (int(2000 ** random.random()) for _ in range(2))
@@ -58,14 +82,59 @@ def main() -> None:
         out = np.empty((side, side, 3), np.uint8)
         image = ClipnImage(buffer.ctypes.data, width, height, channels, stride)
         status = core.clipn_preprocess(ctypes.byref(image), side, out.ctypes.data, None)
-        what = f"{width} x {height} x {channels} to {side}"
+        what = f"{width} x {height} x {channels} to {side}, seed {seed}"
         if status != 0:
             sys.exit(f"{what}: status {status}")
-        wrong = int((out != expected(pixels, side)).sum())
+        whole = Image.fromarray(pixels if channels > 1 else pixels[:, :, 0]).convert("RGB")
+        wrong = int((out != np.asarray(resize_and_crop(whole, side))).sum())
         if wrong:
             sys.exit(f"{what}: {wrong} of {out.size} bytes differ from Pillow {Image.__version__}")
-    print(f"{count} images equal to Pillow")
+    print(f"{count} images equal to Pillow {Image.__version__}, seed {seed}")
+
+
+def bench(core) -> None:
+    noise = np.random.default_rng(0)
+    for width, height in PHOTOS:
+        pixels = noise.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        whole, out = Image.fromarray(pixels), np.empty((SIDE, SIDE, 3), np.uint8)
+        image = ClipnImage(pixels.ctypes.data, width, height, 3, width * 3)
+        ours, pillows = [], []
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            core.clipn_preprocess(ctypes.byref(image), SIDE, out.ctypes.data, None)
+            middle = time.perf_counter()
+            resize_and_crop(whole, SIDE).load()
+            ours.append(middle - start)
+            pillows.append(time.perf_counter() - middle)
+        a, b = (1000 * statistics.median(times) for times in (ours, pillows))
+        print(f"  {width:4} x {height:4}  {a:6.2f} ms   Pillow {b:6.2f} ms   {b / a:.1f} times as fast")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--core", type=Path, default=next((ROOT / "build" / "Release").glob("libclipn_core-*"), None))
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
+    parser.add_argument("--bench", action="store_true")
+    parser.add_argument("--target", choices=TARGETS, help="this one only; CLIPN_CPU is read once in a process")
+    args = parser.parse_args()
+    if args.core is None:
+        sys.exit("no core library in build/Release: build it, or name one with --core")
+    if args.target is None:
+        own = [sys.executable, __file__, "--core", args.core, "--count", str(args.count), "--seed", str(args.seed)]
+        own += ["--bench"] if args.bench else []
+        runs = [subprocess.run([*own, "--target", target], env=os.environ | {"CLIPN_CPU": target}) for target in TARGETS]
+        return max(run.returncode for run in runs)
+    core = load(args.core, args.target)
+    if core is None:
+        print(f"{args.target}: this CPU lacks it")
+        return 0
+    print(f"{args.target}: ", end="", flush=True)
+    compare(core, args.count, args.seed)
+    if args.bench:
+        bench(core)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,12 +8,12 @@ cleaned text and the token ids without start and end.
 """
 
 import argparse
-import importlib.util
 import json
 import random
-import sys
 
 import ftfy
+
+import openclip_tokenizer
 
 ALPHABETS = [
     [chr(c) for c in range(0x20, 0x7F)],
@@ -51,20 +51,6 @@ def random_text(rng):
     return "".join(parts)
 
 
-def open_clip_tokenizer():
-    # By path: importing the package would import torchvision, which the tokenizer does not need.
-    spec = importlib.util.find_spec("open_clip")
-    path = f"{spec.submodule_search_locations[0]}/tokenizer.py"
-    module_spec = importlib.util.spec_from_file_location("open_clip_tokenizer", path)
-    module = importlib.util.module_from_spec(module_spec)
-    sys.modules[module_spec.name] = module
-    module_spec.loader.exec_module(module)
-    fix_text = ftfy.fix_text
-    config = ftfy.TextFixerConfig(fix_encoding=False, explain=False)
-    module.ftfy.fix_text = lambda text: fix_text(text, config)
-    return module
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=400)
@@ -72,8 +58,7 @@ def main():
     parser.add_argument("--out", default="test/golden/clean-text.json")
     args = parser.parse_args()
     rng = random.Random(args.seed)
-    module = open_clip_tokenizer()
-    tokenizer = module.SimpleTokenizer()
+    tokenizer = openclip_tokenizer.load()
     cases = []
     for _ in range(args.count):
         text = random_text(rng)

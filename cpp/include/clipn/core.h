@@ -70,7 +70,7 @@ typedef struct clipn_lane clipn_lane;
 
 typedef struct clipn_lane_options {
   uint32_t size;
-  uint32_t threads; /* intra-op threads of this lane; 0 = one per physical core the process may use */
+  uint32_t threads; /* intra-op threads of this lane; 0 = libtorch's own choice, one per physical core */
 } clipn_lane_options;
 
 /* Called on the lane's thread. Must not throw, must not call clipn_lane_destroy. */
@@ -78,7 +78,8 @@ typedef void (*clipn_job)(void* context);
 
 CLIPN_API clipn_status clipn_lane_create(const clipn_lane_options* options, clipn_lane** out, clipn_error* error);
 
-/* Queues `run`; `ticket` (may be NULL) names it for clipn_lane_cancel. CLOSED once destruction has begun. */
+/* Queues `run`; `ticket` (may be NULL) names it for clipn_lane_cancel. CLOSED once destruction has begun,
+ * INVALID_ARG for a null lane or job. */
 CLIPN_API clipn_status clipn_lane_post(clipn_lane* lane, clipn_job run, void* context, uint64_t* ticket);
 
 /* 1 if the job was still queued: it is removed, `run` will not be called. 0 if it is running, done or unknown. */

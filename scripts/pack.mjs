@@ -1,0 +1,93 @@
+/**
+ * `npm run package`: builds, and packs clipn-native and clipn-native-model-small into build/pack/ as they are published.
+ * Checks that they hold exactly what they should, run nothing on installation, name no folder of this computer, and
+ * keep to their size.
+ */
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { filesBelow, main, output, root, runNode, Stop } from './steps.mjs';
+
+const PREBUILDS = `prebuilds/${process.platform}-${process.arch}`;
+const LIFECYCLE = /^(pre|post)?(install|prepare|pack)$|^prepublish(Only)?$|^(post)?publish$/;
+
+/** What each package must hold, and the most bytes its tarball may have. */
+const PACKAGES = [
+  {
+    folder: '.',
+    limit: 10e6,
+    wanted: () => [
+      ...['package.json', 'README.md', 'LICENSE', 'NOTICE', 'CITATION.cff', 'dist/index.mjs', 'dist/index.d.mts'],
+      ...filesBelow('docs', ['.md']),
+      ...filesBelow('lib', ['.ts'])
+        .filter((path) => !path.endsWith('.d.ts'))
+        .flatMap((path) => ['.js', '.d.ts'].map((ending) => path.replace(/^lib/, 'dist').replace(/\.ts$/, ending))),
+      ...filesBelow('lib/data', ['.json']).map((path) => path.replace(/^lib/, 'dist')),
+      ...filesBelow(PREBUILDS, ['.node', '.so', '.dylib']),
+    ],
+  },
+  {
+    folder: 'models/small',
+    limit: 12e6,
+    wanted: () => [
+      ...['package.json', 'README.md', 'LICENSE-DATA.md', 'model.pt'],
+      ...filesBelow('models/small/photos', ['.jpg', '.md', '.txt']).map((path) => path.slice('models/small/'.length)),
+    ],
+  },
+];
+
+await main(() => {
+  runNode(['scripts/setup.mjs']);
+  const libtorch = dirname(readFileSync(join(root, 'build/Release/.built-for'), 'utf8'));
+  runNode(['scripts/prebuild.mjs']);
+  const target = join(root, 'build/pack');
+  rmSync(target, { recursive: true, force: true });
+  mkdirSync(target, { recursive: true });
+  for (const { folder, limit, wanted } of PACKAGES) {
+    const manifest = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
+    const scripts = Object.keys(manifest.scripts ?? {}).filter((name) => LIFECYCLE.test(name));
+    if (scripts.length > 0) throw new Stop(`${manifest.name} has lifecycle scripts: ${scripts.join(', ')}`);
+
+    const text = output('npm', [
+      'pack',
+      join(root, folder),
+      '--json',
+      '--ignore-scripts',
+      '--pack-destination',
+      target,
+    ]);
+    if (text === null) throw new Stop(`npm pack ${folder} failed`);
+    const [packed] = JSON.parse(text);
+    const paths = packed.files.map((file) => file.path);
+    compare(manifest.name, paths, wanted());
+    if (packed.size > limit) throw new Stop(`${packed.filename} has ${packed.size} bytes; ${limit} are allowed`);
+    for (const path of paths) checkPaths(join(root, folder, path), [root, libtorch, homedir()]);
+    const megabytes = (bytes) => `${(bytes / 1e6).toFixed(2)} MB`;
+    console.log(
+      `build/pack/${packed.filename}: ${megabytes(packed.size)} (${megabytes(packed.unpackedSize)} unpacked), ${paths.length} files`,
+    );
+  }
+});
+
+function compare(name, paths, wanted) {
+  const unwanted = paths.filter((path) => !wanted.includes(path));
+  const missing = wanted.filter((path) => !paths.includes(path));
+  if (unwanted.length > 0)
+    throw new Stop(
+      `${name} would ship what is not wanted: ${unwanted.join(', ')} (if they are of an older build, delete dist/)`,
+    );
+  if (missing.length > 0) throw new Stop(`${name} lacks ${missing.join(', ')}`);
+}
+
+/** Assertions in headers and debug information like to carry the builder's folders along. */
+function checkPaths(file, folders) {
+  const content = readFileSync(file, 'latin1');
+  for (const folder of folders.filter((each) => each.length > 1)) {
+    const [found] = new RegExp(`(?<![\\w.-])${quoted(folder)}/[ -~]*`).exec(content) ?? [];
+    if (found !== undefined) throw new Stop(`${file} names a folder of this computer: ${found}`);
+  }
+}
+
+function quoted(text) {
+  return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
+}
