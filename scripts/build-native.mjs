@@ -7,7 +7,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { main, require, root, runNode, Stop } from './steps.mjs';
+import { main, require, root, runNode, runQuietly, Stop } from './steps.mjs';
 
 /** Memory that one translation unit with libtorch's headers takes in g++. */
 const BYTES_PER_JOB = 1.5e9;
@@ -41,11 +41,12 @@ await main(() => {
   rmSync(record, { force: true });
   const jobs =
     values.parallel ?? String(Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / BYTES_PER_JOB))));
-  const cmake = (command, ...args) =>
-    runNode([require.resolve('cmake-js/bin/cmake-js'), command, '-B', config, '-O', folder, '-l', 'warn', ...args]);
+  const cmakeJs = require.resolve('cmake-js/bin/cmake-js');
+  const common = ['-B', config, '-O', folder, '-l', 'warn'];
+  const defines = [`--CDCLIPN_TORCH=${dirname(libtorch.dir)}`, `--CDCLIPN_SANITIZE=${values.sanitize ?? 'OFF'}`];
   // Not `compile`: when that fails it deletes the build folder and starts anew, which doubles the wait for an error.
-  cmake('configure', `--CDCLIPN_TORCH=${dirname(libtorch.dir)}`, `--CDCLIPN_SANITIZE=${values.sanitize ?? 'OFF'}`);
-  cmake('build', '-p', jobs);
+  runQuietly(process.execPath, [cmakeJs, 'configure', ...common, ...defines]);
+  runNode([cmakeJs, 'build', ...common, '-p', jobs]);
   mkdirSync(dirname(record), { recursive: true });
   writeFileSync(record, libtorch.dir);
   console.log(`Built ${join(folder, config)} for libtorch ${libtorch.version}+${libtorch.flavour}`);

@@ -20,6 +20,13 @@ export function run(command, args, options = {}) {
   if (status !== 0) throw new Stop(`${command} ${args.join(' ')} ended with ${signal ?? `exit code ${status}`}`);
 }
 
+/** As `run`, for a command whose words matter only when it fails. */
+export function runQuietly(command, args) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: root, encoding: 'utf8' });
+  if (error) throw new Stop(`${command} cannot be started: ${error.message}`);
+  if (status !== 0) throw new Stop(`${stdout}${stderr}\n${command} ${args.join(' ')} ended with exit code ${status}`);
+}
+
 /** Standard output of a command, or null when it is missing or fails. */
 export function output(command, args) {
   const { status, stdout } = spawnSync(command, args, {

@@ -18,6 +18,7 @@ import {
   root,
   run,
   runNode,
+  runQuietly,
   Stop,
   step,
 } from './steps.mjs';
@@ -95,13 +96,6 @@ function nodeTests(runner, files) {
   counts.push({ runner, passed: count('pass'), failed, skipped: count('skipped') + count('todo'), status });
 }
 
-/** pip warns of every retry; what it says matters only when it fails. */
-function runQuietly(command, args) {
-  const { status, stderr, error } = spawnSync(command, args, { cwd: root, encoding: 'utf8' });
-  if (error) throw new Stop(`${command} cannot be started: ${error.message}`);
-  if (status !== 0) throw new Stop(`${stderr}\n${command} ${args.join(' ')} ended with exit code ${status}`);
-}
-
 /** A Python that has what the reference needs: a named or active one, else one made under build/. */
 function referencePython() {
   const modules = 'import ftfy, importlib.util, numpy, PIL, regex, torch';
@@ -126,6 +120,7 @@ function referencePython() {
   const retries = process.env.PIP_RETRIES === undefined ? ['--retries', '2'] : [];
   const index = ['--extra-index-url', 'https://download.pytorch.org/whl/cpu'];
   const install = ['-m', 'pip', 'install', '-qq', '--disable-pip-version-check', ...retries];
+  // pip warns of every retry.
   runQuietly(python, [...install, ...index, '-r', requirements]);
   runQuietly(python, [...install, '--no-deps', '-r', withoutDependencies]);
   run('touch', [`${own}/.complete`]);
