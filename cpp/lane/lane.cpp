@@ -3,7 +3,7 @@
 #include <ATen/Parallel.h>
 #include <c10/util/thread_name.h>
 
-#include <algorithm>
+#include <chrono>
 
 namespace clipn {
 
@@ -46,7 +46,8 @@ void Lane::work(uint32_t threads) {
   if (threads > 0) at::set_num_threads(static_cast<int>(threads));
   std::unique_lock lock(mutex_);
   while (true) {
-    wake_.wait(lock, [this] { return closing_ || !queue_.empty(); });
+    // Not wait(): it binds to a symbol of GCC 12's library, which RHEL 9 and Amazon Linux 2023 lack.
+    while (!closing_ && queue_.empty()) wake_.wait_for(lock, std::chrono::hours(1));
     if (queue_.empty()) return;
     const Entry entry = queue_.front();
     queue_.pop_front();
