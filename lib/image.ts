@@ -34,6 +34,7 @@ export const DEFAULT_LIMIT_PIXELS = 0x3fff * 0x3fff;
 export async function decodeImage(input: ImageInput, options: DecodeOptions = {}): Promise<NativeImage> {
   const { exif = true, limitPixels = DEFAULT_LIMIT_PIXELS } = options;
   if (typeof input === 'string') return await decodeEncoded(await readable(input), input, exif, limitPixels);
+  if (input instanceof Uint8Array && input.length === 0) throw empty('the image buffer');
   if (input instanceof Uint8Array) return await decodeEncoded(input, 'the image buffer', exif, limitPixels);
   return checkRaw(input, limitPixels);
 }
@@ -68,7 +69,12 @@ async function readable(path: string): Promise<string> {
     );
   });
   if (info.isDirectory()) throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${path} is a folder, not an image`);
+  if (info.isFile() && info.size === 0) throw empty(path);
   return path;
+}
+
+function empty(name: string): ClipnError {
+  return new ClipnError('ERR_CLIPN_IMAGE_DECODE', `${name} has no bytes in it`);
 }
 
 function tooLarge(name: string, limitPixels: number, cause?: unknown): ClipnError {

@@ -44,7 +44,7 @@ export function addonError(cause: unknown, machine: Machine): ClipnError {
   const needed = /version [`'](GLIBC(?:XX)?_[\d.]+)' not found/.exec(text)?.[1];
   if (needed !== undefined) {
     return new ClipnError('ERR_CLIPN_PLATFORM', `The addon needs ${needed}; this system has glibc ${glibc}: ${text}`, {
-      hint: 'Use a newer system (Debian 12, Ubuntu 22.04, Fedora 36 or later), or run `npm run build` in a clone.',
+      hint: 'Use a newer system (Debian 12, Ubuntu 22.04, RHEL 9 or later), or run `npm run build` in a clone.',
       cause,
       details,
     });

@@ -83,6 +83,9 @@ function forMachines(result: CheckResult | CheckFailure): object {
 
 const VERDICT_STYLE = { in: 'green', out: 'red', review: 'yellow' } as const;
 
+/** A label that fits a column. */
+const short = (label: string) => (label.length > 40 ? `${label.slice(0, 39)}…` : label);
+
 /** One line per image: the verdict first, then what it rests on; errors below. */
 export function resultTable(results: readonly (CheckResult | CheckFailure)[]): string {
   const answered = results.filter((result): result is CheckResult => !('error' in result));
@@ -91,12 +94,12 @@ export function resultTable(results: readonly (CheckResult | CheckFailure)[]): s
   const rows = answered.map(({ image, verdict, label, scores, top }) => [
     basename(image ?? ''),
     paint(VERDICT_STYLE[verdict], verdict),
-    verdict === 'out' ? `none (nearest: ${label})` : label,
+    verdict === 'out' ? `none (nearest: ${short(label)})` : short(label),
     percent(top[0]!.p),
     percent(top[0]!.pYes),
     Number.isNaN(scores.atd) ? '-' : scores.atd.toFixed(3),
   ]);
   const lines = rows.length > 0 ? [table(['image', 'verdict', 'class', 'share', 'p_yes', 'ATD'], rows, [3, 4, 5])] : [];
-  for (const { image, error } of failures) lines.push(`${image}: ${error.code}: ${error.message}\n  ${error.hint}`);
+  for (const { error } of failures) lines.push(`${error.code}: ${error.message}\n  ${error.hint}`);
   return lines.join('\n');
 }
