@@ -1,8 +1,9 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ClipnError } from './errors';
 import { freezeBank, type LabelBank } from './label-bank';
+import { writeThenRename } from './write-file';
 
 /**
  * Label banks as .safetensors files: a little-endian u64 header length, a JSON header, then the data. Tensors `yes` and,
@@ -58,17 +59,10 @@ export async function saveLabelBank(bank: LabelBank, path: string): Promise<void
   text.copy(head, 8);
   const data = matrices.map(([, matrix]) => Buffer.from(matrix.buffer, matrix.byteOffset, matrix.byteLength));
 
-  const temporary = `${path}.${randomUUID()}.tmp`;
-  try {
+  await writeThenRename(path, async (temporary) => {
     await mkdir(dirname(path), { recursive: true });
     await writeFile(temporary, Buffer.concat([head, ...data]));
-    await rename(temporary, path);
-  } catch (cause) {
-    // The first failure is the one to report; a folder that is no folder cannot be cleaned either.
-    await rm(temporary, { force: true }).catch(() => undefined);
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new ClipnError('ERR_CLIPN_IO', `cannot write label bank ${path}: ${reason}`, { cause });
-  }
+  });
 }
 
 class BankReader {

@@ -1,6 +1,5 @@
 /** Makes a model file from a checkpoint: reads its table, checks it, describes it, and lets the core write the rest. */
-import { randomUUID } from 'node:crypto';
-import { open, readFile, realpath, rename, rm } from 'node:fs/promises';
+import { open, readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { type Activation, type Network, readNetwork } from './architecture';
 import { type Checkpoint, readCheckpoint } from './checkpoint';
@@ -18,6 +17,7 @@ import { coreExport } from './native';
 import { readOpenClipConfig } from './openclip-config';
 import type { TensorEntry } from './tensor-table';
 import { createTokenizer } from './tokenizer';
+import { writeThenRename } from './write-file';
 
 export interface ExportOptions {
   /** Leave the text towers out, for applications with a saved label bank. Default false. */
@@ -215,19 +215,4 @@ function halfToNumber(bits: number): number {
 
 function pick({ dtype, shape, stride, offset }: TensorEntry) {
   return { dtype, shape, stride, offset };
-}
-
-async function writeThenRename(out: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const temporary = path.join(path.dirname(path.resolve(out)), `.${path.basename(out)}.${randomUUID()}.tmp`);
-  try {
-    await write(temporary);
-    await rename(temporary, out);
-  } catch (error) {
-    // The first failure is the one to report; a folder that is no folder cannot be cleaned either.
-    await rm(temporary, { force: true }).catch(() => undefined);
-    if (error instanceof Error && 'syscall' in error) {
-      throw new ClipnError('ERR_CLIPN_IO', `cannot write ${out}: ${error.message}`, { cause: error });
-    }
-    throw error;
-  }
 }

@@ -27,9 +27,9 @@ export async function loadDetector(options: LoadDetectorOptions): Promise<Detect
   try {
     const bank =
       bankPath === undefined
-        ? await model.createLabelBank(labels!, { ...(rest.signal && { signal: rest.signal }), ...labelBank })
+        ? await model.createLabelBank(labels!, { signal: rest.signal, ...labelBank })
         : await model.loadLabelBank(bankPath);
-    return new Detector(model, bank, { ...rest, ...(calibration && { calibration }) }, true);
+    return new Detector(model, bank, { ...rest, calibration }, true);
   } catch (error) {
     await model.close();
     throw error;

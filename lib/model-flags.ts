@@ -26,10 +26,12 @@ export async function modelFrom(args: Args, signal: AbortSignal): Promise<Model>
     if (path === undefined) throw new UsageError('--model is missing, and clipn-native-model-small is not installed');
     note('no --model given: using the small model, which knows little (see its README)');
   }
-  const options: LoadModelOptions = { libtorch: args.text('libtorch'), signal };
-  const device = args.text('device') as LoadModelOptions['device'];
-  const precision = args.text('precision') as LoadModelOptions['precision'];
-  return await loadModel(path, { ...options, ...(device && { device }), ...(precision && { precision }) });
+  return await loadModel(path, {
+    device: args.text('device') as LoadModelOptions['device'],
+    precision: args.text('precision') as LoadModelOptions['precision'],
+    libtorch: args.text('libtorch'),
+    signal,
+  });
 }
 
 /** The class names of --labels or --labels-file; undefined when neither is there. */
@@ -43,9 +45,8 @@ export async function labelsFrom(args: Args): Promise<string[] | undefined> {
 
 /** Options for encoding labels: templates of the flags, progress on stderr. */
 export function bankOptions(args: Args, progress: Progress, signal: AbortSignal): LabelBankOptions {
-  const templates = args.text('templates');
   return {
-    ...(templates !== undefined && { templates }),
+    templates: args.text('templates'),
     signal,
     onProgress: ({ done, total }) => progress.show(`encoding labels: ${done} of ${total} sentences`),
   };

@@ -185,7 +185,7 @@ export class Model {
         hint: 'Load a label bank made by the full model: `loadLabelBank(path)` or --bank FILE.',
       });
     }
-    const build = { templates: this.info.config.templates, ...rest };
+    const build = { ...rest, templates: rest.templates ?? this.info.config.templates };
     return await (cache ? cachedLabelBank : buildLabelBank)(this.#towers, labels, build);
   }
 

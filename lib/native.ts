@@ -119,7 +119,7 @@ function isCode(code: unknown): code is ClipnErrorCode {
 }
 
 /** The addon's errors carry our codes: give them the class, the hint and the caller's stack. */
-export function fromNative(error: unknown): unknown {
+function fromNative(error: unknown): unknown {
   if (error instanceof ClipnError || !(error instanceof Error)) return error;
   const code = (error as NodeJS.ErrnoException).code;
   return isCode(code) ? new ClipnError(code, error.message, { cause: error }) : error;
@@ -127,7 +127,7 @@ export function fromNative(error: unknown): unknown {
 
 let addon: Addon | undefined;
 
-export function loadAddon(): Addon {
+function loadAddon(): Addon {
   if (addon) return addon;
   const machine = thisMachine();
   try {
@@ -209,8 +209,8 @@ const openLanes = new Set<NativeLane>();
 
 /** A new lane; `threads` 0 is libtorch's own choice. It must be closed by `closeLane`. */
 export function openLane({ addon: { Lane } }: Engine, threads: number): NativeLane {
-  if (openLanes.size === 0) process.on('exit', shutDownLanes);
   const lane = new Lane(threads);
+  if (openLanes.size === 0) process.on('exit', shutDownLanes);
   openLanes.add(lane);
   return lane;
 }
@@ -227,7 +227,20 @@ function shutDownLanes(): void {
   for (const lane of openLanes) lane.shutDownNow();
 }
 
-/** Runs `work` on a lane made for it. */
+let shared: Promise<NativeLane> | undefined;
+
+/** The lane for scores that belong to no model. It is kept: a new thread and its team cost more than a score. */
+export function sharedLane(): Promise<NativeLane> {
+  if (!shared) {
+    shared = openEngine().then((engine) => openLane(engine, 0));
+    shared.catch(() => {
+      shared = undefined;
+    });
+  }
+  return shared;
+}
+
+/** Runs `work` on a lane made for it, for long work that nothing else should wait for. */
 export async function withLane<T>(work: (lane: NativeLane) => Promise<T>): Promise<T> {
   const lane = openLane(await openEngine(), 0);
   try {

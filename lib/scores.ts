@@ -1,7 +1,7 @@
 /** The scores of spec section 3 for rows of features against a label bank; the arithmetic is the core's. */
 import { ClipnError } from './errors';
 import type { LabelBank } from './labels';
-import { type NativeLane, type NativeScores, runTask, withLane } from './native';
+import { type NativeLane, type NativeScores, runTask, sharedLane } from './native';
 
 /**
  * Names of the scores that decide, all higher = more in-distribution.
@@ -44,7 +44,7 @@ export interface ScoreResult extends Omit<NativeScores, 'logitsYes' | 'logitsNo'
  * @throws ERR_CLIPN_INVALID_ARG when `features` is not a whole number of rows of the bank's width
  */
 export async function score(features: Float32Array, bank: LabelBank, options: ScoreOptions = {}): Promise<ScoreResult> {
-  const { logitsYes: _a, logitsNo: _b, ...result } = await withLane((lane) => scoreOn(lane, features, bank, options));
+  const { logitsYes: _a, logitsNo: _b, ...result } = await scoreOn(await sharedLane(), features, bank, options);
   return result;
 }
 

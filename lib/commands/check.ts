@@ -62,16 +62,13 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
 }
 
 function detectorOptions(args: Args, calibration: Calibration | undefined, trace: boolean) {
-  const topK = args.number('top');
-  const threshold = args.number('threshold');
-  const score = args.text('score') as DecidingScore | undefined;
   return {
     exif: !args.on('no-exif'),
     trace,
-    ...(topK !== undefined && { topK }),
-    ...(threshold !== undefined && { threshold }),
-    ...(score !== undefined && { score }),
-    ...(calibration !== undefined && { calibration }),
+    topK: args.number('top'),
+    threshold: args.number('threshold'),
+    score: args.text('score') as DecidingScore | undefined,
+    calibration,
   };
 }
 

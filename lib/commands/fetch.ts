@@ -19,15 +19,11 @@ export const fetchCommand: Command = {
 async function run(args: Args, signal: AbortSignal): Promise<number> {
   if (args.operands.length > 0) throw new UsageError(`unexpected argument ${args.operands[0]}`);
   const progress = new Progress();
-  const variant = args.text('variant');
-  const from = args.text('from');
-  const mirror = args.text('mirror');
-  const sha256 = args.text('sha256');
   const fetched = await fetchLibtorch({
-    ...(variant !== undefined && { variant }),
-    ...(from !== undefined && { from }),
-    ...(mirror !== undefined && { mirror }),
-    ...(sha256 !== undefined && { sha256 }),
+    variant: args.text('variant'),
+    from: args.text('from'),
+    mirror: args.text('mirror'),
+    sha256: args.text('sha256'),
     signal,
     onProgress: ({ message, done, total }) =>
       progress.show(done && total ? `${message} ${Math.floor((100 * done) / total)} %` : message),

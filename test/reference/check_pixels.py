@@ -6,9 +6,7 @@ The seed is printed, so that a failure can be repeated; files that differ are ke
 Sizes and kinds: draw_images.py. Exits 1 when a byte differs.
 """
 
-import argparse
 import hashlib
-import secrets
 import shutil
 import sys
 import tempfile
@@ -16,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from draw_images import draw_files
+from fresh_arguments import fresh_arguments
 from preprocess import preprocess
 from product import ask_product
 
@@ -24,11 +23,7 @@ SIDES = (224, 63)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
-    args = parser.parse_args()
-    print(f"--seed {args.seed}", flush=True)
+    args = fresh_arguments(__doc__, 1000)
     wrong: list[tuple[str, Path, str]] = []
     with tempfile.TemporaryDirectory() as folder:
         drawn = draw_files(args.count, args.seed, Path(folder))

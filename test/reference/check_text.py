@@ -5,12 +5,11 @@
 The seed is printed, so that a failure can be repeated. Exits 1 when an id differs.
 """
 
-import argparse
 import json
 import random as random_module
-import secrets
 import sys
 
+from fresh_arguments import fresh_arguments
 import openclip_tokenizer
 from product import ROOT, ask_product
 
@@ -58,11 +57,7 @@ def golden() -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
-    args = parser.parse_args()
-    print(f"--seed {args.seed}", flush=True)
+    args = fresh_arguments(__doc__, 10_000)
     random = random_module.Random(args.seed)
     groups = {
         "random strings": [random_text(random) for _ in range(args.count)],

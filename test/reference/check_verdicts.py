@@ -6,8 +6,6 @@ Images are drawn freshly (draw_images.py). The seed is printed, so that a failur
 nearest label changes.
 """
 
-import argparse
-import secrets
 import sys
 import tempfile
 from collections import Counter
@@ -18,6 +16,7 @@ import torch
 import small_model
 from clipn_reference import encode_image, normalise, scores, unit
 from draw_images import draw_files
+from fresh_arguments import fresh_arguments
 from preprocess import preprocess
 from product import ask_product
 
@@ -39,11 +38,7 @@ def reference(paths: list[Path]) -> list[tuple[str, str, float]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
-    args = parser.parse_args()
-    print(f"--seed {args.seed}", flush=True)
+    args = fresh_arguments(__doc__, 1000)
     torch.set_grad_enabled(False)
     with tempfile.TemporaryDirectory() as folder:
         paths = [path for _, path in draw_files(args.count, args.seed, Path(folder))]
