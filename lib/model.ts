@@ -66,6 +66,11 @@ export interface ModelInfo {
   hasText: boolean;
   /** Whether the file has the no text tower: without it, ctw and atd are unavailable. */
   hasNo: boolean;
+  /**
+   * Whether the towers run with weights packed for this machine; false for a file that `export` did not write, or a CPU
+   * without AVX2, which run as the file has them: same features, slower.
+   */
+  rewritten: boolean;
   config: ModelConfig;
 }
 
@@ -146,6 +151,7 @@ export class Model {
       contextLength: config.contextLength,
       hasText: (native.methods & ENCODE_TEXT_YES) !== 0,
       hasNo: (native.methods & ENCODE_TEXT_NO) !== 0,
+      rewritten: native.rewritten,
       config,
     });
     assertMethods(this.info);
@@ -252,6 +258,11 @@ export class Model {
     return await runTask(this.lane, signal, () =>
       this.#lane.encodeImages(this.#handle, images, { side, mean, std, dim, pixels }),
     );
+  }
+
+  /** @internal The linears of all image blocks for n images, once, and nothing else: the bound of `bench`. */
+  async runImageLinears(n: number): Promise<void> {
+    await runTask(this.lane, undefined, () => this.#lane.runImageLinears(this.#handle, n));
   }
 
   /** @internal */

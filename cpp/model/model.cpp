@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "error.h"
+#include "model/normalise.h"
+#include "tower/rewrite.h"
 
 namespace clipn {
 namespace {
@@ -62,18 +64,6 @@ std::string cause_line(const std::string& text) {
   return first_line(at == std::string::npos ? text : text.substr(at + 1));
 }
 
-// ((v / 255) - mean) / std for every byte v, in the float arithmetic of torchvision's ToTensor and Normalize
-// (spec 4.2).
-std::array<std::array<float, 256>, 3> normalisation_table(const clipn_image_batch& batch) {
-  std::array<std::array<float, 256>, 3> table;
-  for (size_t c = 0; c < 3; ++c) {
-    for (size_t v = 0; v < 256; ++v) {
-      table[c][v] = (static_cast<float>(v) / 255.0F - batch.mean[c]) / batch.std[c];
-    }
-  }
-  return table;
-}
-
 at::Tensor pixels_to_tensor(const clipn_image_batch& batch) {
   const auto table = normalisation_table(batch);
   const auto plane = static_cast<int64_t>(batch.side) * batch.side;
@@ -114,12 +104,19 @@ Model::Model(const std::string& path, clipn_precision precision)
   // The profiling executor re-specialises graphs in the first calls, which costs more than it gains here.
   torch::jit::getExecutorMode() = false;
   module_.eval();
-  module_.to(dtype_);
+  towers_ = rewrite(module_, precision);
+  if (towers_) {
+    module_ = {};  // the packed weights are all that is needed
+  } else {
+    module_.to(dtype_);
+  }
 }
 
-at::Tensor Model::call(const char* method, uint32_t bit, at::Tensor input) {
+void Model::require(const char* method, uint32_t bit) const {
   if ((methods_ & bit) == 0) throw Error(CLIPN_MODEL_CONTRACT, std::string("the model has no method ") + method);
-  const c10::InferenceMode no_grad;
+}
+
+at::Tensor Model::call(const char* method, at::Tensor input) {
   c10::IValue result;
   try {
     result = module_.get_method(method)({std::move(input)});
@@ -137,18 +134,34 @@ at::Tensor Model::call(const char* method, uint32_t bit, at::Tensor input) {
 
 void Model::encode_images(const clipn_image_batch& batch, int64_t d, float* features) {
   if (batch.n < 1 || batch.side < 1) throw Error(CLIPN_INVALID_ARG, "an image batch needs n >= 1 and side >= 1");
-  const auto rows = call("encode_image", CLIPN_ENCODE_IMAGE, pixels_to_tensor(batch).to(dtype_));
+  const c10::InferenceMode no_grad;
+  require("encode_image", CLIPN_ENCODE_IMAGE);
+  const at::Tensor rows =
+      towers_ ? towers_->encode_images(batch) : call("encode_image", pixels_to_tensor(batch).to(dtype_));
   copy_rows(rows, "encode_image", batch.n, d, features);
 }
 
 void Model::encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l, int64_t d, float* features) {
   if (n < 1 || l < 1) throw Error(CLIPN_INVALID_ARG, "a text batch needs n >= 1 and l >= 1");
+  const c10::InferenceMode no_grad;
   const bool yes = tower == CLIPN_TEXT_YES;
   const char* method = yes ? "encode_text_yes" : "encode_text_no";
+  require(method, yes ? CLIPN_ENCODE_TEXT_YES : CLIPN_ENCODE_TEXT_NO);
+  if (towers_) {
+    copy_rows(towers_->encode_text(tower, ids, n, l), method, n, d, features);
+    return;
+  }
   // The copy is the model's own: the caller's buffer is read-only to us.
   auto input = at::empty({n, l}, at::kLong);
   std::memcpy(input.mutable_data_ptr<int64_t>(), ids, static_cast<size_t>(n * l) * sizeof(int64_t));
-  copy_rows(call(method, yes ? CLIPN_ENCODE_TEXT_YES : CLIPN_ENCODE_TEXT_NO, std::move(input)), method, n, d, features);
+  copy_rows(call(method, std::move(input)), method, n, d, features);
+}
+
+void Model::run_image_linears(int64_t n) {
+  if (n < 1) throw Error(CLIPN_INVALID_ARG, "run_image_linears needs n >= 1");
+  if (!towers_) throw Error(CLIPN_MODEL_CONTRACT, "the model runs as it is: its linears cannot be run alone");
+  const c10::InferenceMode no_grad;
+  towers_->run_image_linears(n);
 }
 
 }  // namespace clipn
