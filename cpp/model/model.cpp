@@ -3,6 +3,10 @@
 #include <torch/csrc/jit/python/update_graph_executor_opt.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include <array>
 #include <cstring>
 #include <exception>
@@ -107,6 +111,9 @@ Model::Model(const std::string& path, clipn_precision precision)
   towers_ = rewrite(module_, precision);
   if (towers_) {
     module_ = {};  // the packed weights are all that is needed
+#if defined(__GLIBC__)
+    malloc_trim(0);  // the heap would keep what the file's weights took: as much as the packed ones
+#endif
   } else {
     module_.to(dtype_);
   }

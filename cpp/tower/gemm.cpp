@@ -8,6 +8,8 @@
 #include <exception>
 #include <vector>
 
+#include "cpu/dispatch.h"
+
 #ifndef _OPENMP
 #error "compile with -fopenmp: without it at::parallel_for runs serially, and nothing says so"
 #endif
@@ -25,19 +27,6 @@ const c10::BFloat16* elements(const uint16_t* bits) { return reinterpret_cast<co
 struct ReleaseTiles {
   ~ReleaseTiles() { at::native::cpublas::brgemm_release(); }
 };
-
-// [in, width] or [in / 2, width, 2] from rows of [width, in].
-void pack(const float* weight, int64_t in, int64_t width, float* panel) {
-  for (int64_t i = 0; i < in; ++i) {
-    for (int64_t j = 0; j < width; ++j) panel[i * width + j] = weight[j * in + i];
-  }
-}
-
-void pack(const uint16_t* weight, int64_t in, int64_t width, uint16_t* panel) {
-  for (int64_t i = 0; i < in; i += 2) {
-    for (int64_t j = 0; j < width; ++j) std::memcpy(panel + i * width + 2 * j, weight + j * in + i, 4);
-  }
-}
 
 }  // namespace
 
@@ -73,9 +62,13 @@ PackedLinear<T>::PackedLinear(const at::Tensor& weight, const at::Tensor& bias)
   const at::Tensor dense = weight.to(c10::CppTypeToScalarType<Element<T>>::value).contiguous();
   const T* from = static_cast<const T*>(dense.const_data_ptr());
   T* to = weight_.reserve(out_ * in_);
-  for (int64_t panel = 0; panel < panels(); ++panel) {
-    pack(from + panel * kPanel * in_, in_, panel_width(panel), to + panel * kPanel * in_);
-  }
+  // Words of 32 bits: a number of fp32, a pair of bf16.
+  const int64_t words = in_ * static_cast<int64_t>(sizeof(T)) / 4;
+  const cpu::Kernels& kernels = cpu::kernels();
+  for_each_task(panels(), [&](int64_t panel, int64_t) {
+    kernels.transpose_words(reinterpret_cast<const uint32_t*>(from + panel * kPanel * in_), panel_width(panel), words,
+                            words, reinterpret_cast<uint32_t*>(to + panel * kPanel * in_), panel_width(panel));
+  });
   const at::Tensor dense_bias =
       bias.defined() ? bias.to(at::kFloat).contiguous() : at::zeros({out_}, at::TensorOptions(at::kFloat));
   std::memcpy(bias_.reserve(out_), dense_bias.const_data_ptr<float>(), static_cast<size_t>(out_) * sizeof(float));

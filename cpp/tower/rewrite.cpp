@@ -29,6 +29,13 @@ Module child(const Module& module, const std::string& name) { return module.attr
 
 at::Tensor weight(const Module& module, const std::string& name) { return module.attr(name).toTensor(); }
 
+// The weight, which the module loses: the whole model need not be in memory twice.
+at::Tensor take(Module module, const std::string& name) {
+  at::Tensor taken = weight(module, name);
+  module.setattr(name, at::empty({0}, at::TensorOptions(at::kFloat)));
+  return taken;
+}
+
 uint32_t depth(const Module& transformer) {
   return static_cast<uint32_t>(child(transformer, "resblocks").children().size());
 }
@@ -140,13 +147,13 @@ bool fits(uint32_t width, uint32_t heads) {
 
 Norm norm(const Module& module, const std::string& name) {
   const Module m = child(module, name);
-  return Norm(weight(m, "weight"), weight(m, "bias"));
+  return Norm(take(m, "weight"), take(m, "bias"));
 }
 
 template <typename T>
 PackedLinear<T> linear(const Module& module, const std::string& name) {
   const Module m = child(module, name);
-  return PackedLinear<T>(weight(m, "weight"), weight(m, "bias"));
+  return PackedLinear<T>(take(m, "weight"), take(m, "bias"));
 }
 
 template <typename T>
@@ -157,7 +164,7 @@ Transformer<T> transformer(const Module& module, uint32_t heads, uint32_t quick_
     const Module block = child(resblocks, std::to_string(i));
     const Module attention = child(block, "attn"), mlp = child(block, "mlp");
     blocks.push_back({.ln_1 = norm(block, "ln_1"),
-                      .qkv = PackedLinear<T>(weight(attention, "in_proj_weight"), weight(attention, "in_proj_bias")),
+                      .qkv = PackedLinear<T>(take(attention, "in_proj_weight"), take(attention, "in_proj_bias")),
                       .out = linear<T>(attention, "out_proj"),
                       .ln_2 = norm(block, "ln_2"),
                       .fc = linear<T>(mlp, "c_fc"),
@@ -171,25 +178,25 @@ at::Tensor fp32(const at::Tensor& tensor) { return tensor.to(at::kFloat).contigu
 
 template <typename T>
 ImageTower<T> image_tower(const Module& visual, const clipn_architecture& a) {
-  const at::Tensor conv1 = weight(child(visual, "conv1"), "weight");
+  const at::Tensor conv1 = take(child(visual, "conv1"), "weight");
   ImageStem<T> stem{.side = a.image_size,
                     .patch = a.patch_size,
                     .conv1 = PackedLinear<T>(conv1.reshape({conv1.size(0), -1}), {}),
-                    .class_embedding = fp32(weight(visual, "class_embedding")),
-                    .positional_embedding = fp32(weight(visual, "positional_embedding")),
+                    .class_embedding = fp32(take(visual, "class_embedding")),
+                    .positional_embedding = fp32(take(visual, "positional_embedding")),
                     .ln_pre = norm(visual, "ln_pre"),
                     .ln_post = norm(visual, "ln_post"),
-                    .proj = PackedLinear<T>(weight(visual, "proj").t(), {})};
+                    .proj = PackedLinear<T>(take(visual, "proj").t(), {})};
   return ImageTower<T>(std::move(stem),
                        transformer<T>(child(visual, "transformer"), a.vision_heads, a.quick_gelu, false));
 }
 
 template <typename T>
 TextTower<T> text_tower(const Module& module, const clipn_architecture& a, const std::string& no) {
-  TextStem<T> stem{.token_embedding = fp32(weight(child(module, "token_embedding" + no), "weight")),
-                   .positional_embedding = fp32(weight(module, "positional_embedding" + no)),
+  TextStem<T> stem{.token_embedding = fp32(take(child(module, "token_embedding" + no), "weight")),
+                   .positional_embedding = fp32(take(module, "positional_embedding" + no)),
                    .ln_final = norm(module, "ln_final" + no),
-                   .projection = PackedLinear<T>(weight(module, "text_projection" + no).t(), {})};
+                   .projection = PackedLinear<T>(take(module, "text_projection" + no).t(), {})};
   return TextTower<T>(std::move(stem),
                       transformer<T>(child(module, "transformer" + no), a.text_heads, a.quick_gelu, true));
 }
@@ -226,7 +233,7 @@ class TypedTowers : public PackedTowers {
 
 }  // namespace
 
-std::unique_ptr<PackedTowers> rewrite(const Module& module, clipn_precision precision) {
+std::unique_ptr<PackedTowers> rewrite(Module& module, clipn_precision precision) {
   if (!(precision == CLIPN_BF16 ? can_multiply<uint16_t>() : can_multiply<float>())) return nullptr;
   const std::optional<clipn_architecture> a = recognise(module);
   if (!a.has_value() || !fits(a->vision_width, a->vision_heads)) return nullptr;

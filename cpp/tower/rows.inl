@@ -100,16 +100,17 @@ static void store_scaled(const float* tile, int64_t rows, int64_t columns, const
 }
 
 // out[j, i] = in[i, j] for `rows` x `columns` words of 32 bits; rows up to `padded` are zero. A bf16 pair is one word,
-// so this turns keys into the right-hand side of q k^T for either type.
+// so this turns keys into the right-hand side of q k^T, and weights into that of x W^T, for either type.
 static void transpose_words(const uint32_t* in, int64_t rows, int64_t ld, int64_t columns, uint32_t* out,
                             int64_t padded) {
   constexpr int64_t kSide = 16;  // a cache line of words: each is read and written whole
   for (int64_t i = 0; i < padded; i += kSide) {
-    const int64_t height = rows - i < kSide ? (rows > i ? rows - i : 0) : kSide;
+    const int64_t side = padded - i < kSide ? padded - i : kSide;
+    const int64_t height = rows - i < side ? (rows > i ? rows - i : 0) : side;
     for (int64_t j = 0; j < columns; ++j) {
       uint32_t* to = out + j * padded + i;
       for (int64_t k = 0; k < height; ++k) to[k] = in[(i + k) * ld + j];
-      for (int64_t k = height; k < kSide; ++k) to[k] = 0;
+      for (int64_t k = height; k < side; ++k) to[k] = 0;
     }
   }
 }
