@@ -1,4 +1,5 @@
 /** A loaded model: encodes images and texts on its own core thread, makes label banks and detectors. */
+import { cachedLabelBank } from './bank-cache';
 import { type BatchOptions, inBatches } from './batches';
 import { Detector, type DetectorOptions } from './detector';
 import { ClipnError } from './errors';
@@ -7,7 +8,6 @@ import {
   assertBankFits,
   type LabelBankOptions as BuildOptions,
   buildLabelBank,
-  cachedLabelBank,
   type LabelBank,
   loadLabelBank,
   type TextTowers,
