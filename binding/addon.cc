@@ -1,4 +1,4 @@
-// The module's exports: openCore, describeCore, closeModel, Lane.
+// The module's exports: openCore, describeCore, closeModel, closeTeacher, Lane.
 #include <napi.h>
 
 #include "core_library.h"
@@ -68,6 +68,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("openCore", Napi::Function::New<open_core_async>(env, "openCore"));
   exports.Set("describeCore", Napi::Function::New<describe_core>(env, "describeCore"));
   exports.Set("closeModel", Napi::Function::New<close_model>(env, "closeModel"));
+  exports.Set("closeTeacher", Napi::Function::New<close_teacher>(env, "closeTeacher"));
   exports.Set("Lane", Lane::define(env));
   return exports;
 }

@@ -24,6 +24,10 @@ struct Core {
   decltype(&clipn_run_image_linears) run_image_linears;
   decltype(&clipn_score) score;
   decltype(&clipn_export) export_model;
+  decltype(&clipn_teacher_open) teacher_open;
+  decltype(&clipn_teacher_step) teacher_step;
+  decltype(&clipn_teacher_read) teacher_read;
+  decltype(&clipn_teacher_close) teacher_close;
 };
 
 struct CoreLoadError {

@@ -16,6 +16,7 @@
 #include "model/export.h"
 #include "model/model.h"
 #include "score/score.h"
+#include "teach/teacher.h"
 
 struct clipn_lane : clipn::Lane {
   using Lane::Lane;
@@ -23,6 +24,10 @@ struct clipn_lane : clipn::Lane {
 
 struct clipn_model : clipn::Model {
   using Model::Model;
+};
+
+struct clipn_teacher : clipn::Teacher {
+  using Teacher::Teacher;
 };
 
 namespace {
@@ -182,3 +187,38 @@ clipn_status clipn_export(const clipn_export_options* options, clipn_error* erro
     clipn::export_model(*options);
   });
 }
+
+clipn_status clipn_teacher_open(const clipn_teacher_options* options, clipn_teacher** out, clipn_error* error) {
+  return guard(error, [&] {
+    require(options != nullptr && options->size >= sizeof(clipn_teacher_options),
+            "clipn_teacher_options is null or too small");
+    require(out != nullptr && options->checkpoint != nullptr && options->device != nullptr &&
+                (options->tensors != nullptr || options->tensor_count == 0),
+            "clipn_teacher_open: null argument");
+    require(options->architecture != nullptr && options->architecture->size >= sizeof(clipn_architecture),
+            "clipn_architecture is null or too small");
+    *out = std::make_unique<clipn_teacher>(*options).release();
+  });
+}
+
+clipn_status clipn_teacher_step(clipn_teacher* teacher, const clipn_teacher_batch* batch, clipn_teacher_losses* losses,
+                                clipn_error* error) {
+  return guard(error, [&] {
+    require(teacher != nullptr && batch != nullptr && losses != nullptr, "clipn_teacher_step: null argument");
+    require(batch->size >= sizeof(clipn_teacher_batch) && losses->size >= sizeof(clipn_teacher_losses),
+            "clipn_teacher_step: a struct is too small");
+    require(batch->image != nullptr && batch->yes != nullptr && batch->ids != nullptr && batch->maps != nullptr,
+            "clipn_teacher_batch is incomplete");
+    *losses = teacher->step(*batch);
+  });
+}
+
+clipn_status clipn_teacher_read(const clipn_teacher* teacher, clipn_teacher_part part, const char* name, float* out,
+                                uint64_t count, clipn_error* error) {
+  return guard(error, [&] {
+    require(teacher != nullptr && name != nullptr && out != nullptr, "clipn_teacher_read: null argument");
+    teacher->read(part, name, out, count);
+  });
+}
+
+void clipn_teacher_close(clipn_teacher* teacher) { const std::unique_ptr<clipn_teacher> owned(teacher); }

@@ -9,6 +9,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   check: async () => (await import('./commands/check.js')).checkCommand,
   labels: async () => (await import('./commands/labels.js')).labelsCommand,
   export: async () => (await import('./commands/export.js')).exportCommand,
+  teach: async () => (await import('./commands/teach.js')).teachCommand,
   fetch: async () => (await import('./commands/fetch.js')).fetchCommand,
   doctor: async () => (await import('./commands/doctor.js')).doctorCommand,
 };

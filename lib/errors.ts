@@ -32,6 +32,9 @@ export const ERROR_HINTS = {
   ERR_CLIPN_BANK_MISMATCH:
     'A label bank belongs to one model, precision and template set: make it again for this model.',
   ERR_CLIPN_TEMPLATES: "Use 'clipn', 'openai', 'plain', or a file with one template a line, each with {} in it.",
+  ERR_CLIPN_TEACH_DATA:
+    'Give a folder of WebDataset .tar shards, a .csv or .tsv of image paths and captions, or a folder of class folders.',
+  ERR_CLIPN_TEACH_DIVERGED: 'Start again with a lower --lr, or in fp32; --base may be the checkpoint that was kept.',
   ERR_CLIPN_CALIBRATION: 'Pass a calibration file made for this score, model and label bank.',
   ERR_CLIPN_IMAGE_NOT_FOUND: 'Check the path.',
   ERR_CLIPN_IMAGE_DECODE: 'The file is not an image that can be decoded, or it is cut short: replace it.',

@@ -26,4 +26,12 @@ export {
 } from './model';
 export { type CoreInfo, describeCore } from './native';
 export { type DecidingScore, type ScoreOptions, type ScoreResult, type Scores, score } from './scores';
+export {
+  type Negatives,
+  type TeachOptions,
+  type TeachProgress,
+  type TeachResult,
+  type TeachStep,
+  teach,
+} from './teach';
 export type { Rule, Verdict } from './verdict';

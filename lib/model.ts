@@ -172,6 +172,11 @@ export class Model {
     };
   }
 
+  /** @internal Tokenizer and text towers; undefined when the file has none. */
+  get towers(): TextTowers | undefined {
+    return this.#towers;
+  }
+
   /** @internal The lane, or ERR_CLIPN_CLOSED. */
   get lane(): NativeLane {
     if (this.#closing) throw new ClipnError('ERR_CLIPN_CLOSED', `the model ${this.info.path} is closed`);

@@ -75,6 +75,45 @@ export interface NativeExportOptions {
   tokenizerJson: string;
 }
 
+/** core.h `clipn_teacher_options`. */
+export interface NativeTeacherOptions {
+  checkpoint: string;
+  tensors: NativeExportOptions['tensors'];
+  architecture: Architecture;
+  precision: 'fp32' | 'bf16';
+  device: 'cpu' | 'cuda';
+  prompts: number;
+  microBatch: number;
+  stepsTaken: number;
+  scale: number;
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  weightDecay: number;
+}
+
+/** core.h `clipn_teacher_batch`: features [n, d], ids [n, l], maps and groups [n]. */
+export interface NativeTeacherBatch {
+  n: number;
+  l: number;
+  d: number;
+  image: Float32Array;
+  yes: Float32Array;
+  ids: BigInt64Array;
+  maps: BigInt64Array;
+  groups: BigInt64Array | undefined;
+  learningRate: number;
+}
+
+/** core.h `clipn_teacher_losses`. */
+export interface NativeTeacherLosses {
+  finite: boolean;
+  yes: number;
+  no: number;
+  text: number;
+  total: number;
+}
+
 interface Task<T> {
   ticket: number;
   promise: Promise<T>;
@@ -99,6 +138,9 @@ export interface NativeLane {
   runImageLinears(handle: unknown, n: number): Task<void>;
   score(input: NativeScoreInput): Task<NativeScores>;
   exportModel(options: NativeExportOptions): Task<void>;
+  openTeacher(options: NativeTeacherOptions): Task<unknown>;
+  teach(teacher: unknown, batch: NativeTeacherBatch): Task<NativeTeacherLosses>;
+  readTeacher(teacher: unknown, part: number, name: string, count: number): Task<Float32Array>;
   cancel(ticket: number): boolean;
   close(): Promise<void>;
   shutDownNow(): void;
@@ -108,6 +150,7 @@ interface Addon {
   openCore(preload: string[], core: string): Promise<void>;
   describeCore(): CoreInfo;
   closeModel(handle: unknown): void;
+  closeTeacher(handle: unknown): void;
   Lane: new (threads: number) => NativeLane;
 }
 

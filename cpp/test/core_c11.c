@@ -8,9 +8,11 @@ _Static_assert(offsetof(clipn_model_options, size) == 0, "structs that may grow 
 
 size_t clipn_c11_sizes(const size_t** sizes) {
   static const size_t values[] = {
-      sizeof(clipn_error),         sizeof(clipn_core_info),  sizeof(clipn_lane_options), sizeof(clipn_image),
-      sizeof(clipn_model_options), sizeof(clipn_model_info), sizeof(clipn_image_batch),  sizeof(clipn_score_input),
-      sizeof(clipn_score_output),  sizeof(clipn_tensor),     sizeof(clipn_architecture), sizeof(clipn_export_options),
+      sizeof(clipn_error),           sizeof(clipn_core_info),     sizeof(clipn_lane_options),
+      sizeof(clipn_image),           sizeof(clipn_model_options), sizeof(clipn_model_info),
+      sizeof(clipn_image_batch),     sizeof(clipn_score_input),   sizeof(clipn_score_output),
+      sizeof(clipn_tensor),          sizeof(clipn_architecture),  sizeof(clipn_export_options),
+      sizeof(clipn_teacher_options), sizeof(clipn_teacher_batch), sizeof(clipn_teacher_losses),
   };
   *sizes = values;
   return sizeof(values) / sizeof(values[0]);
@@ -30,6 +32,10 @@ int clipn_c11_refusals(void) {
   refused += clipn_encode_text(NULL, CLIPN_TEXT_YES, NULL, 1, 1, 1, NULL, &error) == CLIPN_INVALID_ARG;
   refused += clipn_score(NULL, NULL, &error) == CLIPN_INVALID_ARG;
   refused += clipn_export(NULL, &error) == CLIPN_INVALID_ARG;
+  refused += clipn_teacher_open(NULL, NULL, &error) == CLIPN_INVALID_ARG;
+  refused += clipn_teacher_step(NULL, NULL, NULL, &error) == CLIPN_INVALID_ARG;
+  refused += clipn_teacher_read(NULL, CLIPN_TEACHER_WEIGHT, NULL, NULL, 0, &error) == CLIPN_INVALID_ARG;
+  clipn_teacher_close(NULL);
   clipn_lane_destroy(NULL, NULL);
   clipn_model_close(NULL);
   return clipn_abi_version() == CLIPN_ABI_VERSION ? refused : -1;

@@ -219,6 +219,61 @@ typedef struct clipn_export_options {
 
 CLIPN_API clipn_status clipn_export(const clipn_export_options* options, clipn_error* error);
 
+/* ---- teaching: the no tower on features of the frozen towers (spec 5) ----------------------------------------------
+ */
+
+typedef struct clipn_teacher clipn_teacher;
+
+typedef struct clipn_teacher_options {
+  uint32_t size;
+  const char* checkpoint; /* file that holds the tensors, uncompressed */
+  /* The no tower's tensors under their published names; prompt_no is zero when absent. To go on with a training, the
+   * optimizer's moments too, named "exp_avg:" or "exp_avg_sq:" and the tensor; they are zero when absent. */
+  const clipn_tensor* tensors;
+  uint64_t tensor_count;
+  const clipn_architecture* architecture;
+  clipn_precision precision; /* of the matrix products: FP32 or BF16; the weights are float32 */
+  const char* device;        /* "cpu" or "cuda" */
+  uint32_t prompts;          /* K, maps of prompt_no */
+  uint32_t micro_batch;      /* texts whose activations are kept at a time; 0 = all of a batch */
+  uint64_t steps_taken;      /* to get the moments */
+  double scale;              /* s = exp(logit_scale) */
+  double beta1, beta2, epsilon, weight_decay;
+} clipn_teacher_options;
+
+typedef struct clipn_teacher_batch {
+  uint32_t size;
+  int64_t n, l;
+  const float* image;    /* f [n, d], unit rows */
+  const float* yes;      /* g [n, d], unit rows */
+  const int64_t* ids;    /* [n, l] token ids, read out at the largest of a row (spec 1.3) */
+  const int64_t* maps;   /* [n] the prompt map of each text, 0 ... K - 1, or K for the mean of all (spec 1.4) */
+  const int64_t* groups; /* [n] captions of one group are no negatives of each other; NULL: every other one is */
+  double learning_rate;
+} clipn_teacher_batch;
+
+/* Losses of the batch before the step (spec 5.2). */
+typedef struct clipn_teacher_losses {
+  uint32_t size;
+  uint32_t finite; /* 0: a loss or a gradient is not finite, and nothing was changed */
+  double yes, no, text, total;
+} clipn_teacher_losses;
+
+typedef enum clipn_teacher_part {
+  CLIPN_TEACHER_WEIGHT = 0,
+  CLIPN_TEACHER_MEAN = 1,  /* exp_avg, running mean of the gradient */
+  CLIPN_TEACHER_SQUARE = 2 /* exp_avg_sq, running mean of its square */
+} clipn_teacher_part;
+
+CLIPN_API clipn_status clipn_teacher_open(const clipn_teacher_options* options, clipn_teacher** out,
+                                          clipn_error* error);
+CLIPN_API clipn_status clipn_teacher_step(clipn_teacher* teacher, const clipn_teacher_batch* batch,
+                                          clipn_teacher_losses* losses, clipn_error* error);
+/* Copies a trained tensor or a moment of it, float [count], row-major. */
+CLIPN_API clipn_status clipn_teacher_read(const clipn_teacher* teacher, clipn_teacher_part part, const char* name,
+                                          float* out, uint64_t count, clipn_error* error);
+CLIPN_API void clipn_teacher_close(clipn_teacher* teacher);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,323 @@
+/**
+ * Features of the frozen towers, computed once and kept: a .safetensors file for each part of the data.
+ *
+ * Tensors of a part, m images, n samples: `image` F32 [m, V, D]; of class folders `class` I32 [m] (a sample is an image);
+ * of captioned images `sample_image` I32 [n] (the sample's image), `ids` I32 [n, L], `yes` F32 [n, D]. Class folders have
+ * one more file, of all captions: `ids`, `yes`. File names are hashes of all that the content depends on.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, open, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ClipnError } from '../errors';
+import { cropImage, decodeImage } from '../image';
+import type { Model } from '../model';
+import type { NativeImage } from '../native';
+import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../safetensors';
+import { padIds, type Tokenizer } from '../tokenizer';
+import { writeThenRename } from '../write-file';
+import { trainingCrop } from './crop';
+import { type BrokenSample, type DataImage, type DataPart, type Dataset, noData } from './dataset';
+
+/** Samples left out, by reason, and the first few of them by name. */
+export interface Skipped {
+  counts: Record<string, number>;
+  examples: string[];
+}
+
+/** What decides the features, besides the data. */
+export interface FeatureKey {
+  contentId: string;
+  precision: 'fp32' | 'bf16';
+  tokenizer: string;
+  /** V; 0 stands for the evaluation crop alone. */
+  augmentations: number;
+  /** Of the crops. */
+  seed: number;
+}
+
+export interface FeatureFiles {
+  parts: string[];
+  /** Of class folders. */
+  captions: string | undefined;
+  /** Images. */
+  images: number;
+  skipped: Skipped;
+}
+
+export interface EncodeDatasetOptions {
+  folder: string;
+  key: FeatureKey;
+  /** Called when something is missing. The model must have a yes tower. */
+  loadFrozen: () => Promise<Model>;
+  tokenizer: Tokenizer;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((stage: 'images' | 'texts', done: number, total: number) => void) | undefined;
+}
+
+/** Longer failures of decoding count as broken samples; others (memory, a closed model) end the run. */
+const BROKEN_IMAGE: Readonly<Record<string, string>> = {
+  ERR_CLIPN_IMAGE_NOT_FOUND: 'image file missing',
+  ERR_CLIPN_IMAGE_DECODE: 'image cannot be decoded',
+  ERR_CLIPN_IMAGE_TOO_LARGE: 'image too large',
+  ERR_CLIPN_IO: 'image cannot be read',
+  ERR_CLIPN_INVALID_ARG: 'image cannot be read',
+};
+/** Images and texts a batch. */
+const IMAGES = 32;
+const TEXTS = 128;
+const EXAMPLES = 3;
+
+/**
+ * Encodes what is not in `folder` yet. A part appears there when it is whole, so an interrupted call is gone on with.
+ *
+ * @throws ClipnError ERR_CLIPN_TEACH_DATA when no sample is left, ERR_CLIPN_IO, those of `loadFrozen`; `signal.reason`
+ */
+export async function encodeDataset(dataset: Dataset, options: EncodeDatasetOptions): Promise<FeatureFiles> {
+  const { folder, key, signal } = options;
+  const fileOf = (content: string) => {
+    const text = `${JSON.stringify({ format: 1, ...key, seed: key.augmentations > 0 ? key.seed : 0 })}\n${content}`;
+    return join(folder, `${createHash('sha256').update(text).digest('hex').slice(0, 32)}.safetensors`);
+  };
+  await mkdir(folder, { recursive: true });
+  let captions: string | undefined;
+  if (dataset.classes) {
+    captions = fileOf(`captions ${JSON.stringify(dataset.classes)}`);
+    if (!(await isThere(captions))) await writeCaptions(captions, dataset, options);
+  }
+  const parts: string[] = [];
+  const skipped: Skipped = { counts: {}, examples: [] };
+  let images = 0;
+  for (const [number, part] of dataset.parts.entries()) {
+    signal?.throwIfAborted();
+    const file = fileOf(`${dataset.kind} ${key.augmentations > 0 ? number : ''} ${part.fingerprint}`);
+    if (!(await isThere(file))) {
+      await writePart(file, part, number, dataset.classes !== undefined, options, images);
+    }
+    const about = await readMetadata(file);
+    images += about.images;
+    addSkipped(skipped, about.skipped);
+    parts.push(file);
+  }
+  if (images === 0) {
+    throw noData(`none of the samples can be used: ${describeSkipped(skipped)}`);
+  }
+  return { parts, captions, images, skipped };
+}
+
+export function describeSkipped({ counts, examples }: Skipped): string {
+  const reasons = Object.entries(counts).map(([reason, count]) => `${count} × ${reason}`);
+  return `${reasons.join(', ')}; for example ${examples.join('; ')}`;
+}
+
+function addSkipped(all: Skipped, more: Skipped): void {
+  for (const [reason, count] of Object.entries(more.counts)) all.counts[reason] = (all.counts[reason] ?? 0) + count;
+  all.examples.push(...more.examples.slice(0, EXAMPLES - all.examples.length));
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return (await stat(file).catch(() => undefined)) !== undefined;
+}
+
+async function readMetadata(path: string): Promise<{ images: number; skipped: Skipped }> {
+  const file = await open(path, 'r');
+  try {
+    await readSafetensors(file, (await file.stat()).size, path);
+    const { images, skipped } = await readSafetensorsMetadata(file);
+    return { images: Number(images), skipped: JSON.parse(skipped ?? 'null') as Skipped };
+  } finally {
+    await file.close();
+  }
+}
+
+interface Encoded {
+  source: DataImage;
+  /** [V, D] */
+  features: Float32Array;
+}
+
+async function writePart(
+  file: string,
+  part: DataPart,
+  number: number,
+  hasClasses: boolean,
+  options: EncodeDatasetOptions,
+  imagesBefore: number,
+): Promise<void> {
+  const { tokenizer, signal, onProgress, key } = options;
+  const skipped: Skipped = { counts: {}, examples: [] };
+  const model = await options.loadFrozen();
+  const dim = model.info.embedDim;
+  const views = Math.max(1, key.augmentations);
+  const encoded: Encoded[] = [];
+  for await (const result of encodeImages(part, number, model, options)) {
+    if ('broken' in result)
+      addSkipped(skipped, { counts: { [result.broken]: result.samples }, examples: [result.name] });
+    else encoded.push(result);
+    onProgress?.('images', imagesBefore + encoded.length, 0);
+  }
+  const image = {
+    dtype: 'F32',
+    shape: [encoded.length, views, dim],
+    pieces: encoded.map(({ features }) => features),
+  } as const;
+  let tensors: Parameters<typeof writeSafetensors>[1];
+  if (hasClasses) {
+    const classes = Int32Array.from(encoded, ({ source }) => source.class!);
+    tensors = { image, class: { dtype: 'I32', shape: [classes.length], pieces: [classes] } };
+  } else {
+    const rows: number[][] = [];
+    const sampleImage: number[] = [];
+    encoded.forEach(({ source }, index) => {
+      for (const caption of source.captions) {
+        const ids = tokenized(tokenizer, caption);
+        if (ids) {
+          rows.push(ids);
+          sampleImage.push(index);
+        } else addSkipped(skipped, { counts: { 'caption with a special token': 1 }, examples: [source.name] });
+      }
+    });
+    tensors = {
+      image,
+      sample_image: { dtype: 'I32', shape: [rows.length], pieces: [Int32Array.from(sampleImage)] },
+      ...(await textTensors(model, rows, signal)),
+    };
+  }
+  await writeThenRename(file, (temporary) =>
+    writeSafetensors(temporary, tensors, {
+      part: part.name,
+      images: String(encoded.length),
+      skipped: JSON.stringify(skipped),
+    }),
+  );
+}
+
+async function* encodeImages(
+  part: DataPart,
+  number: number,
+  model: Model,
+  { key, signal }: EncodeDatasetOptions,
+): AsyncGenerator<Encoded | (BrokenSample & { samples: number })> {
+  const { imageSize: side, embedDim: dim } = model.info;
+  const views = Math.max(1, key.augmentations);
+  let read = 0;
+  const prepare = async (item: DataImage | BrokenSample): Promise<BrokenSample | NativeImage[]> => {
+    const index = read++;
+    if ('broken' in item) return item;
+    try {
+      // Not turned by EXIF: the paper's loader does not either.
+      const whole = await decodeImage(item.image, { exif: false });
+      if (key.augmentations === 0) return [whole];
+      const crops = Array.from({ length: views }, (_, view) => {
+        const box = trainingCrop(whole.width, whole.height, [key.seed, number, index, view]);
+        return cropImage(whole, box, side);
+      });
+      return await Promise.all(crops);
+    } catch (error) {
+      const broken = error instanceof ClipnError ? BROKEN_IMAGE[error.code] : undefined;
+      if (broken === undefined) throw error;
+      return { name: item.name, broken };
+    }
+  };
+  // Batches of a fixed size, not as in `check`: rounding depends on it, and a seed should give the same weights again.
+  for await (const batch of preparedBatches(part.read(), prepare, IMAGES)) {
+    signal?.throwIfAborted();
+    const images = batch.flatMap(({ ready }) => ('broken' in ready ? [] : ready));
+    const { features } =
+      images.length > 0 ? await model.encodePixels(images, false, signal) : { features: new Float32Array(0) };
+    let row = 0;
+    for (const { item, ready } of batch) {
+      if ('broken' in ready) {
+        yield { ...ready, samples: 'captions' in item ? Math.max(1, item.captions.length) : 1 };
+      } else {
+        row += views;
+        yield { source: withoutBytes(item as DataImage), features: features.slice((row - views) * dim, row * dim) };
+      }
+    }
+  }
+}
+
+/** Batches of `size` items, each prepared while the batch before it is worked on. */
+async function* preparedBatches<In, Ready>(
+  source: AsyncIterable<In>,
+  prepare: (item: In) => Promise<Ready>,
+  size: number,
+): AsyncGenerator<{ item: In; ready: Ready }[]> {
+  let ahead: Promise<{ item: In; ready: Ready }[]> | undefined;
+  const next = (items: In[]) => {
+    const prepared = Promise.all(items.map(async (item) => ({ item, ready: await prepare(item) })));
+    prepared.catch(() => undefined); // awaited later
+    const before = ahead;
+    ahead = prepared;
+    return before;
+  };
+  let items: In[] = [];
+  for await (const item of source) {
+    if (items.push(item) < size) continue;
+    const before = next(items);
+    items = [];
+    if (before) yield await before;
+  }
+  const before = next(items);
+  if (before) yield await before;
+  if (ahead) yield await ahead;
+}
+
+/** Without the encoded bytes, which would add up over a part. */
+function withoutBytes(image: DataImage): DataImage {
+  return { ...image, image: '' };
+}
+
+function tokenized(tokenizer: Tokenizer, caption: string): number[] | undefined {
+  try {
+    return tokenizer.encode(caption).ids;
+  } catch (error) {
+    if (error instanceof ClipnError && error.code === 'ERR_CLIPN_LABELS') return undefined;
+    throw error;
+  }
+}
+
+/** `ids` [n, L], padded with 0, and `yes` [n, D] of token rows. */
+async function textTensors(
+  model: Model,
+  rows: readonly (readonly number[])[],
+  signal: AbortSignal | undefined,
+  onDone?: (count: number) => void,
+) {
+  const towers = model.towers!;
+  const { dim, contextLength } = towers;
+  const length = rows.reduce((most, row) => Math.max(most, row.length), 1);
+  const ids = new Int32Array(rows.length * length);
+  rows.forEach((row, i) => {
+    ids.set(row, i * length);
+  });
+  const yes = new Float32Array(rows.length * dim);
+  // Texts of a length go together: less padding is computed.
+  const order = rows.map((_, i) => i).sort((a, b) => rows[a]!.length - rows[b]!.length);
+  for (let first = 0; first < order.length; first += TEXTS) {
+    signal?.throwIfAborted();
+    const chunk = order.slice(first, first + TEXTS);
+    const padded = padIds(
+      chunk.map((i) => rows[i]!),
+      contextLength,
+    );
+    const features = await towers.encodeText('yes', padded.ids, chunk.length, padded.l, signal);
+    chunk.forEach((i, j) => {
+      yes.set(features.subarray(j * dim, (j + 1) * dim), i * dim);
+    });
+    onDone?.(first + chunk.length);
+  }
+  return {
+    ids: { dtype: 'I32', shape: [rows.length, length], pieces: [ids] },
+    yes: { dtype: 'F32', shape: [rows.length, dim], pieces: [yes] },
+  } as const;
+}
+
+async function writeCaptions(file: string, dataset: Dataset, options: EncodeDatasetOptions): Promise<void> {
+  const { tokenizer, signal, onProgress, loadFrozen } = options;
+  const rows = dataset.classes!.flatMap(({ captions }) => captions.map((caption) => tokenizer.encode(caption).ids));
+  const model = await loadFrozen();
+  const tensors = await textTensors(model, rows, signal, (done) => onProgress?.('texts', done, rows.length));
+  await writeThenRename(file, (temporary) =>
+    writeSafetensors(temporary, tensors, { part: 'captions of all classes', images: '0', skipped: 'null' }),
+  );
+}
