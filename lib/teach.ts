@@ -228,7 +228,7 @@ async function trainOn(lane: NativeLane, run: Run): Promise<void> {
       const { finite, yes, no, text, total } = await running;
       if (!finite) {
         if (step > first) await save(folder.state, step);
-        throw diverged(step, { yes, no, text }, step > 0 ? await folder.latestPath() : undefined);
+        throw diverged(step, { yes, no, text }, step > first ? folder.state : latest?.path);
       }
       const done = step + 1;
       const line = { step: done, lossYes: yes, lossNo: no, lossText: text, total, lr };

@@ -4,12 +4,13 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, syml
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { exportModel, fetchLibtorch, loadLabelBank, loadModel, type Model, readCalibration } from '../lib';
+import { exportModel, fetchLibtorch, loadLabelBank, loadModel, type Model, readCalibration, teach } from '../lib';
 import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from '../lib/errors';
 import { resolveLibtorch } from '../lib/libtorch';
 import { runTask, withLane } from '../lib/native';
 import { apiModel } from './support/api-model';
 import { elf, fakeMachine, wheelTree, writeTree } from './support/fake-libtorch';
+import { smallestTeaching } from './support/teaching';
 import { smallestFiles } from './support/tiny-model';
 import { pickle } from './support/torch-zip';
 import { zip } from './support/zip';
@@ -111,6 +112,14 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
     return await model.createDetector({ ...bank, model: { ...bank.model, contentId: 'another' } });
   },
   ERR_CLIPN_TEMPLATES: () => model.createLabelBank(['cat'], { templates: at('absent') }),
+  ERR_CLIPN_TEACH_DATA: async () => {
+    const { base, options } = await smallestTeaching(at('teaching'));
+    return await teach(base, at('absent'), at('taught'), options);
+  },
+  ERR_CLIPN_TEACH_DIVERGED: async () => {
+    const { base, data, options } = await smallestTeaching(at('diverging'));
+    return await teach(base, data, at('diverged'), { ...options, lr: 1e30 });
+  },
   ERR_CLIPN_CALIBRATION: () => readCalibration(text),
   ERR_CLIPN_IMAGE_NOT_FOUND: () => model.encodeImages([at('absent.jpg')]),
   ERR_CLIPN_IMAGE_DECODE: () => model.encodeImages([text]),

@@ -15,8 +15,8 @@ import {
   pieces,
 } from './dataset';
 
-/** Images a part: a unit of caching, read in a minute or so. */
-const PART = 4096;
+/** Images a part, what an interruption loses at most. */
+const PART = 2048;
 
 export async function openClassFolders(
   folder: string,
@@ -66,6 +66,7 @@ export async function openClassFolders(
     const lines = await Promise.all(piece.map(({ file }) => fingerprintOf(join(folder, file), file)));
     parts.push({
       name: `${folder}, images ${parts.length * PART + 1} to ${parts.length * PART + piece.length}`,
+      images: piece.length,
       // The classes' order is in it, so that a class's number stays what it was when the part was encoded.
       fingerprint: `${lines.join('')}${piece.map((image) => image.class).join()}`,
       async *read(): AsyncGenerator<DataImage> {

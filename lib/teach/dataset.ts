@@ -29,6 +29,8 @@ export interface DataPart {
   name: string;
   /** What it holds, as far as it can be told without reading it: names, sizes, times. */
   fingerprint: string;
+  /** How many images, where that is known before they are read. */
+  images?: number;
   read(): AsyncIterable<DataImage | BrokenSample>;
 }
 

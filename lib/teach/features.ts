@@ -6,7 +6,7 @@
  * one more file, of all captions: `ids`, `yes`. File names are hashes of all that the content depends on.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open, stat } from 'node:fs/promises';
+import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClipnError } from '../errors';
 import { cropImage, decodeImage } from '../image';
@@ -78,22 +78,28 @@ export async function encodeDataset(dataset: Dataset, options: EncodeDatasetOpti
     const text = `${JSON.stringify({ format: 1, ...key, seed: key.augmentations > 0 ? key.seed : 0 })}\n${content}`;
     return join(folder, `${createHash('sha256').update(text).digest('hex').slice(0, 32)}.safetensors`);
   };
-  await mkdir(folder, { recursive: true });
+  await mkdir(folder, { recursive: true }).catch((cause: Error) => {
+    throw new ClipnError('ERR_CLIPN_IO', `cannot make the folder ${folder}: ${cause.message}`, { cause });
+  });
   let captions: string | undefined;
   if (dataset.classes) {
     captions = fileOf(`captions ${JSON.stringify(dataset.classes)}`);
-    if (!(await isThere(captions))) await writeCaptions(captions, dataset, options);
+    if (!(await readAbout(captions))) await writeCaptions(captions, dataset, options);
   }
+  const total = dataset.parts.reduce((sum, part) => sum + (part.images ?? Number.NaN), 0) || 0;
   const parts: string[] = [];
   const skipped: Skipped = { counts: {}, examples: [] };
   let images = 0;
   for (const [number, part] of dataset.parts.entries()) {
     signal?.throwIfAborted();
     const file = fileOf(`${dataset.kind} ${key.augmentations > 0 ? number : ''} ${part.fingerprint}`);
-    if (!(await isThere(file))) {
-      await writePart(file, part, number, dataset.classes !== undefined, options, images);
+    let about = await readAbout(file);
+    if (!about) {
+      await writePart(file, part, number, dataset.classes !== undefined, options, (encoded) =>
+        options.onProgress?.('images', images + encoded, total),
+      );
+      about = (await readAbout(file))!;
     }
-    const about = await readMetadata(file);
     images += about.images;
     addSkipped(skipped, about.skipped);
     parts.push(file);
@@ -114,18 +120,18 @@ function addSkipped(all: Skipped, more: Skipped): void {
   all.examples.push(...more.examples.slice(0, EXAMPLES - all.examples.length));
 }
 
-async function isThere(file: string): Promise<boolean> {
-  return (await stat(file).catch(() => undefined)) !== undefined;
-}
-
-async function readMetadata(path: string): Promise<{ images: number; skipped: Skipped }> {
-  const file = await open(path, 'r');
+/** What a file says of itself; undefined when it is missing or damaged, which is no loss: it is made again. */
+async function readAbout(path: string): Promise<{ images: number; skipped: Skipped } | undefined> {
+  const file = await open(path, 'r').catch(() => undefined);
   try {
+    if (!file) return undefined;
     await readSafetensors(file, (await file.stat()).size, path);
     const { images, skipped } = await readSafetensorsMetadata(file);
-    return { images: Number(images), skipped: JSON.parse(skipped ?? 'null') as Skipped };
+    return { images: Number(images), skipped: JSON.parse(skipped ?? '') as Skipped };
+  } catch {
+    return undefined;
   } finally {
-    await file.close();
+    await file?.close();
   }
 }
 
@@ -141,9 +147,9 @@ async function writePart(
   number: number,
   hasClasses: boolean,
   options: EncodeDatasetOptions,
-  imagesBefore: number,
+  onImages: (encoded: number) => void,
 ): Promise<void> {
-  const { tokenizer, signal, onProgress, key } = options;
+  const { tokenizer, signal, key } = options;
   const skipped: Skipped = { counts: {}, examples: [] };
   const model = await options.loadFrozen();
   const dim = model.info.embedDim;
@@ -153,7 +159,7 @@ async function writePart(
     if ('broken' in result)
       addSkipped(skipped, { counts: { [result.broken]: result.samples }, examples: [result.name] });
     else encoded.push(result);
-    onProgress?.('images', imagesBefore + encoded.length, 0);
+    onImages(encoded.length);
   }
   const image = {
     dtype: 'F32',
@@ -318,6 +324,6 @@ async function writeCaptions(file: string, dataset: Dataset, options: EncodeData
   const model = await loadFrozen();
   const tensors = await textTensors(model, rows, signal, (done) => onProgress?.('texts', done, rows.length));
   await writeThenRename(file, (temporary) =>
-    writeSafetensors(temporary, tensors, { part: 'captions of all classes', images: '0', skipped: 'null' }),
+    writeSafetensors(temporary, tensors, { part: 'captions of all classes', images: '0', skipped: '{}' }),
   );
 }

@@ -13,7 +13,7 @@ import {
 } from './dataset';
 
 /** Images a part. */
-const PART = 4096;
+const PART = 2048;
 const IMAGE_COLUMNS = ['filepath', 'file_path', 'path', 'image_path', 'image', 'filename', 'file'];
 const CAPTION_COLUMNS = ['title', 'caption', 'text', 'sentence'];
 
@@ -46,6 +46,7 @@ export async function openPairTable(
     const first = parts.length === 0;
     parts.push({
       name: `${file}, images ${parts.length * PART + 1} to ${parts.length * PART + piece.length}`,
+      images: piece.length,
       fingerprint: `${stamp}${JSON.stringify(piece)}`,
       async *read(): AsyncGenerator<DataImage | BrokenSample> {
         for (let i = 0; first && i < withoutCaption; i++) yield { name: file, broken: 'no caption' };

@@ -84,11 +84,6 @@ export class RunFolder {
     return latest;
   }
 
-  /** Path of the checkpoint that went furthest. */
-  async latestPath(): Promise<string | undefined> {
-    return (await this.latest(undefined))?.path;
-  }
-
   async append(step: TeachStep): Promise<void> {
     try {
       await appendFile(this.log, `${JSON.stringify(step)}\n`);
