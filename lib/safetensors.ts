@@ -1,5 +1,5 @@
 /** The header of a .safetensors file: u64 length, JSON, then the tensors' bytes, dense and row-major. */
-import { type FileHandle, writeFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { ClipnError } from './errors';
 import {
   denseStride,
@@ -68,44 +68,4 @@ function entryOf(value: unknown, start: number): TensorEntry | undefined {
 
 function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
-}
-
-/** The `__metadata__` of a file that `readSafetensors` has found whole; empty when there is none. */
-export async function readSafetensorsMetadata(file: FileHandle): Promise<Record<string, string>> {
-  const length = Buffer.alloc(8);
-  await file.read(length, 0, 8, 0);
-  const header = Buffer.alloc(Number(length.readBigUInt64LE()));
-  await file.read(header, 0, header.length, 8);
-  return (JSON.parse(header.toString('utf8')) as { __metadata__?: Record<string, string> }).__metadata__ ?? {};
-}
-
-/** A dense tensor to write: its bytes, row-major, in pieces. */
-export interface TensorToWrite {
-  dtype: 'F32' | 'I32';
-  shape: readonly number[];
-  pieces: readonly (Float32Array | Int32Array)[];
-}
-
-/** Writes a file whose data begins at a multiple of 8. @throws what the system says */
-export async function writeSafetensors(
-  path: string,
-  tensors: Readonly<Record<string, TensorToWrite>>,
-  metadata: Readonly<Record<string, string>>,
-): Promise<void> {
-  const header: Record<string, unknown> = { __metadata__: metadata };
-  let offset = 0;
-  for (const [name, { dtype, shape }] of Object.entries(tensors)) {
-    const end = offset + elementCount(shape) * 4;
-    header[name] = { dtype, shape, data_offsets: [offset, end] };
-    offset = end;
-  }
-  const text = Buffer.from(JSON.stringify(header));
-  const head = Buffer.alloc(8 + Math.ceil(text.length / 8) * 8, ' ');
-  head.writeBigUInt64LE(BigInt(head.length - 8));
-  text.copy(head, 8);
-  const pieces = Object.values(tensors).flatMap((tensor) => tensor.pieces);
-  await writeFile(path, [
-    head,
-    ...pieces.map((piece) => Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength)),
-  ]);
 }
