@@ -12,7 +12,7 @@ import { ClipnError } from '../errors';
 import { cropImage, decodeImage } from '../image';
 import type { Model } from '../model';
 import type { NativeImage } from '../native';
-import { readSafetensors, readSafetensorsMetadata, writeSafetensors } from '../safetensors';
+import { readHeader, type TensorToWrite, writeSafetensors } from '../safetensors';
 import { padIds, type Tokenizer } from '../tokenizer';
 import { writeThenRename } from '../write-file';
 import { trainingCrop } from './crop';
@@ -125,9 +125,8 @@ async function readAbout(path: string): Promise<{ images: number; skipped: Skipp
   const file = await open(path, 'r').catch(() => undefined);
   try {
     if (!file) return undefined;
-    await readSafetensors(file, (await file.stat()).size, path);
-    const { images, skipped } = await readSafetensorsMetadata(file);
-    return { images: Number(images), skipped: JSON.parse(skipped ?? '') as Skipped };
+    const { metadata } = await readHeader(file, (await file.stat()).size, (what) => new Error(what));
+    return { images: Number(metadata['images']), skipped: JSON.parse(String(metadata['skipped'])) as Skipped };
   } catch {
     return undefined;
   } finally {
@@ -161,15 +160,15 @@ async function writePart(
     else encoded.push(result);
     onImages(encoded.length);
   }
-  const image = {
-    dtype: 'F32',
-    shape: [encoded.length, views, dim],
-    pieces: encoded.map(({ features }) => features),
-  } as const;
-  let tensors: Parameters<typeof writeSafetensors>[1];
+  const data = new Float32Array(encoded.length * views * dim);
+  encoded.forEach(({ features }, i) => {
+    data.set(features, i * views * dim);
+  });
+  const image: TensorToWrite = { dtype: 'F32', shape: [encoded.length, views, dim], data };
+  let tensors: Record<string, TensorToWrite>;
   if (hasClasses) {
     const classes = Int32Array.from(encoded, ({ source }) => source.class!);
-    tensors = { image, class: { dtype: 'I32', shape: [classes.length], pieces: [classes] } };
+    tensors = { image, class: { dtype: 'I32', shape: [classes.length], data: classes } };
   } else {
     const rows: number[][] = [];
     const sampleImage: number[] = [];
@@ -184,7 +183,7 @@ async function writePart(
     });
     tensors = {
       image,
-      sample_image: { dtype: 'I32', shape: [rows.length], pieces: [Int32Array.from(sampleImage)] },
+      sample_image: { dtype: 'I32', shape: [rows.length], data: Int32Array.from(sampleImage) },
       ...(await textTensors(model, rows, signal)),
     };
   }
@@ -313,8 +312,8 @@ async function textTensors(
     onDone?.(first + chunk.length);
   }
   return {
-    ids: { dtype: 'I32', shape: [rows.length, length], pieces: [ids] },
-    yes: { dtype: 'F32', shape: [rows.length, dim], pieces: [yes] },
+    ids: { dtype: 'I32', shape: [rows.length, length], data: ids },
+    yes: { dtype: 'F32', shape: [rows.length, dim], data: yes },
   } as const;
 }
 
