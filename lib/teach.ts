@@ -6,7 +6,8 @@ import { exportModel } from './export';
 import { loadModel, type Model } from './model';
 import { type NativeLane, openEngine, runTask, withLane } from './native';
 import { type Base, openBase } from './teach/base';
-import { type Dataset, openDataset } from './teach/dataset';
+import type { Dataset } from './teach/data';
+import { openDataset } from './teach/dataset';
 import { FeatureStore } from './teach/feature-store';
 import { describeSkipped, encodeDataset, type FeatureFiles } from './teach/features';
 import { ADAMW, checkTeachOptions, TEACH_DEFAULTS, type TeachOptions, type TeachStep } from './teach/options';
@@ -58,6 +59,12 @@ export async function teach(base: string, data: string, out: string, options: Te
   }
   const dataset = await openDataset(data, settings);
   for (const warning of dataset.warnings) settings.onWarning?.(warning);
+  // Where it can be told before hours of encoding.
+  refuseFewer(
+    dataset.parts.reduce((sum, { samples }) => sum + (samples ?? Infinity), 0),
+    settings.batch,
+    data,
+  );
   const precision = await arithmetic(settings);
   const folder = await RunFolder.open(out, runSettings(start, dataset, settings, precision));
   const features = await cachedFeatures(base, start, dataset, folder, settings, precision);
@@ -71,15 +78,7 @@ export async function teach(base: string, data: string, out: string, options: Te
   try {
     const { contextLength } = start.network.architecture;
     const sampler = new Sampler(store, { ...settings, contextLength, prompts: promptsOf(start) });
-    if (store.samples < settings.batch) {
-      throw new ClipnError(
-        'ERR_CLIPN_INVALID_ARG',
-        `a batch of ${settings.batch} needs as many samples; ${data} has ${store.samples}`,
-        {
-          hint: `Pass --batch ${store.samples} or less.`,
-        },
-      );
-    }
+    refuseFewer(store.samples, settings.batch, data);
     const steps = settings.steps ?? settings.epochs * sampler.stepsPerEpoch;
     const run = { start, folder, sampler, steps, settings, precision };
     await withLane((lane) => trainOn(lane, run));
@@ -98,6 +97,12 @@ export async function teach(base: string, data: string, out: string, options: Te
   } finally {
     store.close();
   }
+}
+
+function refuseFewer(samples: number, batch: number, data: string): void {
+  if (samples >= batch) return;
+  const message = `a batch of ${batch} needs as many samples; ${data} has ${samples}`;
+  throw new ClipnError('ERR_CLIPN_INVALID_ARG', message, { hint: `Pass --batch ${samples} or less.` });
 }
 
 function withoutUndefined(options: TeachOptions): TeachOptions {

@@ -5,7 +5,8 @@ import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import { create } from 'tar';
 import { ClipnError } from '../lib/errors';
-import { type BrokenSample, type DataImage, type Dataset, openDataset } from '../lib/teach/dataset';
+import type { BrokenSample, DataImage, Dataset } from '../lib/teach/data';
+import { openDataset } from '../lib/teach/dataset';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-teach-data-'));
 const at = (...names: string[]) => path.join(folder, ...names);

@@ -31,7 +31,7 @@ const TEXT_TOWER = /^(transformer|token_embedding|positional_embedding|ln_final|
 
 /** Whether a key belongs to the no side. */
 export function isNoKey(key: string): boolean {
-  return /_no(\.|$)/.test(key.split('.', 1)[0]! + (key.includes('.') ? '.' : ''));
+  return /^[^.]*_no(\.|$)/.test(key);
 }
 
 /** @throws ClipnError as `exportModel` does for a checkpoint that is neither a CLIP nor a CLIPN. */

@@ -13,7 +13,7 @@ import {
   fingerprintOf,
   noData,
   pieces,
-} from './dataset';
+} from './data';
 
 /** Images a part, what an interruption loses at most. */
 const PART = 2048;
@@ -67,6 +67,7 @@ export async function openClassFolders(
     parts.push({
       name: `${folder}, images ${parts.length * PART + 1} to ${parts.length * PART + piece.length}`,
       images: piece.length,
+      samples: piece.length,
       // The classes' order is in it, so that a class's number stays what it was when the part was encoded.
       fingerprint: `${lines.join('')}${piece.map((image) => image.class).join()}`,
       async *read(): AsyncGenerator<DataImage> {

@@ -10,7 +10,7 @@ import {
   fingerprintOf,
   noData,
   pieces,
-} from './dataset';
+} from './data';
 
 /** Images a part. */
 const PART = 2048;
@@ -47,6 +47,7 @@ export async function openPairTable(
     parts.push({
       name: `${file}, images ${parts.length * PART + 1} to ${parts.length * PART + piece.length}`,
       images: piece.length,
+      samples: piece.reduce((sum, [, captions]) => sum + captions.length, 0),
       fingerprint: `${stamp}${JSON.stringify(piece)}`,
       async *read(): AsyncGenerator<DataImage | BrokenSample> {
         for (let i = 0; first && i < withoutCaption; i++) yield { name: file, broken: 'no caption' };

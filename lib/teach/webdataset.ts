@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { isImageName } from '../find-images';
-import { type BrokenSample, type DataImage, type Dataset, fingerprintOf } from './dataset';
+import { type BrokenSample, type DataImage, type Dataset, fingerprintOf } from './data';
 
 interface Member {
   name: string;

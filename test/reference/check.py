@@ -49,6 +49,7 @@ def main() -> int:
             run("torch.jit.load gives the reference's features", *script("check_torchscript", model, args.checkpoint, "ViT-B-16")),
             run("every stage is the reference's", *script("check_stages", "--networks", networks, "--model", model)),
             run("`check` on the sample photos agrees with Pillow and the reference", *script("check_photos")),
+            run("50 steps of `teach`, its checkpoint and a resumed run are PyTorch's", *script("check_teach")),
             run("no verdict changes between single, list, stream and reference", *script("check_verdicts", "--count", IMAGES)),
         ]
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed")

@@ -1,6 +1,6 @@
 """Compares `clipn-native teach` with PyTorch: 50 steps from one start, its checkpoint, its model file, and a resumed run.
 
-    python test/reference/check_teach.py [--count 40] [--seed N]
+    python test/reference/check_teach.py [--count 160] [--seed N]
 
 --count images are drawn, with captions, from --seed. Exits 1 when a loss differs by more than 1e-4 of its value.
 
@@ -79,7 +79,7 @@ def relative(found: float, expected: float) -> float:
 
 
 def main() -> int:
-    args = fresh_arguments(__doc__, 40)
+    args = fresh_arguments(__doc__, 160)
     random = random_module.Random(args.seed)
     failures = []
 
