@@ -39,6 +39,7 @@ export const ERROR_HINTS = {
   ERR_CLIPN_INVALID_ARG: 'See the message: it names the argument.',
   ERR_CLIPN_IO: 'Check that the path exists, is writable and that the disk has room.',
   ERR_CLIPN_OUT_OF_MEMORY: 'Use smaller batches, or free memory.',
+  ERR_CLIPN_QUEUE_FULL: "Ask again later, raise `queue.max`, or let calls wait with `queue.whenFull: 'wait'`.",
   ERR_CLIPN_CLOSED: 'The model was closed: load it again.',
   ERR_CLIPN_INTERNAL: 'This is a defect: please report it with the output of `npx clipn-native doctor`.',
 } as const;

@@ -16,6 +16,7 @@ export type { DecodeOptions, ImageInput, RawImage } from './image';
 export { addLabels, type LabelBank, loadLabelBank, removeLabels, saveLabelBank } from './labels';
 export { type LoadDetectorOptions, loadDetector } from './load-detector';
 export {
+  type CloseOptions,
   type EncodeOptions,
   type LabelBankOptions,
   type LoadModelOptions,
@@ -25,5 +26,7 @@ export {
   type Precision,
 } from './model';
 export { type CoreInfo, describeCore } from './native';
+export type { BatchOptions, QueueOptions } from './queue-options';
+export type { ModelStats, Percentiles } from './queue-stats';
 export { type DecidingScore, type ScoreOptions, type ScoreResult, type Scores, score } from './scores';
 export type { Rule, Verdict } from './verdict';

@@ -124,6 +124,14 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
     const input = { features, yes: features, no, n: 1, c: 1, d: 1, k: 2 ** 47, scale: 100, logits: false };
     return withLane((lane) => runTask(lane, undefined, () => lane.score(input)));
   },
+  ERR_CLIPN_QUEUE_FULL: async () => {
+    await using narrow = await loadModel(await apiModel(), { queue: { max: 1, whenFull: 'reject' } });
+    const detector = await narrow.createDetector(['cat'], { labelBank: { cache: false, templates: 'plain' } });
+    const image = { data: new Uint8Array(3), width: 1, height: 1, channels: 3 } as const;
+    const [first, second] = await Promise.allSettled([detector.check(image), detector.check(image)]);
+    assert.equal(first.status, 'fulfilled');
+    if (second.status === 'rejected') throw second.reason;
+  },
   ERR_CLIPN_CLOSED: () => closed.encodeImages([{ data: new Uint8Array(3), width: 1, height: 1, channels: 3 }]),
   ERR_CLIPN_INTERNAL: () =>
     withLane((lane) => runTask(lane, undefined, () => lane.encodeText({}, 'yes', new BigInt64Array(1), 1, 1, 1))),
