@@ -34,6 +34,8 @@ export type FprRule = (typeof FPR_RULES)[number];
 export interface MetricOptions {
   /** Default `interpolated`. */
   rule?: FprRule | undefined;
+  /** What errors call the OOD set. Default `ood`. */
+  name?: string | undefined;
 }
 
 const RECALL = 0.95;
@@ -44,7 +46,7 @@ const RECALL = 0.95;
  * @throws ERR_CLIPN_SCORES when a set is empty or holds NaN, naming set and index
  */
 export function oodMetrics(id: ArrayLike<number>, ood: ArrayLike<number>, options: MetricOptions = {}): OodMetrics {
-  return metricsOf(countRoc(id, ood), options);
+  return metricsOf(countRoc(id, ood, options.name), options);
 }
 
 /** As `oodMetrics`, with 95 % intervals and the curve (at most `maxPoints`, default 300) from the same sort. */
@@ -53,11 +55,27 @@ export function setMetrics(
   ood: ArrayLike<number>,
   { maxPoints = 300, ...options }: MetricOptions & { maxPoints?: number } = {},
 ): SetMetrics {
-  const roc = countRoc(id, ood);
+  const roc = countRoc(id, ood, options.name);
   const metrics = metricsOf(roc, options);
   const { auroc, fprAtIdTpr95 } = metrics;
   const intervals = { auroc: aurocInterval(roc, auroc), fprAtIdTpr95: fprAtIdTpr95Interval(roc, fprAtIdTpr95) };
   return { ...metrics, intervals, roc: curveOf(roc, maxPoints) };
+}
+
+/**
+ * One score on several OOD sets, each against all ID images (spec 4.3).
+ *
+ * @throws ERR_CLIPN_SCORES when there is no set, or one is empty or holds NaN
+ */
+export function evaluateScores(
+  id: ArrayLike<number>,
+  sets: Readonly<Record<string, ArrayLike<number>>>,
+  options: Omit<MetricOptions, 'name'> & { maxPoints?: number } = {},
+): { sets: Record<string, SetMetrics>; average: OodMetrics } {
+  const measured = Object.entries(sets).map(
+    ([name, ood]) => [name, setMetrics(id, ood, { ...options, name })] as const,
+  );
+  return { sets: Object.fromEntries(measured), average: averageMetrics(measured.map(([, metrics]) => metrics)) };
 }
 
 const KEYS = ['auroc', 'auprIn', 'auprOut', 'fprAtIdTpr95', 'fprAtOodTpr95'] as const;

@@ -44,8 +44,8 @@ function sorted(scores: ArrayLike<number>, set: string): Float64Array {
  *
  * @throws ERR_CLIPN_SCORES when a set is empty or holds NaN
  */
-export function countRoc(id: ArrayLike<number>, ood: ArrayLike<number>): Roc {
-  const [a, b] = [sorted(id, 'id'), sorted(ood, 'ood')];
+export function countRoc(id: ArrayLike<number>, ood: ArrayLike<number>, oodName = 'ood'): Roc {
+  const [a, b] = [sorted(id, 'id'), sorted(ood, oodName)];
   const tp = new Float64Array(a.length + b.length);
   const fp = new Float64Array(a.length + b.length);
   let [i, j, steps] = [a.length - 1, b.length - 1, 0];
