@@ -2,7 +2,7 @@
 import { ClipnError } from './errors';
 import type { Interval, SetMetrics } from './eval-result';
 import { aurocInterval, fprAtIdTpr95Interval, wilsonInterval } from './intervals';
-import { countRoc, curveOf, type Roc } from './roc';
+import { countRoc, curveOf, type Roc, twiceWins } from './roc';
 
 export { wilsonInterval } from './intervals';
 export { type RocCurve, rocCurve } from './roc';
@@ -57,8 +57,10 @@ export function setMetrics(
 ): SetMetrics {
   const roc = countRoc(id, ood, options.name);
   const metrics = metricsOf(roc, options);
-  const { auroc, fprAtIdTpr95 } = metrics;
-  const intervals = { auroc: aurocInterval(roc, auroc), fprAtIdTpr95: fprAtIdTpr95Interval(roc, fprAtIdTpr95) };
+  const intervals = {
+    auroc: aurocInterval(roc),
+    fprAtIdTpr95: fprAtIdTpr95Interval(roc, metrics.fprAtIdTpr95),
+  };
   return { ...metrics, intervals, roc: curveOf(roc, maxPoints) };
 }
 
@@ -115,7 +117,7 @@ function metricsOf(roc: Roc, { rule = 'interpolated' }: MetricOptions): OodMetri
   }
   const reversed = oodPositive(roc);
   return {
-    auroc: auroc(roc),
+    auroc: twiceWins(roc) / (2 * roc.nId * roc.nOod),
     auprIn: averagePrecision(roc),
     auprOut: averagePrecision(reversed),
     fprAtIdTpr95: FPR[rule](roc),
@@ -130,17 +132,6 @@ function oodPositive({ tp, fp, nId, nOod }: Roc): Roc {
   const complement = (counts: Float64Array, n: number) =>
     Float64Array.from({ length: steps }, (_, k) => n - (k === steps - 1 ? 0 : counts[steps - 2 - k]!));
   return { tp: complement(fp, nOod), fp: complement(tp, nId), nId: nOod, nOod: nId };
-}
-
-/** Twice the Mann-Whitney count is a whole number, exact up to 2^53: 67 million scores on either side. */
-function auroc({ tp, fp, nId, nOod }: Roc): number {
-  let twice = 0;
-  let [tpBefore, fpBefore] = [0, 0];
-  for (let k = 0; k < tp.length; k++) {
-    twice += (fp[k]! - fpBefore) * (tpBefore + tp[k]!);
-    [tpBefore, fpBefore] = [tp[k]!, fp[k]!];
-  }
-  return twice / (2 * nId * nOod);
 }
 
 /** Σ_k (R_k − R_{k−1}) · P_k over the distinct scores, without interpolation. */

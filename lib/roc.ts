@@ -61,6 +61,20 @@ export function countRoc(id: ArrayLike<number>, ood: ArrayLike<number>, oodName 
 }
 
 /**
+ * Twice the number of pairs whose ID score is the higher, ties counting half: AUROC · 2 nId nOod. A whole number, exact up
+ * to 2^53, which is 67 million scores on either side.
+ */
+export function twiceWins({ tp, fp }: Roc): number {
+  let twice = 0;
+  let [tpBefore, fpBefore] = [0, 0];
+  for (let k = 0; k < tp.length; k++) {
+    twice += (fp[k]! - fpBefore) * (tpBefore + tp[k]!);
+    [tpBefore, fpBefore] = [tp[k]!, fp[k]!];
+  }
+  return twice;
+}
+
+/**
  * The curve from (0, 0) to (1, 1), for drawing. Points on a straight line between their neighbours are left out; if more
  * than `maxPoints` (default 300) are left, so are those nearer than 4 / (maxPoints - 2) to others: every long edge keeps
  * both its corners.
