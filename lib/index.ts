@@ -1,5 +1,12 @@
 /** The public names of clipn-native. */
-export { type Calibration, readCalibration } from './calibration';
+export { type CalibrateOptions, type CalibrationRun, calibrate, conformalThreshold } from './calibrate';
+export {
+  type Calibration,
+  type FittedCalibration,
+  type HandCalibration,
+  readCalibration,
+  saveCalibration,
+} from './calibration';
 export {
   type CheckFailure,
   type CheckOptions,
@@ -39,6 +46,7 @@ export {
   type Precision,
 } from './model';
 export { type CoreInfo, describeCore } from './native';
+export type { Provenance } from './provenance';
 export { readScoreFile } from './score-file';
 export { type DecidingScore, type ScoreOptions, type ScoreResult, type Scores, score } from './scores';
 export type { Rule, Verdict } from './verdict';
