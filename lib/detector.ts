@@ -1,6 +1,6 @@
 /** Images to verdicts: one image, a list, or a stream. */
 import { createHash } from 'node:crypto';
-import type { Calibration } from './calibration';
+import { assertCalibrationFits, type Calibration, parseCalibration } from './calibration';
 import { ClipnError } from './errors';
 import { type DecodeOptions, decodeImage, type ImageInput } from './image';
 import type { Consumer, Encoded, ImageRequest } from './image-queue';
@@ -8,6 +8,7 @@ import { inOrder } from './in-order';
 import type { LabelBank } from './labels';
 import type { CloseOptions, Model } from './model';
 import type { NativeScores } from './native';
+import { provenanceOf } from './provenance';
 import { DECIDING_SCORES, type DecidingScore, type ScoreResult, type Scores } from './scores';
 import { type Decision, decide, decisionOf, type Rule, ruleWarning, type Verdict } from './verdict';
 
@@ -82,7 +83,10 @@ export class Detector {
     this.#decision = decisionOf(options, bank.no !== null);
     this.#ownsModel = ownsModel;
     this.#judge = { wantsPixels: options.trace === true, answer: (encoded, n) => this.#judgeRows(encoded, n) };
-    checkCalibration(options.calibration, model, bank);
+    if (options.calibration !== undefined) {
+      parseCalibration(options.calibration, 'the calibration');
+      assertCalibrationFits(options.calibration, provenanceOf(model.info, bank, options));
+    }
     const warning = ruleWarning(this.#decision, bank.labels.length);
     this.warnings = Object.freeze(warning === undefined ? [...bank.warnings] : [...bank.warnings, warning]);
   }
@@ -218,19 +222,5 @@ function checkOptions({ topK, limitPixels, score }: DetectorOptions): void {
   }
   if (score !== undefined && !DECIDING_SCORES.includes(score)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `score must be one of ${DECIDING_SCORES.join(', ')}, not ${score}`);
-  }
-}
-
-function checkCalibration(calibration: Calibration | undefined, model: Model, bank: LabelBank): void {
-  const pairs = [
-    ['model', calibration?.contentId, model.info.contentId],
-    ['template set', calibration?.templates, bank.templates.sha256],
-  ] as const;
-  for (const [what, fitted, used] of pairs) {
-    if (fitted !== undefined && fitted !== used) {
-      throw new ClipnError('ERR_CLIPN_CALIBRATION', `the calibration was fitted on another ${what}`, {
-        details: { fitted, used },
-      });
-    }
   }
 }

@@ -32,7 +32,9 @@ export const ERROR_HINTS = {
   ERR_CLIPN_BANK_MISMATCH:
     'A label bank belongs to one model, precision and template set: make it again for this model.',
   ERR_CLIPN_TEMPLATES: "Use 'clipn', 'openai', 'plain', or a file with one template a line, each with {} in it.",
-  ERR_CLIPN_CALIBRATION: 'Pass a calibration file made for this score, model and label bank.',
+  ERR_CLIPN_CALIBRATION: 'Make it again with `npx clipn-native calibrate` for what you use.',
+  ERR_CLIPN_TOO_FEW_IMAGES: 'Calibrate on more in-distribution images, or for a lower target.',
+  ERR_CLIPN_SCORES: 'Scores are numbers, higher = more in-distribution, at least one on each side: docs/metrics.md.',
   ERR_CLIPN_IMAGE_NOT_FOUND: 'Check the path.',
   ERR_CLIPN_IMAGE_DECODE: 'The file is not an image that can be decoded, or it is cut short: replace it.',
   ERR_CLIPN_IMAGE_TOO_LARGE: 'Make the image smaller, or raise the `limitPixels` option.',
