@@ -252,6 +252,49 @@ export async function exampleResult(classes = 100): Promise<EvalResult> {
   };
 }
 
+/** The least that is valid: one score of a plain CLIP, one OOD set, one class, one bin, nothing to show. */
+export function plainResult(result: EvalResult): EvalResult {
+  const { SUN: set } = result.ood;
+  const { formula, sets, average } = result.scores['mcm']!;
+  const roc = { fpr: [0, 1], tpr: [0, 1] };
+  return {
+    ...result,
+    id: { ...result.id, unreadable: [] },
+    ood: { SUN: set! },
+    decidingScore: 'mcm',
+    threshold: 1,
+    scores: {
+      mcm: {
+        formula,
+        average,
+        sets: { SUN: { ...sets['SUN']!, roc } },
+        histogram: { edges: [0.9, 1], id: [5000], ood: { SUN: [2000] } },
+      },
+    },
+    classes: result.classes.slice(0, 1),
+    worst: { falseAccepts: [], falseRejects: [] },
+    calibration: null,
+    published: [],
+  };
+}
+
+/** The result with `text` after every set, score, label, path and message. */
+export function hostile(result: EvalResult, text: string): EvalResult {
+  const kept = new Set(['format', 'created', 'thumbnail', 'sha256', 'contentId']);
+  const records = new Set(['ood', 'scores', 'sets', 'versions', 'oodAccepted']);
+  const walk = (value: unknown, parent: string): unknown => {
+    if (typeof value === 'string') return `${value}${text}`;
+    if (Array.isArray(value)) return value.map((item) => walk(item, parent));
+    if (typeof value !== 'object' || value === null) return value;
+    const entries = Object.entries(value).map(([key, item]) => [
+      records.has(parent) ? `${key}${text}` : key,
+      kept.has(key) ? item : walk(item, key),
+    ]);
+    return Object.fromEntries(entries);
+  };
+  return walk(result, '') as EvalResult;
+}
+
 if (require.main === module) {
   const [out, classes] = process.argv.slice(2);
   if (out === undefined) throw new Error('usage: eval-result.ts OUT.html [classes]');
