@@ -144,7 +144,7 @@ describe('the report in Chromium', { skip: skipWithoutBrowser }, () => {
     withPage('full', { viewport: DESKTOP }, async (page) => {
       const rows = page.locator('#class-table tbody tr');
       const column = (i: number) => rows.evaluateAll((all, at) => all.map((row) => row.children[at]!.textContent!), i);
-      const sorted = result.classes.map(({ accuracy }) => accuracy).sort((a, b) => b - a);
+      const sorted = result.classes.map(({ accuracy }) => accuracy!).sort((a, b) => b - a);
       const percent = (share: number) => (100 * share).toFixed(1);
 
       await page.focus('#class-filter');

@@ -74,7 +74,8 @@ export function scoreTable(result: EvalResult, digits: number): Markup {
   return html`<fieldset class="segments needs-script"><legend>Metric</legend>${choices}</fieldset>
     ${scrollBox('Scores by OOD sets', table)}
     <p class="note">${Object.keys(result.scores).length > 1 && '◆ best of its column. '}Small figures: 95 % confidence interval.
-      <a href="#definitions">What the metrics mean</a></p>`;
+      <a href="#definitions">What the metrics mean</a></p>
+    ${result.skipped.length > 0 && html`<p class="note">Not computed: ${result.skipped.map(({ score, why }) => `${score} (${why})`).join(', ')}.</p>`}`;
 }
 
 /** Published numbers beside one's own; null when no set and score follow the paper's protocol. */
@@ -118,7 +119,9 @@ export function calibrationTable({ calibration }: EvalResult, digits: number): M
     <thead><tr><th scope="col">Set</th><th scope="col">accepted, %</th></tr></thead>
     <tbody><tr><th scope="row">ID</th><td title="${idAccepted}">${percent(idAccepted, digits)}</td></tr>${rows}</tbody>
   </table>`;
-  return html`<p class="lead">Fitted on ${counted(images, 'image')} to keep ${scoreValue(100 * target)} % of one’s own:
+  const fitted = images === null ? 'Fitted' : `Fitted on ${counted(images, 'image')}`;
+  const aim = target === null ? '' : ` to keep ${scoreValue(100 * target)} % of one’s own`;
+  return html`<p class="lead">${fitted}${aim}:
       ${score} at least <strong title="${threshold}">${scoreValue(threshold)}</strong>. On these sets it accepts:</p>
     ${scrollBox('Calibration', table)}`;
 }
