@@ -1,7 +1,7 @@
 /*
  * The kernels as plain C functions on device pointers: what the plugin's torch side calls, and a script through ctypes.
- * Each queues its work on `stream` (a cudaStream_t) of the current device and returns a cudaError_t: 0, or what a launch
- * reported. None allocates, none waits.
+ * Each queues its work on `stream` (a cudaStream_t) of the current device and returns a cudaError_t: 0, or what a
+ * launch reported. None allocates, none waits.
  */
 #ifndef CLIPN_CUDA_LAUNCH_H_
 #define CLIPN_CUDA_LAUNCH_H_

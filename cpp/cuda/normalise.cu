@@ -4,9 +4,9 @@
 // Numerics  the operations of torchvision's ToTensor and Normalize, each rounded: fp32 equals the CPU's bit for bit.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
-#include <cuda_runtime.h>
 
 #include "cuda/launch.h"
+#include "cuda/launch_kernel.h"
 
 namespace clipn::cuda {
 namespace {
@@ -16,8 +16,8 @@ struct Channels {
 };
 
 template <typename T>
-__global__ void __launch_bounds__(256) normalise(const uint8_t* pixels, int64_t plane, int64_t count, Channels channels,
-                                                 T* to) {
+__global__ void __launch_bounds__(256)
+    normalise(const uint8_t* pixels, int64_t plane, int64_t count, Channels channels, T* to) {
   const int64_t pixel = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (pixel >= count) return;
   const int64_t image = pixel / plane;
@@ -30,10 +30,11 @@ __global__ void __launch_bounds__(256) normalise(const uint8_t* pixels, int64_t 
 }
 
 template <typename T>
-void launch(const uint8_t* pixels, int64_t plane, int64_t n, const Channels& channels, void* to, cudaStream_t stream) {
+cudaError_t launch(const uint8_t* pixels, int64_t plane, int64_t n, const Channels& channels, void* to,
+                   cudaStream_t stream) {
   const int64_t count = plane * n;
-  normalise<T><<<static_cast<unsigned>((count + 255) / 256), 256, 0, stream>>>(pixels, plane, count, channels,
-                                                                               static_cast<T*>(to));
+  return launch_kernel(normalise<T>, dim3(static_cast<unsigned>((count + 255) / 256)), 256, 0, stream, pixels, plane,
+                       count, channels, static_cast<T*>(to));
 }
 
 }  // namespace
@@ -47,16 +48,12 @@ int clipn_cuda_normalise(const uint8_t* pixels, int64_t n, int64_t side, const f
   const auto stream = static_cast<cudaStream_t>(queue);
   switch (type) {
     case CLIPN_CUDA_FP32:
-      launch<float>(pixels, side * side, n, channels, to, stream);
-      break;
+      return launch<float>(pixels, side * side, n, channels, to, stream);
     case CLIPN_CUDA_BF16:
-      launch<__nv_bfloat16>(pixels, side * side, n, channels, to, stream);
-      break;
+      return launch<__nv_bfloat16>(pixels, side * side, n, channels, to, stream);
     case CLIPN_CUDA_FP16:
-      launch<__half>(pixels, side * side, n, channels, to, stream);
-      break;
+      return launch<__half>(pixels, side * side, n, channels, to, stream);
     default:
       return cudaErrorInvalidValue;
   }
-  return cudaGetLastError();
 }

@@ -1,17 +1,21 @@
 // Scores from features: tiles of X Wy^T and X Wn^T, reduced on the fly (spec 3). N x C logits are never stored.
-// Shapes    a block: kRows (64 or 16) images x one segment of classes, in tiles of 64 yes + 64 no; a warp: 16 x (32 + 32).
-// Cost      4 N C D flops (fp32: three times that, in TF32); reads X once per tile of classes, W once per row block, from L2
+// Shapes    a block: kRows (64 or 16) images x one segment of classes, in tiles of 64 yes + 64 no; a warp: 16 x (32 +
+// 32). Cost      4 N C D flops (fp32: three times that, in TF32); reads X once per tile of classes, W once per row
+// block, from L2
 //           for the most part; four 2^v and a reciprocal per pair, hidden behind the products of the other block.
-// Layout    three stages (two where shared memory is short) of [kRows + 128] rows x 128 bytes, the 16-byte chunks of a row
+// Layout    three stages (two where shared memory is short) of [kRows + 128] rows x 128 bytes, the 16-byte chunks of a
+// row
 //           swizzled by its low three bits, so that ldmatrix meets no bank twice.
-// Numerics  bf16: products exact, sums in fp32. fp32: x = hi + lo in TF32, lo hi + hi lo + hi hi; sums go to a second fp32
-//           level every 32 k, since a sum's rounding times s = 100 is the error of a score. sm_75 has neither type: FFMA on
-//           the same tiles. kRows 64 and 16 share the class-to-thread map and the order of sums: the same bits.
+// Numerics  bf16: products exact, sums in fp32. fp32: x = hi + lo in TF32, lo hi + hi lo + hi hi; sums go to a second
+// fp32
+//           level every 32 k, since a sum's rounding times s = 100 is the error of a score. sm_75 has neither type:
+//           FFMA on the same tiles. kRows 64 and 16 share the class-to-thread map and the order of sums: the same bits.
 // Threads   4 kRows; thread t of a quad holds rows g and g + 8, columns 2 t + {0, 1} of every group of 8.
 #include <cuda_bf16.h>
 
 #include <algorithm>
 
+#include "cuda/ptx.h"
 #include "cuda/score_fold.h"
 
 namespace clipn::cuda {
@@ -35,70 +39,11 @@ struct Arguments {
 // Products of a thread: [bank][group of 8 classes][row g: 2 classes, row g + 8: 2 classes].
 using Products = float[kBanks][4][4];
 
-#if __CUDA_ARCH__ >= 800
-__device__ __forceinline__ uint32_t shared_address(const void* pointer) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
-}
-#endif
-
-// 16 bytes from global to shared memory; zeros when not `there`.
-__device__ __forceinline__ void copy_chunk(char* to, const char* from, bool there) {
-#if __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
-               "r"(there ? kChunkBytes : 0)
-               : "memory");
-#else
-  *reinterpret_cast<uint4*>(to) = there ? *reinterpret_cast<const uint4*>(from) : uint4{0, 0, 0, 0};
-#endif
-}
-
-__device__ __forceinline__ void end_of_stage() {
-#if __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.commit_group;" ::: "memory");
-#endif
-}
-
-// Waits until at most `ahead` stages are still under way.
-template <int ahead>
-__device__ __forceinline__ void wait_for_stage() {
-#if __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.wait_group %0;" ::"n"(ahead) : "memory");
-#endif
-}
-
 __device__ __forceinline__ int swizzled(int row, int chunk) {
   return row * kRowBytes + ((chunk ^ (row & 7)) * kChunkBytes);
 }
 
-#if __CUDA_ARCH__ >= 800
-
-// Four 8 x 8 matrices of 16-bit elements (8 x 4 of floats); the lane names the row that starts at `from`.
-__device__ __forceinline__ void load_matrices(uint32_t (&to)[4], const char* from) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-               : "r"(shared_address(from))
-               : "memory");
-}
-
-__device__ __forceinline__ void multiply_bf16(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
-__device__ __forceinline__ void multiply_tf32(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
-__device__ __forceinline__ uint32_t to_tf32(float value) {
-  uint32_t rounded;
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(value));
-  return rounded;
-}
+#if CLIPN_TENSOR_CORES
 
 // Floats to the two TF32 parts whose sum they are, but for 2^-22.
 __device__ __forceinline__ void split(const uint32_t (&whole)[4], uint32_t (&high)[4], uint32_t (&low)[4]) {
@@ -111,7 +56,8 @@ __device__ __forceinline__ void split(const uint32_t (&whole)[4], uint32_t (&hig
 
 // Adds one stage: the warp's 16 rows at `x`, its 32 classes of each bank at `w[bank]`.
 template <typename T>
-__device__ __forceinline__ void multiply_stage(Products& sums, const char* x, const char* const (&w)[kBanks], int lane) {
+__device__ __forceinline__ void multiply_stage(Products& sums, const char* x, const char* const (&w)[kBanks],
+                                               int lane) {
   const int in_matrix = lane % 8, matrix = lane / 8;
   const int x_row = in_matrix + (matrix & 1) * 8, w_row = in_matrix + (matrix >> 1) * 8;
 #pragma unroll
@@ -170,7 +116,8 @@ __device__ __forceinline__ void read_chunk(const char* from, float (&to)[8]) {
 }
 
 template <typename T>
-__device__ __forceinline__ void multiply_stage(Products& sums, const char* x, const char* const (&w)[kBanks], int lane) {
+__device__ __forceinline__ void multiply_stage(Products& sums, const char* x, const char* const (&w)[kBanks],
+                                               int lane) {
   constexpr int kElements = kChunkBytes / sizeof(T);
   const int g = lane / kQuad;
 #pragma unroll 1
@@ -206,14 +153,15 @@ struct Block {
   static constexpr int kThreads = kRows * kQuad;
   static constexpr int kStageRows = kRows + kBanks * kTileClasses;
   static constexpr int kStageBytes = kStageRows * kRowBytes;
-  // Two blocks on a multiprocessor let one's exponentials run under the other's products; the second level of sums of fp32
-  // takes the registers for that.
+  // Two blocks on a multiprocessor let one's exponentials run under the other's products; the second level of sums of
+  // fp32 takes the registers for that.
   static constexpr int kPerProcessor = sizeof(T) == 2 && kRows == 64 ? 2 : 1;
 };
 
 // Starts the copy of 128 bytes of every row of the stage: images from `row`, classes from `first`.
 template <typename T, int kRows>
-__device__ __forceinline__ void copy_stage(const Arguments& args, char* stage, int64_t row, int64_t first, int32_t offset) {
+__device__ __forceinline__ void copy_stage(const Arguments& args, char* stage, int64_t row, int64_t first,
+                                           int32_t offset) {
   using B = Block<T, kRows>;
   const int chunk = threadIdx.x % kChunks;
   offset += chunk * kChunkBytes;
@@ -226,7 +174,7 @@ __device__ __forceinline__ void copy_stage(const Arguments& args, char* stage, i
     const char* matrix = image ? args.features : yes ? args.yes : args.no;
     const int64_t source = image ? row + at : first + at - (yes ? kRows : kRows + kTileClasses);
     const bool there = source < (image ? args.n : args.c);
-    copy_chunk(stage + swizzled(at, chunk), matrix + (there ? source * args.row_bytes : 0) + offset, there);
+    copy_16_bytes(stage + swizzled(at, chunk), matrix + (there ? source * args.row_bytes : 0) + offset, there);
   }
 }
 
@@ -234,7 +182,7 @@ template <typename T, int kRows>
 __global__ void __launch_bounds__(Block<T, kRows>::kThreads, Block<T, kRows>::kPerProcessor)
     score_features(const Arguments args) {
   using B = Block<T, kRows>;
-  extern __shared__ __align__(128) char shared[];
+  char* const shared = dynamic_shared();
   auto* lists = reinterpret_cast<TopEntry*>(shared + args.stages * B::kStageBytes);  // [kRows, kClassWarps, k]
   const int k = args.parts.k;
   const int lane = threadIdx.x % kLanes, warp = threadIdx.x / kLanes;
@@ -265,7 +213,7 @@ __global__ void __launch_bounds__(Block<T, kRows>::kThreads, Block<T, kRows>::kP
         copied_first += kTileClasses;
       }
     }
-    end_of_stage();  // an empty one too: the waiting counts them
+    end_of_copies();  // an empty one too: the waiting counts them
   };
   for (int i = 0; i < args.stages - 1; ++i) copy_next();
 
@@ -275,9 +223,9 @@ __global__ void __launch_bounds__(Block<T, kRows>::kThreads, Block<T, kRows>::kP
     clear(sums);
     for (int part = 0; part < per_tile; ++part) {
       if (args.stages == 3) {
-        wait_for_stage<1>();
+        wait_for_copies<1>();
       } else {
-        wait_for_stage<0>();
+        wait_for_copies<0>();
       }
       __syncthreads();  // the stage is here for all, and all are done with the one to be overwritten
       copy_next();
@@ -316,7 +264,8 @@ __global__ void __launch_bounds__(Block<T, kRows>::kThreads, Block<T, kRows>::kP
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
 #pragma unroll
-    for (int offset = 1; offset < kQuad; offset *= 2) states[r] = merge(states[r], shuffled(states[r], offset), args.rates);
+    for (int offset = 1; offset < kQuad; offset *= 2)
+      states[r] = merge(states[r], shuffled(states[r], offset), args.rates);
   }
   __syncthreads();  // no stage is read any more
   auto* other = reinterpret_cast<RowState*>(shared);
@@ -353,8 +302,7 @@ cudaError_t launch(Arguments args, int shared_limit, cudaStream_t stream, bool* 
       cudaFuncSetAttribute(score_features<T, kRows>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
   if (status != cudaSuccess) return status;
   const dim3 grid(static_cast<unsigned>((args.n + kRows - 1) / kRows), static_cast<unsigned>(args.parts.segments));
-  score_features<T, kRows><<<grid, B::kThreads, bytes, stream>>>(args);
-  return cudaGetLastError();
+  return launch_kernel(score_features<T, kRows>, grid, B::kThreads, bytes, stream, args);
 }
 
 // The large block wherever it keeps every multiprocessor busy; both give the same bits.
@@ -391,8 +339,9 @@ int clipn_cuda_score_features(const clipn_cuda_features* input, const clipn_cuda
   const clipn_cuda_features& in = *input;
   const int64_t element = in.type == CLIPN_CUDA_BF16 ? 2 : 4;
   const int64_t row_bytes = in.d * element;
-  if (in.n < 0 || in.c < 1 || in.c > kNoIndex - kTileClasses || in.k < 0 || in.k > std::min<int64_t>(in.c, CLIPN_CUDA_MAX_K) ||
-      in.d < 1 || row_bytes % kRowBytes != 0 || row_bytes > (1 << 24) || segments(in.c) > 65535 || !(in.scale > 0)) {
+  if (in.n < 0 || in.c < 1 || in.c > kNoIndex - kTileClasses || in.k < 0 ||
+      in.k > std::min<int64_t>(in.c, CLIPN_CUDA_MAX_K) || in.d < 1 || row_bytes % kRowBytes != 0 ||
+      row_bytes > (1 << 24) || segments(in.c) > 65535 || !(in.scale > 0)) {
     return cudaErrorInvalidValue;
   }
   const auto stream = static_cast<cudaStream_t>(queue);
@@ -413,8 +362,7 @@ int clipn_cuda_score_features(const clipn_cuda_features* input, const clipn_cuda
     args.row_bytes = static_cast<int32_t>(row_bytes);
     args.rates = {in.scale * log2e, log2e};
     args.parts = lay_out(output->workspace, rows, segments(in.c), in.k);
-    cudaError_t status =
-        in.type == CLIPN_CUDA_BF16 ? launch<__nv_bfloat16>(args, stream) : launch<float>(args, stream);
+    cudaError_t status = in.type == CLIPN_CUDA_BF16 ? launch<__nv_bfloat16>(args, stream) : launch<float>(args, stream);
     if (status == cudaSuccess) status = fold(args.parts, args.rates, in.scale, args.both, *output, row, in.n, stream);
     if (status != cudaSuccess) return status;
   }

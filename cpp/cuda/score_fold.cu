@@ -1,6 +1,7 @@
 // The states of a row's segments to its scores and top list: a warp per row.
 // Cost      reads segments * (36 + 12 k) bytes per row; latency decides for few rows.
-// Numerics  lane i merges segments i, i + 32, ... in order, then lanes merge pairwise: the order depends on the number of
+// Numerics  lane i merges segments i, i + 32, ... in order, then lanes merge pairwise: the order depends on the number
+// of
 //           segments alone. The last step is in double (score_state.h).
 #include "cuda/score_fold.h"
 
@@ -9,8 +10,8 @@ namespace {
 
 constexpr int kRowsPerBlock = 4;
 
-__global__ void __launch_bounds__(kRowsPerBlock* kLanes) fold_rows(Parts parts, Rates rates, double s, bool both,
-                                                                   clipn_cuda_scores output, int64_t first_row, int64_t n) {
+__global__ void __launch_bounds__(kRowsPerBlock* kLanes)
+    fold_rows(Parts parts, Rates rates, double s, bool both, clipn_cuda_scores output, int64_t first_row, int64_t n) {
   const int lane = threadIdx.x % kLanes;
   const int64_t row = int64_t{blockIdx.x} * kRowsPerBlock + threadIdx.x / kLanes;
   if (row >= parts.rows) return;  // whole warps
@@ -40,11 +41,11 @@ __global__ void __launch_bounds__(kRowsPerBlock* kLanes) fold_rows(Parts parts, 
 
 }  // namespace
 
-cudaError_t fold(const Parts& parts, Rates rates, double s, bool both, const clipn_cuda_scores& output, int64_t first_row,
-                 int64_t n, cudaStream_t stream) {
+cudaError_t fold(const Parts& parts, Rates rates, double s, bool both, const clipn_cuda_scores& output,
+                 int64_t first_row, int64_t n, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>((parts.rows + kRowsPerBlock - 1) / kRowsPerBlock);
-  fold_rows<<<blocks, kRowsPerBlock * kLanes, 0, stream>>>(parts, rates, s, both, output, first_row, n);
-  return cudaGetLastError();
+  return launch_kernel(fold_rows, dim3(blocks), kRowsPerBlock * kLanes, 0, stream, parts, rates, s, both, output,
+                       first_row, n);
 }
 
 }  // namespace clipn::cuda

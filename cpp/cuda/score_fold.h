@@ -2,9 +2,8 @@
 #ifndef CLIPN_CUDA_SCORE_FOLD_H_
 #define CLIPN_CUDA_SCORE_FOLD_H_
 
-#include <cuda_runtime.h>
-
 #include "cuda/launch.h"
+#include "cuda/launch_kernel.h"
 #include "cuda/score_state.h"
 #include "cuda/score_tiling.h"
 
@@ -76,8 +75,8 @@ __device__ __forceinline__ void insert(TopEntry* list, int k, const TopEntry& en
   list[i] = entry;
 }
 
-// Offers a thread's batch of classes to the list that `group` lanes share. class_of(e) rises with e. `threshold` is the x
-// of the list's last entry; all lanes of the warp must come here together.
+// Offers a thread's batch of classes to the list that `group` lanes share. class_of(e) rises with e. `threshold` is the
+// x of the list's last entry; all lanes of the warp must come here together.
 template <int group, typename ClassOf>
 __device__ __forceinline__ void offer(TopEntry* list, int k, float& threshold, const float (&x)[kBatch],
                                       const float (&y)[kBatch], const ClassOf& class_of) {
@@ -107,8 +106,8 @@ __device__ __forceinline__ void offer(TopEntry* list, int k, float& threshold, c
   }
 }
 
-// Calls take(i, entry) in lane 0 for the best `k` of `count` entries, in order; their total order makes "the best one after
-// the last" a plain search. All lanes of a warp together.
+// Calls take(i, entry) in lane 0 for the best `k` of `count` entries, in order; their total order makes "the best one
+// after the last" a plain search. All lanes of a warp together.
 template <typename Take>
 __device__ __forceinline__ void select_top(const TopEntry* entries, int64_t count, int k, int lane, const Take& take) {
   TopEntry last = {INFINITY, 0.0f, -1};
@@ -129,8 +128,8 @@ __device__ __forceinline__ void select_top(const TopEntry* entries, int64_t coun
 
 // Queues the fold of `parts` into rows [first_row, first_row + parts.rows) of `output`, which has `n` rows. `s` as in
 // finish().
-cudaError_t fold(const Parts& parts, Rates rates, double s, bool both, const clipn_cuda_scores& output, int64_t first_row,
-                 int64_t n, cudaStream_t stream);
+cudaError_t fold(const Parts& parts, Rates rates, double s, bool both, const clipn_cuda_scores& output,
+                 int64_t first_row, int64_t n, cudaStream_t stream);
 
 }  // namespace clipn::cuda
 

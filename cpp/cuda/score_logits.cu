@@ -1,6 +1,7 @@
 // Scores from logits: one pass over a and b (spec 3).
 // Shapes    a, b [N, C]; a warp per row up to 1024 classes, above it a block of 256 threads per row and 16,384 classes.
-// Cost      reads 8 N C bytes once, in 16-byte streams where rows are aligned (C a multiple of 4), else in words; four 2^v
+// Cost      reads 8 N C bytes once, in 16-byte streams where rows are aligned (C a multiple of 4), else in words; four
+// 2^v
 //           and a reciprocal per pair. Bound by memory.
 // Numerics  fp32 as in score_state.h; a = -infinity (a masked class) counts as absent. Which thread takes which column
 //           depends on C alone.
@@ -23,8 +24,8 @@ __device__ __forceinline__ float at_least_absent(float value) { return value < k
 
 // Elements [4 h, 4 h + 4) of a thread's batch from `first`; columns at or after `end` are `absent`.
 template <bool aligned>
-__device__ __forceinline__ void load_four(const float* row, int64_t first, int64_t end, float absent, float (&to)[kBatch],
-                                          int h) {
+__device__ __forceinline__ void load_four(const float* row, int64_t first, int64_t end, float absent,
+                                          float (&to)[kBatch], int h) {
   if (aligned && first + 4 <= end) {
     const float4 four = __ldcs(reinterpret_cast<const float4*>(row + first));
     to[4 * h] = four.x;
@@ -39,7 +40,8 @@ __device__ __forceinline__ void load_four(const float* row, int64_t first, int64
 
 // `threads` (a warp's or a block's) take columns [begin, end) of a row; each warp keeps a list of its own.
 template <int threads, bool aligned>
-__device__ __forceinline__ RowState scan(const Arguments& args, int64_t row, int64_t begin, int64_t end, TopEntry* list) {
+__device__ __forceinline__ RowState scan(const Arguments& args, int64_t row, int64_t begin, int64_t end,
+                                         TopEntry* list) {
   const int thread = threadIdx.x % threads;
   const int k = args.parts.k;
   const float* yes = args.yes + row * args.c;
@@ -103,14 +105,13 @@ __global__ void __launch_bounds__(kBlockThreads, 3) score_long_rows(const Argume
 }
 
 template <bool aligned>
-void launch(const Arguments& args, cudaStream_t stream) {
+cudaError_t launch(const Arguments& args, cudaStream_t stream) {
   if (args.c <= kWarpClasses) {
-    const auto blocks = static_cast<unsigned>((args.n + kBlockWarps - 1) / kBlockWarps);
-    score_short_rows<aligned><<<blocks, kBlockThreads, 0, stream>>>(args);
-  } else {
-    const dim3 grid(static_cast<unsigned>(args.n), static_cast<unsigned>(args.parts.segments));
-    score_long_rows<aligned><<<grid, kBlockThreads, 0, stream>>>(args);
+    const dim3 grid(static_cast<unsigned>((args.n + kBlockWarps - 1) / kBlockWarps));
+    return launch_kernel(score_short_rows<aligned>, grid, kBlockThreads, 0, stream, args);
   }
+  const dim3 grid(static_cast<unsigned>(args.n), static_cast<unsigned>(args.parts.segments));
+  return launch_kernel(score_long_rows<aligned>, grid, kBlockThreads, 0, stream, args);
 }
 
 int64_t segments(int64_t c) { return c <= kWarpClasses ? 1 : segments_of(c, kLogitSegment); }
@@ -145,12 +146,7 @@ int clipn_cuda_score_logits(const clipn_cuda_logits* input, const clipn_cuda_sco
     args.c = in.c;
     args.rates = {log2e, log2e / in.scale};
     args.parts = lay_out(output->workspace, args.n, segments(in.c), in.k);
-    if (aligned) {
-      launch<true>(args, stream);
-    } else {
-      launch<false>(args, stream);
-    }
-    cudaError_t status = cudaGetLastError();
+    cudaError_t status = aligned ? launch<true>(args, stream) : launch<false>(args, stream);
     if (status == cudaSuccess) status = fold(args.parts, args.rates, 1.0, in.no != nullptr, *output, row, in.n, stream);
     if (status != cudaSuccess) return status;
   }

@@ -1,10 +1,11 @@
 // The recurrences of the score pass (spec 3), one source for the CUDA kernels and for the CPU test of them.
 // What      x = <f, g_j>, y = <f, h_j>, z = s (x - y), w = x + min(x - y, 0), r = 1 / (1 + e^{-|z|}):
-//           e^a sigma(z) = e^{s w} r and e^a sigma(-z) = e^{s min(x, y)} r with the spec's a = s x. Only positive terms are
-//           added, each sum relative to its own maximum, so neither cancellation nor underflow can spoil one.
+//           e^a sigma(z) = e^{s w} r and e^a sigma(-z) = e^{s min(x, y)} r with the spec's a = s x. Only positive terms
+//           are added, each sum relative to its own maximum, so neither cancellation nor underflow can spoil one.
 // Shapes    a RowState is what is known of one image after some of the classes; states of disjoint classes merge.
 // Cost      per class four 2^v, a reciprocal, some 20 other fp32 operations.
-// Numerics  fp32; the exponent is (x - maximum) first and times s log2(e) second: rounded at the size of a logit (100) it
+// Numerics  fp32; the exponent is (x - maximum) first and times s log2(e) second: rounded at the size of a logit (100)
+// it
 //           would be off by 1e-5 in every term. Nothing is contracted by the compiler (fused() asks for it), so a row's
 //           bits are those of this text. NaN in x or y makes `in` NaN, and with it every score of that image.
 #ifndef CLIPN_CUDA_SCORE_STATE_H_
@@ -22,8 +23,8 @@
 
 namespace clipn::cuda {
 
-// A class that is not there: x = kAbsent, y = 0. A bank without "no" side: y = kAbsent. Both vanish in every merge with a
-// class that is there, and (unlike -infinity) never meet their like in a difference.
+// A class that is not there: x = kAbsent, y = 0. A bank without "no" side: y = kAbsent. Both vanish in every merge with
+// a class that is there, and (unlike -infinity) never meet their like in a difference.
 constexpr float kAbsent = -1e30f;
 constexpr int32_t kNoIndex = 0x7fffffff;
 
@@ -55,9 +56,7 @@ CLIPN_HD bool better(const TopEntry& one, const TopEntry& other) {
   return one.x > other.x || (one.x == other.x && one.index < other.index);
 }
 
-CLIPN_HD RowState empty_state() {
-  return {-INFINITY, -INFINITY, -INFINITY, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, kNoIndex};
-}
+CLIPN_HD RowState empty_state() { return {-INFINITY, -INFINITY, -INFINITY, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, kNoIndex}; }
 
 // The larger; `kept` when `value` is NaN.
 CLIPN_HD float larger(float value, float kept) {
@@ -117,12 +116,10 @@ CLIPN_HD float reciprocal(float v) {
 }
 
 // What a sum relative to `from` is worth relative to `to`; 1 for equal ones, so that two empty states merge to one.
-CLIPN_HD float rebase(float from, float to, float rate) {
-  return from == to ? 1.0f : power_of_2((from - to) * rate);
-}
+CLIPN_HD float rebase(float from, float to, float rate) { return from == to ? 1.0f : power_of_2((from - to) * rate); }
 
-// Adds `count` classes, in rising order. Returns the position of the first maximum of x if it is a new one, else -1; the
-// caller then sets `index`.
+// Adds `count` classes, in rising order. Returns the position of the first maximum of x if it is a new one, else -1;
+// the caller then sets `index`.
 template <int count>
 CLIPN_HD int add(RowState& state, const float (&x)[count], const float (&y)[count], Rates rates) {
   float m = state.m, k = state.k, n = state.n;
@@ -192,8 +189,8 @@ struct RowTotal {
 
 CLIPN_HD double sigmoid(double v) { return v >= 0 ? 1.0 / (1.0 + exp(-v)) : exp(v) / (1.0 + exp(v)); }
 
-// Scores of a row whose state holds all classes; `s` per unit of x (1 when x is a logit). In double: a few operations per
-// row, where fp32 at the size of a logit would cost 1e-5.
+// Scores of a row whose state holds all classes; `s` per unit of x (1 when x is a logit). In double: a few operations
+// per row, where fp32 at the size of a logit would cost 1e-5.
 CLIPN_HD RowTotal finish(const RowState& state, double s, bool both, float (&scores)[kScores]) {
   const double m = state.m, k = state.k, n = state.n;
   const double l = state.in * exp(s * (k - m)) + (both ? state.out * exp(s * (n - m)) : 0.0);

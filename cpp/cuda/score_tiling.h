@@ -1,5 +1,5 @@
-// Which thread sees which classes in which order. A row's bits depend on this alone, so it depends on the number of classes
-// and on nothing else: not on the batch, the row's place in it, or the GPU.
+// Which thread sees which classes in which order. A row's bits depend on this alone, so it depends on the number of
+// classes and on nothing else: not on the batch, the row's place in it, or the GPU.
 #ifndef CLIPN_CUDA_SCORE_TILING_H_
 #define CLIPN_CUDA_SCORE_TILING_H_
 
@@ -11,7 +11,8 @@ constexpr int kLanes = 32;
 // Classes that a thread adds at once.
 constexpr int kBatch = 8;
 
-// ---- from features: tiles of 64 classes, two warps beside each other, quads of threads share a row ------------------------
+// ---- from features: tiles of 64 classes, two warps beside each other, quads of threads share a row
+// ------------------------
 constexpr int kTileClasses = 64;
 constexpr int kClassWarps = 2;
 constexpr int kQuad = 4;
@@ -24,7 +25,8 @@ CLIPN_HD int tile_class(int class_warp, int lane, int e) {
   return class_warp * 32 + (e / 2) * 8 + (lane % kQuad) * 2 + e % 2;
 }
 
-// ---- from logits: a warp or a block of `threads` per row and segment -------------------------------------------------------
+// ---- from logits: a warp or a block of `threads` per row and segment
+// -------------------------------------------------------
 constexpr int64_t kWarpClasses = 1024;  // rows up to this length are one warp's
 constexpr int64_t kLogitSegment = 16384;
 constexpr int kBlockThreads = 256;
