@@ -21,6 +21,12 @@ namespace {
 
 using FeaturesKernel = decltype(&clipn_cuda_score_features);
 
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitized = true;  // ten times slower: the shapes that differ, not the large ones
+#else
+constexpr bool kSanitized = false;
+#endif
+
 struct Path {
   const char* name;
   FeaturesKernel kernel;
@@ -38,7 +44,7 @@ constexpr Path kPaths[] = {
 template <typename T>
 std::vector<T> poisoned(size_t count) {
   std::vector<T> buffer(count);
-  std::memset(static_cast<void*>(buffer.data()), 0xff, count * sizeof(T));
+  if (count > 0) std::memset(static_cast<void*>(buffer.data()), 0xff, count * sizeof(T));
   return buffer;
 }
 
@@ -58,7 +64,7 @@ struct Results {
         workspace(poisoned<char>(workspace_bytes)) {}
 
   clipn_cuda_scores output() {
-    return {scores.data(), top_index.data(),  top_p.data(),
+    return {scores.data(),    top_index.data(), top_p.data(),
             top_p_yes.data(), workspace.data(), static_cast<int64_t>(workspace.size())};
   }
 
@@ -108,9 +114,14 @@ Results run_features(const Path& path, const Problem& problem, int64_t workspace
   const auto no = padded(path, problem.no, problem.d, &d);
   const int64_t whole = clipn_cuda_features_workspace(problem.n, problem.c, static_cast<int32_t>(problem.k));
   Results results(problem.n, problem.k, workspace_bytes > 0 ? workspace_bytes : whole);
-  const clipn_cuda_features input = {features.data(), yes.data(), problem.no.empty() ? nullptr : no.data(),
-                                     problem.n,       problem.c,  d,
-                                     path.type,       static_cast<int32_t>(problem.k),
+  const clipn_cuda_features input = {features.data(),
+                                     yes.data(),
+                                     problem.no.empty() ? nullptr : no.data(),
+                                     problem.n,
+                                     problem.c,
+                                     d,
+                                     path.type,
+                                     static_cast<int32_t>(problem.k),
                                      problem.scale};
   const clipn_cuda_scores output = results.output();
   EXPECT_EQ(path.kernel(&input, &output, nullptr), 0);
@@ -131,7 +142,8 @@ struct Logits {
       std::copy(from.begin(), from.end(), to);
       return to;
     };
-    const clipn_cuda_logits input = {at(a, yes), no.empty() ? nullptr : at(b, no), n, c, static_cast<int32_t>(k), scale};
+    const clipn_cuda_logits input = {at(a, yes), no.empty() ? nullptr : at(b, no), n,
+                                     c,          static_cast<int32_t>(k),          scale};
     const clipn_cuda_scores output = results.output();
     EXPECT_EQ(clipn_cuda_score_logits(&input, &output, nullptr), 0);
     return results;
@@ -153,9 +165,11 @@ struct Worst {
   void take(const Results& results, const std::vector<Reference>& references) {
     using Of = double Reference::*;
     constexpr std::pair<const char*, Of> kNames[] = {
-        {"ctw", &Reference::ctw},       {"atd", &Reference::atd},         {"msp", &Reference::msp},
-        {"maxLogit", &Reference::max_logit}, {"energy", &Reference::energy}, {"mcm", &Reference::mcm},
-        {"gap", &Reference::gap},       {"logPOut", &Reference::log_p_out}, {"logQMax", &Reference::log_q_max}};
+        {"ctw", &Reference::ctw},          {"atd", &Reference::atd},
+        {"msp", &Reference::msp},          {"maxLogit", &Reference::max_logit},
+        {"energy", &Reference::energy},    {"mcm", &Reference::mcm},
+        {"gap", &Reference::gap},          {"logPOut", &Reference::log_p_out},
+        {"logQMax", &Reference::log_q_max}};
     for (int i = 0; i < 9; ++i) {
       double difference = 0, size = 0;
       for (size_t row = 0; row < references.size(); ++row) {
@@ -172,7 +186,8 @@ struct Worst {
       }
     }
     for (size_t row = 0; row < references.size(); ++row) {
-      EXPECT_EQ(results.k == 0 ? references[row].order[0] : results.top_index[row * results.k], references[row].order[0]);
+      EXPECT_EQ(results.k == 0 ? references[row].order[0] : results.top_index[row * results.k],
+                references[row].order[0]);
     }
   }
 };
@@ -210,7 +225,8 @@ TEST_F(CudaKernels, MatchDoubleOnRaggedSizes) {
     for (const int processors : {1, 1000}) {  // blocks of 64 rows; of 16
       cuda_on_cpu::device().processors = processors;
       for (const auto& [n, c, d, k] : std::vector<std::array<int64_t, 4>>{
-               {1, 1, 1, 1}, {17, 7, 40, 7}, {64, 64, 64, 16}, {65, 65, 100, 5}, {3, 130, 32, 0}, {2, 2049, 64, 5}}) {
+               {1, 1, 1, 1}, {17, 7, 40, 7}, {64, 64, 64, 16}, {65, 65, 100, 5}, {3, 130, 32, 0}, {2, 2049, 32, 5}}) {
+        if (kSanitized && c > 130) continue;
         SCOPED_TRACE(testing::Message() << path.name << " n " << n << " c " << c << " d " << d << " k " << k);
         Problem problem = unit_problem(n, c, d, k, static_cast<uint32_t>(n + c));
         if (path.type == CLIPN_CUDA_BF16) problem = rounded_to_bf16(problem);
@@ -221,9 +237,15 @@ TEST_F(CudaKernels, MatchDoubleOnRaggedSizes) {
 }
 
 TEST_F(CudaKernels, LogitsMatchDoubleOnRaggedSizes) {
-  for (const auto& [n, c, k] : std::vector<std::array<int64_t, 3>>{{1, 1, 1},     {9, 7, 7},     {8, 1000, 5},
-                                                                  {17, 1023, 0}, {2, 1024, 16}, {2, 1025, 5},
-                                                                  {3, 2052, 16}, {1, 16385, 5}, {1, 40001, 3}}) {
+  for (const auto& [n, c, k] : std::vector<std::array<int64_t, 3>>{{1, 1, 1},
+                                                                   {9, 7, 7},
+                                                                   {8, 1000, 5},
+                                                                   {17, 1023, 0},
+                                                                   {2, 1024, 16},
+                                                                   {2, 1025, 5},
+                                                                   {3, 2052, 16},
+                                                                   {1, 16385, 5},
+                                                                   {1, 40001, 3}}) {
     SCOPED_TRACE(testing::Message() << "n " << n << " c " << c << " k " << k);
     const Logits logits = random_logits(n, c, k, static_cast<uint32_t>(c));
     const Results results = logits.run();
@@ -249,10 +271,12 @@ TEST_F(CudaKernels, LogitsMatchDoubleOnRaggedSizes) {
   }
 }
 
-// The error is a row's own, so few rows of many classes show it.
+// The error is a row's own, so few rows of many classes show it; blocks of 16 rows have the same bits as those of 64.
 TEST_F(CudaKernels, PrintTheLargestErrorAgainstDouble) {
+  cuda_on_cpu::device().processors = 1000000;
   std::printf("largest norm-wise relative error of any score, and which\n");
-  for (const auto& [n, c] : std::vector<std::pair<int64_t, int64_t>>{{40, 1}, {40, 7}, {16, 1000}, {1, 100000}}) {
+  for (const auto& [n, c] : std::vector<std::pair<int64_t, int64_t>>{{16, 1}, {16, 7}, {16, 1000}, {1, 100000}}) {
+    if (kSanitized && c > 7) continue;
     std::printf("C = %-7ld", static_cast<long>(c));
     const auto print = [](const char* name, const Worst& worst, double bound) {
       std::printf("  %s %.1e (%s)", name, worst.error, worst.score.c_str());
@@ -280,7 +304,7 @@ TEST_F(CudaKernels, PrintTheLargestErrorAgainstDouble) {
     }
     logits("gaps", gaps);
 
-    const int64_t d = c > 1000 ? 32 : 512;
+    const int64_t d = c > 1000 || kSanitized ? 32 : 512;
     const Problem problem = unit_problem(n, c, d, 1, 12);
     for (const Path& path : kPaths) {
       const bool bf16 = path.type == CLIPN_CUDA_BF16;
@@ -296,6 +320,7 @@ TEST_F(CudaKernels, PrintTheLargestErrorAgainstDouble) {
 
 TEST_F(CudaKernels, ARowsBitsDependNeitherOnItsBatchNorOnItsPlace) {
   for (const Path& path : kPaths) {
+    if (kSanitized && path.type == CLIPN_CUDA_FP32) continue;
     SCOPED_TRACE(path.name);
     const Problem all = unit_problem(130, 150, 64, 4, 9);
     cuda_on_cpu::device().processors = 1;
@@ -346,8 +371,8 @@ TEST_F(CudaKernels, ANanSpoilsItsImageOnly) {
     for (const int64_t row : {0, 1, 3, 4}) EXPECT_EQ(results.row(row), clean.row(row));
 
     for (const bool in_no : {false, true}) {
-      Problem spoilt = unit_problem(2, 1000, 16, 3, 2);
-      (in_no ? spoilt.no : spoilt.yes)[777 * 16] = std::numeric_limits<float>::quiet_NaN();
+      Problem spoilt = unit_problem(2, 200, 16, 3, 2);
+      (in_no ? spoilt.no : spoilt.yes)[177 * 16] = std::numeric_limits<float>::quiet_NaN();
       for (const float score : run_features(path, spoilt).scores) EXPECT_TRUE(std::isnan(score));
     }
   }
@@ -356,7 +381,7 @@ TEST_F(CudaKernels, ANanSpoilsItsImageOnly) {
 TEST_F(CudaKernels, WithoutANoBankTheYesScoresStandAndTheOthersAreNan) {
   for (const Path& path : kPaths) {
     SCOPED_TRACE(path.name);
-    Problem problem = unit_problem(3, 700, 32, 4, 4);
+    Problem problem = unit_problem(3, 200, 32, 4, 4);
     const Results both = run_features(path, problem);
     problem.no.clear();
     const Results plain = run_features(path, problem);

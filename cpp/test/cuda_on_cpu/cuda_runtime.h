@@ -1,6 +1,6 @@
 // Enough of CUDA to run the kernels' own sources on a CPU: a block's threads are fibers of one thread, taking turns at
-// barriers and warp exchanges. It shows what a kernel computes, reads and writes; it cannot show races, since fibers never
-// run at once, nor anything of speed. Stands in for cuda_runtime.h on the include path of the tests.
+// barriers and warp exchanges. It shows what a kernel computes, reads and writes; it cannot show races, since fibers
+// never run at once, nor anything of speed. Stands in for cuda_runtime.h on the include path of the tests.
 #ifndef CLIPN_TEST_CUDA_ON_CPU_H_
 #define CLIPN_TEST_CUDA_ON_CPU_H_
 
@@ -48,9 +48,11 @@ char* shared_memory();
 void block_barrier();
 void warp_barrier();
 
-// A slot of 64 bytes per lane of the caller's warp, to hand values to each other between two barriers.
-constexpr int kSlotBytes = 64;
-char* slot(unsigned lane);
+// Puts `bytes` (at most 128) into the caller's slot and waits for its warp; then slot() reads any lane's, until the
+// next exchange.
+constexpr int kSlotBytes = 128;
+void share(const void* value, size_t bytes);
+const char* slot(unsigned lane);
 unsigned lane();
 
 // Runs `thread` once per thread of every block, in the order of blocks.
@@ -59,10 +61,8 @@ void run(dim3 grid, unsigned threads, size_t shared_bytes, const std::function<v
 template <typename T>
 T exchange(T value, unsigned from) {
   static_assert(sizeof(T) <= kSlotBytes);
-  std::memcpy(slot(lane()), &value, sizeof value);
-  warp_barrier();
+  share(&value, sizeof value);
   std::memcpy(&value, slot(from), sizeof value);
-  warp_barrier();
   return value;
 }
 
@@ -80,11 +80,9 @@ T __shfl_xor_sync(unsigned, T value, int mask) {
   return cuda_on_cpu::exchange(value, cuda_on_cpu::lane() ^ static_cast<unsigned>(mask));
 }
 inline unsigned __ballot_sync(unsigned, bool vote) {
-  *cuda_on_cpu::slot(cuda_on_cpu::lane()) = static_cast<char>(vote);
-  cuda_on_cpu::warp_barrier();
+  cuda_on_cpu::share(&vote, sizeof vote);
   unsigned votes = 0;
   for (unsigned i = 0; i < 32; ++i) votes |= static_cast<unsigned>(*cuda_on_cpu::slot(i) != 0) << i;
-  cuda_on_cpu::warp_barrier();
   return votes;
 }
 inline int __any_sync(unsigned mask, bool vote) { return __ballot_sync(mask, vote) != 0 ? 1 : 0; }

@@ -27,7 +27,8 @@ struct Barrier {
 struct Warp {
   Barrier barrier;
   unsigned size = 0;
-  alignas(16) char slots[32][kSlotBytes];
+  // Two sets in turn: a lane that is one exchange ahead of another must not overwrite what that one still reads.
+  alignas(16) char slots[2][32][kSlotBytes];
 };
 
 struct Fiber {
@@ -37,6 +38,7 @@ struct Fiber {
   jmp_buf resume;
 #endif
   unsigned index;
+  unsigned exchanges = 0;
   bool started = false, done = false;
 };
 
@@ -109,6 +111,7 @@ void run_block() {
     Fiber& fiber = block.fibers[i];
     fiber.index = i;
     fiber.started = fiber.done = false;
+    fiber.exchanges = 0;
     ++block.warps[i / 32].size;
     getcontext(&fiber.context);
     fiber.context.uc_stack.ss_sp = fiber.stack.get();
@@ -137,7 +140,17 @@ Device& device() {
 
 char* shared_memory() { return block.shared.data(); }
 unsigned lane() { return block.current->index % 32; }
-char* slot(unsigned lane) { return block.warps[block.current->index / 32].slots[lane]; }
+
+void share(const void* value, size_t bytes) {
+  Fiber& fiber = *block.current;
+  std::memcpy(block.warps[fiber.index / 32].slots[++fiber.exchanges % 2][fiber.index % 32], value, bytes);
+  warp_barrier();
+}
+
+const char* slot(unsigned lane) {
+  const Fiber& fiber = *block.current;
+  return block.warps[fiber.index / 32].slots[fiber.exchanges % 2][lane];
+}
 
 void block_barrier() { wait(block.barrier, block.size); }
 

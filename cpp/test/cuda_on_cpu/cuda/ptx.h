@@ -1,13 +1,12 @@
-// The functions of cpp/cuda/ptx.h on a CPU, with the layouts of the PTX manual (matrix fragments of m16n8k16 and m16n8k8).
-// CLIPN_TENSOR_CORES chooses sm_80's path or sm_75's. A tensor core's sum is modelled as exact products, added to the
-// accumulator and truncated to fp32: what is known of the hardware is at least as good.
+// The functions of cpp/cuda/ptx.h on a CPU, with the layouts of the PTX manual (matrix fragments of m16n8k16 and
+// m16n8k8). CLIPN_TENSOR_CORES chooses sm_80's path or sm_75's. A tensor core's sum is modelled as exact products,
+// added to the accumulator and truncated to fp32: what is known of the hardware is at least as good.
 #ifndef CLIPN_TEST_CUDA_ON_CPU_PTX_H_
 #define CLIPN_TEST_CUDA_ON_CPU_PTX_H_
 
 #include <cmath>
 #include <cstring>
 
-#include "cuda_bf16.h"
 #include "cuda_runtime.h"
 
 #ifndef CLIPN_TENSOR_CORES
@@ -32,15 +31,14 @@ void wait_for_copies() {}
 #if CLIPN_TENSOR_CORES
 
 inline void load_matrices(uint32_t (&to)[4], const char* row) {
-  std::memcpy(cuda_on_cpu::slot(cuda_on_cpu::lane()), &row, sizeof row);
-  cuda_on_cpu::warp_barrier();
+  cuda_on_cpu::share(&row, sizeof row);
   const unsigned lane = cuda_on_cpu::lane();
   for (unsigned matrix = 0; matrix < 4; ++matrix) {
     const char* from;
     std::memcpy(&from, cuda_on_cpu::slot(matrix * 8 + lane / 4), sizeof from);
     std::memcpy(&to[matrix], from + lane % 4 * 4, 4);
   }
-  cuda_on_cpu::warp_barrier();
+  cuda_on_cpu::warp_barrier();  // the rows may be overwritten from here on
 }
 
 inline uint32_t to_tf32(float value) {
@@ -50,59 +48,56 @@ inline uint32_t to_tf32(float value) {
 }
 
 inline float truncated(double exact) {
-  const float nearest = static_cast<float>(exact);
-  return std::abs(static_cast<double>(nearest)) > std::abs(exact) ? std::nextafter(nearest, 0.0f) : nearest;
+  float nearest = static_cast<float>(exact);
+  if (std::abs(static_cast<double>(nearest)) > std::abs(exact)) {
+    uint32_t bits;
+    std::memcpy(&bits, &nearest, sizeof bits);
+    nearest = __uint_as_float(bits - 1);  // the next towards 0
+  }
+  return nearest;
 }
 
-// Element `part` of the registers that a lane put into its slot: a[4], then b[2].
-struct Bf16Fragment {
-  static constexpr int kPerRegister = 2;
-  static double element(const char* slot, int reg, int part) {
-    __nv_bfloat16 value;
-    std::memcpy(&value, slot + reg * 4 + part * 2, 2);
-    return static_cast<float>(value);
-  }
-};
-struct Tf32Fragment {
-  static constexpr int kPerRegister = 1;
-  static double element(const char* slot, int reg, int) {
-    uint32_t bits;
-    std::memcpy(&bits, slot + reg * 4, 4);
-    return __uint_as_float(bits & ~0x1fffu);  // the hardware reads no more
-  }
-};
+// The elements of a register.
+inline void unpack(uint32_t reg, float (&to)[2]) {
+  to[0] = __uint_as_float(reg << 16);
+  to[1] = __uint_as_float(reg & 0xffff0000u);
+}
+inline void unpack(uint32_t reg, float (&to)[1]) {
+  to[0] = __uint_as_float(reg & ~0x1fffu);
+}  // the hardware reads no more
 
-template <typename Fragment>
+// `elements` per register: 2 of bf16, 1 of TF32.
+template <int elements>
 void multiply(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  const uint32_t b[2] = {b0, b1};
-  const unsigned lane = cuda_on_cpu::lane();
-  std::memcpy(cuda_on_cpu::slot(lane), a, 16);
-  std::memcpy(cuda_on_cpu::slot(lane) + 16, b, 8);
-  cuda_on_cpu::warp_barrier();
-  const unsigned g = lane / 4, t = lane % 4;
-  for (unsigned i = 0; i < 4; ++i) {
-    const unsigned high_row = i / 2, column = 2 * t + i % 2;  // row g + 8 high_row
-    double exact = sum[i];
-    for (unsigned k = 0; k < 4; ++k) {  // lanes 4 g + k hold row g of a, lanes 4 column + k column `column` of b
-      const char* row = cuda_on_cpu::slot(4 * g + k);
-      const char* col = cuda_on_cpu::slot(4 * column + k);
+  struct {
+    float a[4][elements], b[2][elements];
+  } mine, row, column;
+  for (int i = 0; i < 4; ++i) unpack(a[i], mine.a[i]);
+  unpack(b0, mine.b[0]);
+  unpack(b1, mine.b[1]);
+  cuda_on_cpu::share(&mine, sizeof mine);
+  const unsigned g = cuda_on_cpu::lane() / 4, t = cuda_on_cpu::lane() % 4;
+  double exact[4] = {sum[0], sum[1], sum[2], sum[3]};
+  for (unsigned k = 0; k < 4; ++k) {  // lanes 4 g + k hold rows g and g + 8 of a, lanes 4 j + k column j of b
+    std::memcpy(&row, cuda_on_cpu::slot(4 * g + k), sizeof row);
+    for (unsigned j = 0; j < 2; ++j) {
+      std::memcpy(&column, cuda_on_cpu::slot(4 * (2 * t + j) + k), sizeof column);
       for (int half = 0; half < 2; ++half) {
-        for (int part = 0; part < Fragment::kPerRegister; ++part) {
-          exact += Fragment::element(row, static_cast<int>(high_row) + 2 * half, part) *
-                   Fragment::element(col, 4 + half, part);
+        for (int i = 0; i < elements; ++i) {
+          exact[j] += static_cast<double>(row.a[2 * half][i]) * column.b[half][i];
+          exact[2 + j] += static_cast<double>(row.a[2 * half + 1][i]) * column.b[half][i];
         }
       }
     }
-    sum[i] = truncated(exact);
   }
-  cuda_on_cpu::warp_barrier();
+  for (int i = 0; i < 4; ++i) sum[i] = truncated(exact[i]);
 }
 
 inline void multiply_bf16(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  multiply<Bf16Fragment>(sum, a, b0, b1);
+  multiply<2>(sum, a, b0, b1);
 }
 inline void multiply_tf32(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  multiply<Tf32Fragment>(sum, a, b0, b1);
+  multiply<1>(sum, a, b0, b1);
 }
 
 #endif
