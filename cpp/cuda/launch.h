@@ -14,7 +14,10 @@ extern "C" {
 
 #define CLIPN_CUDA_API __attribute__((visibility("default")))
 
-enum { CLIPN_CUDA_FP32 = 0, CLIPN_CUDA_BF16 = 1 };
+/* Whether the current device can run the kernels: 0, or what keeps it from that. */
+CLIPN_CUDA_API int clipn_cuda_check(void);
+
+enum { CLIPN_CUDA_FP32 = 0, CLIPN_CUDA_BF16 = 1, CLIPN_CUDA_FP16 = 2 };
 
 /* Longest top list. */
 enum { CLIPN_CUDA_MAX_K = 16 };
@@ -56,8 +59,7 @@ CLIPN_CUDA_API int64_t clipn_cuda_logits_workspace(int64_t n, int64_t c, int32_t
 CLIPN_CUDA_API int clipn_cuda_score_logits(const clipn_cuda_logits* input, const clipn_cuda_scores* output,
                                            void* stream);
 
-/* ((v / 255) - mean) / std of bytes [n, side, side, 3] to [n, 3, side, side] in fp32 (0), bf16 (1) or fp16 (2). */
-enum { CLIPN_CUDA_FP16 = 2 };
+/* ((v / 255) - mean) / std of bytes [n, side, side, 3] to [n, 3, side, side] of any of the three types. */
 CLIPN_CUDA_API int clipn_cuda_normalise(const uint8_t* pixels, int64_t n, int64_t side, const float* mean,
                                         const float* std, int32_t type, void* to, void* stream);
 

@@ -49,3 +49,8 @@ cudaError_t fold(const Parts& parts, Rates rates, double s, bool both, const cli
 }
 
 }  // namespace clipn::cuda
+
+int clipn_cuda_check() {
+  cudaFuncAttributes attributes;
+  return cudaFuncGetAttributes(&attributes, clipn::cuda::fold_rows);
+}

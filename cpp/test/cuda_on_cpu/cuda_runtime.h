@@ -122,6 +122,11 @@ template <typename Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel, int, int bytes) {
   return bytes <= cuda_on_cpu::device().shared_bytes ? cudaSuccess : cudaErrorInvalidValue;
 }
+struct cudaFuncAttributes {};
+template <typename Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, Kernel) {
+  return cudaSuccess;
+}
 inline cudaError_t cudaGetDevice(int* number) {
   *number = 0;
   return cudaSuccess;
