@@ -10,6 +10,7 @@
 #include <new>
 
 #include "cpu/dispatch.h"
+#include "cuda/open.h"
 #include "error.h"
 #include "image/resize.h"
 #include "lane/lane.h"
@@ -119,12 +120,20 @@ clipn_status clipn_preprocess(const clipn_image* image, uint32_t side, uint8_t* 
   });
 }
 
+clipn_status clipn_cuda_open(const char* plugin, clipn_cuda_info* out, clipn_error* error) {
+  return guard(error, [&] {
+    require(out != nullptr && out->size >= sizeof(clipn_cuda_info), "clipn_cuda_info is null or too small");
+    clipn::open_cuda(plugin, *out);
+  });
+}
+
 clipn_status clipn_model_open(const char* path, const clipn_model_options* options, clipn_model** out,
                               clipn_error* error) {
   return guard(error, [&] {
     require(path != nullptr && options != nullptr && out != nullptr, "clipn_model_open: null argument");
     require(options->size >= sizeof(clipn_model_options), "clipn_model_options is too small");
-    *out = std::make_unique<clipn_model>(path, options->precision).release();
+    require(options->device == CLIPN_CPU || options->device == CLIPN_CUDA, "clipn_model_open: no such device");
+    *out = std::make_unique<clipn_model>(path, options->precision, options->device).release();
   });
 }
 
@@ -171,6 +180,7 @@ clipn_status clipn_score(const clipn_score_input* input, const clipn_score_outpu
     require(input != nullptr && output != nullptr, "clipn_score: null argument");
     require(input->size >= sizeof(clipn_score_input) && output->size >= sizeof(clipn_score_output),
             "clipn_score: a struct is too small");
+    require(input->device == CLIPN_CPU || input->device == CLIPN_CUDA, "clipn_score: no such device");
     clipn::score(*input, *output);
   });
 }

@@ -8,6 +8,8 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   quickstart: async () => (await import('./commands/quickstart.js')).quickstartCommand,
   check: async () => (await import('./commands/check.js')).checkCommand,
   labels: async () => (await import('./commands/labels.js')).labelsCommand,
+  calibrate: async () => (await import('./commands/calibrate.js')).calibrateCommand,
+  metrics: async () => (await import('./commands/metrics.js')).metricsCommand,
   export: async () => (await import('./commands/export.js')).exportCommand,
   teach: async () => (await import('./commands/teach.js')).teachCommand,
   fetch: async () => (await import('./commands/fetch.js')).fetchCommand,

@@ -35,13 +35,16 @@ export const ERROR_HINTS = {
   ERR_CLIPN_TEACH_DATA:
     'Give a folder of WebDataset .tar shards, a .csv or .tsv of image paths and captions, or a folder of class folders.',
   ERR_CLIPN_TEACH_DIVERGED: 'Start again with a lower --lr, or in fp32; --base may be the checkpoint that was kept.',
-  ERR_CLIPN_CALIBRATION: 'Pass a calibration file made for this score, model and label bank.',
+  ERR_CLIPN_CALIBRATION: 'Make it again with `npx clipn-native calibrate` for what you use.',
+  ERR_CLIPN_TOO_FEW_IMAGES: 'Calibrate on more in-distribution images, or for a lower target.',
+  ERR_CLIPN_SCORES: 'Scores are numbers, higher = more in-distribution, at least one on each side: docs/metrics.md.',
   ERR_CLIPN_IMAGE_NOT_FOUND: 'Check the path.',
   ERR_CLIPN_IMAGE_DECODE: 'The file is not an image that can be decoded, or it is cut short: replace it.',
   ERR_CLIPN_IMAGE_TOO_LARGE: 'Make the image smaller, or raise the `limitPixels` option.',
   ERR_CLIPN_INVALID_ARG: 'See the message: it names the argument.',
   ERR_CLIPN_IO: 'Check that the path exists, is writable and that the disk has room.',
   ERR_CLIPN_OUT_OF_MEMORY: 'Use smaller batches, or free memory.',
+  ERR_CLIPN_QUEUE_FULL: "Ask again later, raise `queue.max`, or let calls wait with `queue.whenFull: 'wait'`.",
   ERR_CLIPN_CLOSED: 'The model was closed: load it again.',
   ERR_CLIPN_INTERNAL: 'This is a defect: please report it with the output of `npx clipn-native doctor`.',
 } as const;

@@ -1,5 +1,12 @@
 /** The public names of clipn-native. */
-export { type Calibration, readCalibration } from './calibration';
+export { type CalibrateOptions, type CalibrationRun, calibrate, conformalThreshold } from './calibrate';
+export {
+  type Calibration,
+  type FittedCalibration,
+  type HandCalibration,
+  readCalibration,
+  saveCalibration,
+} from './calibration';
 export {
   type CheckFailure,
   type CheckOptions,
@@ -10,12 +17,27 @@ export {
 } from './detector';
 export { type Diagnosis, diagnose } from './doctor';
 export { ClipnError, type ClipnErrorCode } from './errors';
+export type { Interval, SetMetrics } from './eval-result';
 export { type ExportOptions, exportModel } from './export';
 export { type FetchOptions, fetchLibtorch } from './fetch';
 export type { DecodeOptions, ImageInput, RawImage } from './image';
 export { addLabels, type LabelBank, loadLabelBank, removeLabels, saveLabelBank } from './labels';
 export { type LoadDetectorOptions, loadDetector } from './load-detector';
 export {
+  averageMetrics,
+  evaluateScores,
+  type FprRule,
+  idAccuracy,
+  type MetricOptions,
+  type OodMetrics,
+  oodMetrics,
+  type RocCurve,
+  rocCurve,
+  setMetrics,
+  wilsonInterval,
+} from './metrics';
+export {
+  type CloseOptions,
   type EncodeOptions,
   type LabelBankOptions,
   type LoadModelOptions,
@@ -25,6 +47,10 @@ export {
   type Precision,
 } from './model';
 export { type CoreInfo, describeCore } from './native';
+export type { Provenance } from './provenance';
+export type { BatchOptions, QueueOptions } from './queue-options';
+export type { ModelStats, Percentiles } from './queue-stats';
+export { readScoreFile } from './score-file';
 export { type DecidingScore, type ScoreOptions, type ScoreResult, type Scores, score } from './scores';
 export {
   type Negatives,

@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { exportModel, fetchLibtorch, loadLabelBank, loadModel, type Model, readCalibration, teach } from '../lib';
+import { conformalThreshold } from '../lib/calibrate';
 import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from '../lib/errors';
 import { resolveLibtorch } from '../lib/libtorch';
+import { oodMetrics } from '../lib/metrics';
 import { runTask, withLane } from '../lib/native';
 import { apiModel } from './support/api-model';
 import { elf, fakeMachine, wheelTree, writeTree } from './support/fake-libtorch';
@@ -121,6 +123,8 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
     return await teach(base, data, at('diverged'), { ...options, lr: 1e30 });
   },
   ERR_CLIPN_CALIBRATION: () => readCalibration(text),
+  ERR_CLIPN_TOO_FEW_IMAGES: async () => conformalThreshold([1, 2, 3], 0.95),
+  ERR_CLIPN_SCORES: async () => oodMetrics([], [0]),
   ERR_CLIPN_IMAGE_NOT_FOUND: () => model.encodeImages([at('absent.jpg')]),
   ERR_CLIPN_IMAGE_DECODE: () => model.encodeImages([text]),
   ERR_CLIPN_IMAGE_TOO_LARGE: () =>
@@ -132,6 +136,14 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
     // More than a process can address; the core itself would refuse k > c.
     const input = { features, yes: features, no, n: 1, c: 1, d: 1, k: 2 ** 47, scale: 100, logits: false };
     return withLane((lane) => runTask(lane, undefined, () => lane.score(input)));
+  },
+  ERR_CLIPN_QUEUE_FULL: async () => {
+    await using narrow = await loadModel(await apiModel(), { queue: { max: 1, whenFull: 'reject' } });
+    const detector = await narrow.createDetector(['cat'], { labelBank: { cache: false, templates: 'plain' } });
+    const image = { data: new Uint8Array(3), width: 1, height: 1, channels: 3 } as const;
+    const [first, second] = await Promise.allSettled([detector.check(image), detector.check(image)]);
+    assert.equal(first.status, 'fulfilled');
+    if (second.status === 'rejected') throw second.reason;
   },
   ERR_CLIPN_CLOSED: () => closed.encodeImages([{ data: new Uint8Array(3), width: 1, height: 1, channels: 3 }]),
   ERR_CLIPN_INTERNAL: () =>

@@ -28,7 +28,7 @@ at::ScalarType arithmetic(clipn_precision precision) {
 at::Device device_named(const std::string& name) {
   if (name == "cpu") return at::kCPU;
   if (name != "cuda") throw Error(CLIPN_INVALID_ARG, "device " + name + " is neither cpu nor cuda");
-  if (!at::hasCUDA()) throw Error(CLIPN_INVALID_ARG, "this libtorch finds no CUDA device");
+  if (!at::hasCUDA()) throw Error(CLIPN_DEVICE_UNAVAILABLE, "this libtorch finds no CUDA device");
   return at::kCUDA;
 }
 

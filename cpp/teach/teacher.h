@@ -14,7 +14,8 @@ namespace clipn {
 /// the weights, the moments and its arguments. Used by one thread at a time.
 class Teacher {
  public:
-  /// Throws Error: CHECKPOINT for a tensor that is missing or misshapen, IO, INVALID_ARG (precision, device).
+  /// Throws Error: CHECKPOINT for a tensor that is missing or misshapen, IO, INVALID_ARG (precision),
+  /// DEVICE_UNAVAILABLE.
   explicit Teacher(const clipn_teacher_options& options);
 
   /// One step. When a loss or a gradient is not finite, nothing is changed and `finite` is 0.

@@ -311,6 +311,7 @@ TEST_F(CoreTeacher, OpensNothingThatIsNone) {
     EXPECT_EQ(teacher, nullptr);
   };
   refused(CLIPN_INVALID_ARG, "precision", [](auto& o) { o.precision = CLIPN_FP16; });
+  if (!at::hasCUDA()) refused(CLIPN_DEVICE_UNAVAILABLE, "no CUDA device", [](auto& o) { o.device = "cuda"; });
   refused(CLIPN_INVALID_ARG, "device tpu", [](auto& o) { o.device = "tpu"; });
   refused(CLIPN_INVALID_ARG, "null argument", [](auto& o) { o.device = nullptr; });
   refused(CLIPN_INVALID_ARG, "too small", [](auto& o) { o.size -= 1; });
