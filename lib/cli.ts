@@ -10,6 +10,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   labels: async () => (await import('./commands/labels.js')).labelsCommand,
   export: async () => (await import('./commands/export.js')).exportCommand,
   fetch: async () => (await import('./commands/fetch.js')).fetchCommand,
+  bench: async () => (await import('./commands/bench.js')).benchCommand,
   doctor: async () => (await import('./commands/doctor.js')).doctorCommand,
 };
 
