@@ -2,31 +2,36 @@
 import type { LabelBank } from './label-bank';
 import type { NativeImage } from './native';
 
-/** Numbers in [0, 1) that are the same everywhere. */
-function* noise(): Generator<number, never> {
-  for (let state = 1; ; ) {
+/** Numbers in [0, 1). */
+function noise(): () => number {
+  let state = 1;
+  return () => {
     state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-    yield state / 2 ** 32;
-  }
+    return state / 2 ** 32;
+  };
 }
 
-/** Images of noise that need no resize: the pixels' values do not change the tower's work. */
-export function noisePixels(n: number, side: number): NativeImage[] {
+/** Decoded images of noise. */
+export function noisePixels(n: number, width: number, height = width): NativeImage[] {
   const next = noise();
   return Array.from({ length: n }, () => {
-    const data = Uint8Array.from({ length: side * side * 3 }, () => Math.floor(256 * next.next().value));
-    return { data, width: side, height: side, channels: 3 as const };
+    const data = new Uint8Array(width * height * 3);
+    for (let i = 0; i < data.length; i++) data[i] = 256 * next();
+    return { data, width, height, channels: 3 as const };
   });
 }
 
 /** float [n, d] of unit rows in random directions. */
 export function unitRows(n: number, d: number): Float32Array {
   const next = noise();
-  const rows = Float32Array.from({ length: n * d }, () => next.next().value - 0.5);
-  for (let i = 0; i < n; i++) {
-    const row = rows.subarray(i * d, (i + 1) * d);
-    const length = Math.sqrt(row.reduce((sum, value) => sum + value * value, 0)) || 1;
-    for (let j = 0; j < d; j++) row[j]! /= length;
+  const rows = new Float32Array(n * d);
+  for (let i = 0; i < n * d; i += d) {
+    let squares = 0;
+    for (let j = i; j < i + d; j++) {
+      rows[j] = next() - 0.5;
+      squares += rows[j]! ** 2;
+    }
+    for (let j = i; j < i + d; j++) rows[j]! /= Math.sqrt(squares);
   }
   return rows;
 }
