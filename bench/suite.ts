@@ -6,11 +6,10 @@
  *   npm run bench -- --record          also writes bench/RESULTS.md      --threads N
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { describeCore } from '../lib';
-import { type BenchResult, describeMachine } from '../lib/bench';
+import type { BenchResult } from '../lib/bench';
 import { findImages } from '../lib/find-images';
 import { timesOf } from '../lib/timing';
 import { type Contender, startContender } from './contender';
@@ -18,10 +17,10 @@ import { nativeBenchmarks } from './native';
 import type { Missing } from './peers/serve';
 import { BLOCKS, type Block, CONTENDERS, type ContenderKey, commandOf, envOf } from './plan';
 import { BENCH_FILES, findPython, PHOTOS, vitB16, writeOnnx, writePixels } from './prepare';
-import { type BlockResult, forTerminal, type ProcessResult, type Results, type Row, recordIn } from './results';
+import { type BlockResult, type ProcessResult, type Results, type Row, startResults, writeResults } from './results';
+import { forTerminal, recordIn } from './tables';
 
 const ROOT = path.join(__dirname, '..');
-const RESULTS = path.join(BENCH_FILES, 'results.json');
 const PROGRAMS = ['overhead', 'loop', 'small', 'native'] as const;
 const GROUPS = [...new Set(BLOCKS.map(({ group }) => group))];
 
@@ -131,23 +130,6 @@ function jsonOf<T>(args: readonly string[]): T {
   return JSON.parse(stdout) as T;
 }
 
-async function start(threads: number | undefined): Promise<Results> {
-  const machine = describeMachine();
-  const core = await describeCore();
-  const { version } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { version: string };
-  const commit = spawnSync('git', ['describe', '--always', '--dirty'], { cwd: ROOT, encoding: 'utf8' }).stdout?.trim();
-  const versions: Record<string, string> = {
-    'clipn-native': version,
-    Node: process.versions.node,
-    libtorch: core.torchVersion,
-  };
-  if (commit) versions['commit'] = commit;
-  const now = { format: 1, machine, versions, threads: threads ?? machine.physicalCores } as const;
-  const before = existsSync(RESULTS) ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as Results) : null;
-  const sameSetting = before?.machine.cpu === machine.cpu && before.threads === now.threads;
-  return sameSetting ? { ...before, ...now } : { ...now, blocks: [], processes: [] };
-}
-
 async function runPrograms(results: Results, wanted: (name: string) => boolean): Promise<void> {
   const when = new Date().toISOString();
   if (wanted('overhead')) {
@@ -193,9 +175,7 @@ async function main(): Promise<void> {
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0))
     throw new Error(`--threads ${values.threads}`);
 
-  const results = await start(threads);
-  const save = () => writeFileSync(RESULTS, `${JSON.stringify(results, null, 1)}\n`);
-  mkdirSync(BENCH_FILES, { recursive: true });
+  const results = await startResults(threads);
   const blocks = BLOCKS.filter(({ group }) => wanted(group));
   if (blocks.length > 0) {
     const { checkpoint, model } = await vitB16();
@@ -211,7 +191,7 @@ async function main(): Promise<void> {
         // The first tower block is that of batch 8: what later ones need would count otherwise.
         if (block === BLOCKS[0]) results.processes = contenders.processes();
         results.blocks = [...results.blocks.filter(({ title }) => title !== block.title), result];
-        save();
+        writeResults(results);
       }
     } finally {
       contenders.close();
@@ -222,7 +202,7 @@ async function main(): Promise<void> {
   results.blocks = results.blocks
     .filter(({ title }) => order.includes(title))
     .sort((a, b) => order.indexOf(a.title) - order.indexOf(b.title));
-  save();
+  writeResults(results);
   console.log(forTerminal(results));
   if (!values.record) return;
   const page = path.join(__dirname, 'RESULTS.md');
