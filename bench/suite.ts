@@ -2,7 +2,7 @@
  * The benchmarks side by side: every contender in a process of its own, taking turns call by call.
  *
  *   npm run bench                      all of it, about ten minutes: tables, build/bench/results.json
- *   npm run bench -- tower files       only these groups; what build/bench/results.json held of others stays
+ *   npm run bench -- tower 'batch 32'  only these groups, or tables by a part of their title; other results are kept
  *   npm run bench -- --record          also writes bench/RESULTS.md      --threads N
  */
 import { spawnSync } from 'node:child_process';
@@ -22,7 +22,6 @@ import { forTerminal, recordIn } from './tables';
 
 const ROOT = path.join(__dirname, '..');
 const PROGRAMS = ['overhead', 'loop', 'small', 'native'] as const;
-const GROUPS = [...new Set(BLOCKS.map(({ group }) => group))];
 
 const say = (text: string) => process.stderr.write(`${text}\n`);
 
@@ -167,16 +166,20 @@ async function main(): Promise<void> {
     options: { record: { type: 'boolean' }, threads: { type: 'string' } },
     allowPositionals: true,
   });
-  const names: string[] = [...GROUPS, ...PROGRAMS];
-  const unknown = positionals.find((name) => !names.includes(name));
-  if (unknown !== undefined) throw new Error(`no benchmark ${unknown}; there are ${names.join(', ')}`);
+  const programs: readonly string[] = PROGRAMS;
+  const blocksOf = (name: string) => BLOCKS.filter(({ group, title }) => group === name || title.includes(name));
+  const unknown = positionals.find((name) => !programs.includes(name) && blocksOf(name).length === 0);
+  if (unknown !== undefined) {
+    const groups = new Set(BLOCKS.map(({ group }) => group));
+    throw new Error(`no benchmark ${unknown}; there are ${[...groups, ...programs].join(', ')}`);
+  }
   const wanted = (name: string) => positionals.length === 0 || positionals.includes(name);
   const threads = values.threads === undefined ? undefined : Number(values.threads);
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0))
     throw new Error(`--threads ${values.threads}`);
 
   const results = await startResults(threads);
-  const blocks = BLOCKS.filter(({ group }) => wanted(group));
+  const blocks = positionals.length === 0 ? BLOCKS : positionals.flatMap(blocksOf);
   if (blocks.length > 0) {
     const { checkpoint, model } = await vitB16();
     const pixels = await writePixels(model);

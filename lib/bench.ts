@@ -177,11 +177,9 @@ const rateOf = (count: number, ms: Times) => ({ ...perSecond(count, ms), images:
 
 /** The bare linears, or why this model's tower has none to run alone. */
 async function linearsOf(model: Model, n: number): Promise<{ run?: () => Promise<void>; why?: string }> {
-  const { runImageLinears } = model as unknown as { runImageLinears?: (n: number) => Promise<void> };
-  if (!runImageLinears) return { why: 'this core cannot run them alone' };
   try {
-    await runImageLinears.call(model, n);
-    return { run: () => runImageLinears.call(model, n) };
+    await model.runImageLinears(n);
+    return { run: () => model.runImageLinears(n) };
   } catch (error) {
     if (error instanceof ClipnError && error.code === 'ERR_CLIPN_MODEL_CONTRACT') return { why: error.message };
     throw error;

@@ -28,11 +28,11 @@ async function main(): Promise<void> {
         }));
         return async () => (await model.encodePixels(batch, false, undefined)).features;
       }
-      case 'linears': {
-        const { runImageLinears } = model as unknown as { runImageLinears?: (n: number) => Promise<undefined> };
-        if (!runImageLinears) throw new Error('this core cannot run the linears alone');
-        return () => runImageLinears.call(model, wanted.batch);
-      }
+      case 'linears':
+        return async () => {
+          await model.runImageLinears(wanted.batch);
+          return undefined;
+        };
       case 'files': {
         const bank = syntheticBank(1000, model.info.embedDim, { contentId, precision });
         const detector = await model.createDetector(bank);

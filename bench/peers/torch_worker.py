@@ -57,8 +57,8 @@ def tower_worker(args):
     tower = vit.load(reference.load_state_dict(args.checkpoint), NET).to(dtype)
     load_ms = 1000 * (time.perf_counter() - start)
     if args.engine == "compile":
-        import torch._inductor.config
-        torch._inductor.config.freezing = True
+        from torch._inductor import config
+        config.freezing = True
         tower = torch.compile(tower)
 
     def make(case: dict):
