@@ -12,6 +12,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   metrics: async () => (await import('./commands/metrics.js')).metricsCommand,
   export: async () => (await import('./commands/export.js')).exportCommand,
   fetch: async () => (await import('./commands/fetch.js')).fetchCommand,
+  bench: async () => (await import('./commands/bench.js')).benchCommand,
   doctor: async () => (await import('./commands/doctor.js')).doctorCommand,
 };
 

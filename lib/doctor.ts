@@ -132,7 +132,7 @@ function findGlue(machine: Machine): string | null {
   }
 }
 
-function readCpu(): Diagnosis['cpu'] {
+export function readCpu(): Diagnosis['cpu'] {
   if (!existsSync('/proc/cpuinfo')) return { model: null, features: [] };
   const text = readFileSync('/proc/cpuinfo', 'utf8');
   const flags = new Set(/^(?:flags|Features)\s*:\s*(.*)$/m.exec(text)?.[1]?.split(' '));
