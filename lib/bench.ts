@@ -10,7 +10,7 @@ import { scoreOn } from './scores';
 import { noisePixels, syntheticBank, unitRows } from './synthetic';
 import { inTurns, type Times, timesOf } from './timing';
 
-export interface BenchOptions extends Omit<LoadModelOptions, 'threads'> {
+export interface BenchOptions extends Omit<LoadModelOptions, 'threads' | 'batch' | 'queue'> {
   /** Path of the model file. */
   model: string;
   /** Photos for `endToEnd`, at least one. */
