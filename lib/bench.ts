@@ -97,7 +97,7 @@ export async function benchModel(options: BenchOptions): Promise<BenchResult> {
   const start = performance.now();
   const engine = await openEngine(load.libtorch);
   const engineMs = performance.now() - start;
-  await using model = await loadModel(path, { ...load, threads, signal });
+  await using model = await loadModel(path, { ...load, threads, batch: { max: batch }, signal });
   const modelMs = performance.now() - start - engineMs;
   const loadedBytes = process.memoryUsage.rss();
 
