@@ -39,6 +39,7 @@ Core find_all(void* library) {
   find(library, "clipn_lane_cancel", found.lane_cancel);
   find(library, "clipn_lane_destroy", found.lane_destroy);
   find(library, "clipn_preprocess", found.preprocess);
+  find(library, "clipn_cuda_open", found.cuda_open);
   find(library, "clipn_model_open", found.model_open);
   find(library, "clipn_model_describe", found.model_describe);
   find(library, "clipn_model_close", found.model_close);

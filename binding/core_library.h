@@ -16,6 +16,7 @@ struct Core {
   decltype(&clipn_lane_cancel) lane_cancel;
   decltype(&clipn_lane_destroy) lane_destroy;
   decltype(&clipn_preprocess) preprocess;
+  decltype(&clipn_cuda_open) cuda_open;
   decltype(&clipn_model_open) model_open;
   decltype(&clipn_model_describe) model_describe;
   decltype(&clipn_model_close) model_close;

@@ -16,6 +16,8 @@ export const ERROR_HINTS = {
   ERR_CLIPN_CORE_NOT_FOUND: 'Build the core for your libtorch: `npm run build` in a clone, with CLIPN_LIBTORCH set.',
   ERR_CLIPN_CORE_ABI: 'The core library belongs to another version of this package: reinstall, or rebuild both.',
   ERR_CLIPN_CUDA_UNAVAILABLE: "Use device 'cpu', or 'auto' to fall back to it.",
+  ERR_CLIPN_DEVICE_LOST:
+    'Restart the process: CUDA cannot recover in this one. If it recurs, look at the system log for Xid.',
   ERR_CLIPN_FETCH: 'Check the network and proxy, or pass a file with `fetch --from PATH`.',
   ERR_CLIPN_FETCH_HASH: 'The file is not what was published: delete it and fetch again, or pass the right --sha256.',
   ERR_CLIPN_MODEL_NOT_FOUND: 'Check the path; `npx clipn-native export CHECKPOINT OUT` makes a model file.',

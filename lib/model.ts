@@ -1,6 +1,7 @@
 /** A loaded model: encodes images and texts on its own core thread, makes label banks and detectors. */
 import { availableParallelism } from 'node:os';
 import { cachedLabelBank } from './bank-cache';
+import { cudaUnavailable, openCuda } from './cuda';
 import { Detector, type DetectorOptions } from './detector';
 import { ClipnError } from './errors';
 import { type DecodeOptions, decodeImage, type ImageInput } from './image';
@@ -31,12 +32,15 @@ import type { ModelStats } from './queue-stats';
 import { type ScoreOptions, scoreOn } from './scores';
 import { createTokenizer, type Tokenizer } from './tokenizer';
 
-export type Precision = 'fp32' | 'bf16';
+export type Precision = 'fp32' | 'bf16' | 'fp16';
 
 export interface LoadModelOptions {
-  /** Where to compute. `cuda` is strict; `auto` takes the CPU where there is no CUDA core. Default `auto`. */
+  /** Where to compute. `cuda` is strict; `auto` takes the CPU where CUDA lacks a piece (`info.deviceReason`). Default `auto`. */
   device?: 'auto' | 'cpu' | 'cuda';
-  /** Arithmetic: `fp32` gives the same verdict everywhere; `auto` is bf16 where the CPU has it. Default `fp32`. */
+  /**
+   * Arithmetic: `fp32` gives the same verdict everywhere; `auto` is bf16 where the CPU or GPU has it, on an older GPU fp16.
+   * `fp16` needs CUDA. Default `fp32`.
+   */
   precision?: Precision | 'auto';
   /** Threads of the model's lane. Default 0: libtorch's own choice, one per physical core. */
   threads?: number;
@@ -68,7 +72,9 @@ export interface ModelInfo {
   path: string;
   /** Hash of the weights: banks and caches are keyed on it. */
   contentId: string;
-  device: 'cpu';
+  device: 'cpu' | 'cuda';
+  /** With device `auto`: why it is not CUDA. Else null. */
+  deviceReason: string | null;
   precision: Precision;
   /** Width D of a feature. */
   embedDim: number;
@@ -98,7 +104,7 @@ const DECODERS = Math.min(availableParallelism(), Number(process.env.UV_THREADPO
  * Loads a model file made by `clipn-native export`.
  *
  * @throws ERR_CLIPN_MODEL_NOT_FOUND, ERR_CLIPN_MODEL_FORMAT, ERR_CLIPN_MODEL_CONTRACT, ERR_CLIPN_LIBTORCH_*,
- *   ERR_CLIPN_CUDA_UNAVAILABLE (device `cuda`), ERR_CLIPN_INVALID_ARG, or `signal.reason`
+ *   ERR_CLIPN_CUDA_UNAVAILABLE (device `cuda`), ERR_CLIPN_DEVICE_LOST, ERR_CLIPN_INVALID_ARG, or `signal.reason`
  */
 export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
   const { device = 'auto', precision = 'fp32', threads = 0, libtorch, batch, queue, signal } = options;
@@ -106,25 +112,22 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
   if (!['auto', 'cpu', 'cuda'].includes(device)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `device must be auto, cpu or cuda, not ${device}`);
   }
-  if (!['fp32', 'bf16', 'auto'].includes(precision)) {
-    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision must be fp32, bf16 or auto, not ${precision}`);
+  if (!['fp32', 'bf16', 'fp16', 'auto'].includes(precision)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision must be fp32, bf16, fp16 or auto, not ${precision}`);
   }
   if (!Number.isInteger(threads) || threads < 0) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `threads must be a whole number of at least 0, not ${threads}`);
-  }
-  if (device === 'cuda') {
-    throw new ClipnError('ERR_CLIPN_CUDA_UNAVAILABLE', 'this version of clipn-native has no CUDA core');
   }
   const limits = queueLimits(batch, queue);
   signal?.throwIfAborted();
   const config = await checkModelFile(path, signal);
   const engine = await openEngine(libtorch);
-  const arithmetic = precision === 'auto' ? (engine.core.cpuBf16 ? 'bf16' : 'fp32') : precision;
+  const target = await targetOf(engine, device, precision);
   const lane = openLane(engine, threads);
   try {
-    const native = await runTask(lane, signal, () => lane.openModel(path, arithmetic));
+    const native = await runTask(lane, signal, () => lane.openModel(path, target.precision, target.device));
     try {
-      return new Model(path, engine, lane, native, arithmetic, config, limits);
+      return new Model(path, engine, lane, native, target, config, limits);
     } catch (error) {
       engine.addon.closeModel(native.handle);
       throw error;
@@ -133,6 +136,33 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
     await closeLane(lane);
     throw error;
   }
+}
+
+/** Where and in which arithmetic a model runs. */
+interface Target {
+  device: 'cpu' | 'cuda';
+  precision: Precision;
+  /** Why `auto` did not take CUDA; else null. */
+  reason: string | null;
+}
+
+async function targetOf(
+  engine: Engine,
+  device: NonNullable<LoadModelOptions['device']>,
+  precision: NonNullable<LoadModelOptions['precision']>,
+): Promise<Target> {
+  const cuda = device === 'cpu' ? null : await openCuda(engine);
+  if (cuda !== null && !cuda.usable && device === 'cuda') throw cudaUnavailable(cuda);
+  if (cuda?.usable) {
+    const best = Number(cuda.device?.capability) >= 8 ? 'bf16' : 'fp16';
+    return { device: 'cuda', precision: precision === 'auto' ? best : precision, reason: null };
+  }
+  if (precision === 'fp16') {
+    const why = cuda === null ? '' : `, and ${cuda.reason}`;
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision fp16 needs CUDA${why}; on a CPU use fp32 or bf16`);
+  }
+  const best = engine.core.cpuBf16 ? 'bf16' : 'fp32';
+  return { device: 'cpu', precision: precision === 'auto' ? best : precision, reason: cuda?.reason ?? null };
 }
 
 /** Made by `loadModel`. Holds the weights until `close()`. */
@@ -152,7 +182,7 @@ export class Model {
     engine: Engine,
     lane: NativeLane,
     native: NativeModel,
-    precision: Precision,
+    target: Target,
     config: ModelConfig,
     limits: QueueLimits,
   ) {
@@ -162,8 +192,9 @@ export class Model {
     this.info = Object.freeze({
       path,
       contentId: config.contentId,
-      device: 'cpu',
-      precision,
+      device: target.device,
+      deviceReason: target.reason,
+      precision: target.precision,
       embedDim: config.embedDim,
       imageSize: config.imageSize,
       contextLength: config.contextLength,
@@ -293,7 +324,11 @@ export class Model {
 
   /** @internal Scores features on the model's lane, also while close() waits for the last answers. */
   async scoreFeatures(features: Float32Array, bank: LabelBank, options: ScoreOptions & { logits: boolean }) {
-    return await scoreOn(this.#lane, features, bank, { ...options, scale: this.info.config.scale });
+    return await scoreOn(this.#lane, features, bank, {
+      ...options,
+      scale: this.info.config.scale,
+      device: this.info.device,
+    });
   }
 
   /** What the model has done, and what it is doing: images, batches, latencies. */

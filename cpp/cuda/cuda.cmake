@@ -21,8 +21,9 @@ set(clipn_nvcc_flags -std=c++20 -O3 -fmad=false -Xcompiler=-fPIC,-fvisibility=hi
 foreach(architecture IN LISTS CLIPN_CUDA_ARCHITECTURES)
   list(APPEND clipn_nvcc_flags -gencode=arch=compute_${architecture},code=sm_${architecture})
 endforeach()
-if(NOT architecture MATCHES "a$")
-  list(APPEND clipn_nvcc_flags -gencode=arch=compute_${architecture},code=compute_${architecture})
+list(GET CLIPN_CUDA_ARCHITECTURES -1 newest)
+if(NOT newest MATCHES "a$")
+  list(APPEND clipn_nvcc_flags -gencode=arch=compute_${newest},code=compute_${newest})
 endif()
 
 set(clipn_kernel_objects)

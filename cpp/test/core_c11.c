@@ -26,6 +26,7 @@ int clipn_c11_refusals(void) {
   refused += clipn_lane_post(NULL, NULL, NULL, NULL) == CLIPN_INVALID_ARG;
   refused += clipn_lane_cancel(NULL, 1) == 0;
   refused += clipn_preprocess(NULL, 224, NULL, &error) == CLIPN_INVALID_ARG;
+  refused += clipn_cuda_open(NULL, NULL, &error) == CLIPN_INVALID_ARG;
   refused += clipn_model_open(NULL, NULL, NULL, &error) == CLIPN_INVALID_ARG;
   refused += clipn_model_describe(NULL, NULL, &error) == CLIPN_INVALID_ARG;
   refused += clipn_encode_images(NULL, NULL, 1, NULL, &error) == CLIPN_INVALID_ARG;
