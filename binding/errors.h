@@ -28,8 +28,6 @@ inline const char* error_code(clipn_status status) {
       return "ERR_CLIPN_DEVICE_LOST";
     case CLIPN_CLOSED:
       return "ERR_CLIPN_CLOSED";
-    case CLIPN_DEVICE_UNAVAILABLE:
-      return "ERR_CLIPN_CUDA_UNAVAILABLE";
     default:
       return "ERR_CLIPN_INTERNAL";
   }
