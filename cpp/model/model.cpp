@@ -117,12 +117,11 @@ Model::Model(const std::string& path, clipn_precision precision)
   module_.to(dtype_);
 }
 
-at::Tensor Model::call(const char* method, uint32_t bit, at::Tensor input) {
+c10::IValue Model::run(const char* method, uint32_t bit, at::Tensor input) {
   if ((methods_ & bit) == 0) throw Error(CLIPN_MODEL_CONTRACT, std::string("the model has no method ") + method);
   const c10::InferenceMode no_grad;
-  c10::IValue result;
   try {
-    result = module_.get_method(method)({std::move(input)});
+    return module_.get_method(method)({std::move(input)});
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& e) {
@@ -131,6 +130,10 @@ at::Tensor Model::call(const char* method, uint32_t bit, at::Tensor input) {
     // What the method does is the file's affair, and so is what it cannot do with this input.
     throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " failed: " + cause_line(e.what()));
   }
+}
+
+at::Tensor Model::call(const char* method, uint32_t bit, at::Tensor input) {
+  const c10::IValue result = run(method, bit, std::move(input));
   if (!result.isTensor()) throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " did not return a tensor");
   return result.toTensor();
 }
@@ -139,6 +142,25 @@ void Model::encode_images(const clipn_image_batch& batch, int64_t d, float* feat
   if (batch.n < 1 || batch.side < 1) throw Error(CLIPN_INVALID_ARG, "an image batch needs n >= 1 and side >= 1");
   const auto rows = call("encode_image", CLIPN_ENCODE_IMAGE, pixels_to_tensor(batch).to(dtype_));
   copy_rows(rows, "encode_image", batch.n, d, features);
+}
+
+void Model::encode_image_patches(const clipn_image_batch& batch, int64_t d, int64_t p, float* features,
+                                 float* patches) {
+  if (batch.n < 1 || batch.side < 1) throw Error(CLIPN_INVALID_ARG, "an image batch needs n >= 1 and side >= 1");
+  const char* method = "encode_image_patches";
+  const c10::IValue both = run(method, CLIPN_ENCODE_IMAGE_PATCHES, pixels_to_tensor(batch).to(dtype_));
+  const auto is_tensor = [](const c10::IValue& value) { return value.isTensor(); };
+  if (!both.isTuple() || both.toTupleRef().elements().size() != 2 || !is_tensor(both.toTupleRef().elements()[0]) ||
+      !is_tensor(both.toTupleRef().elements()[1])) {
+    throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " did not return two tensors");
+  }
+  copy_rows(both.toTupleRef().elements()[0].toTensor(), method, batch.n, d, features);
+  const at::Tensor& local = both.toTupleRef().elements()[1].toTensor();
+  if (local.dim() != 3 || local.size(0) != batch.n || local.size(1) != p) {
+    throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " returned patches of shape " + c10::str(local.sizes()) +
+                                          ", expected " + c10::str(at::IntArrayRef{batch.n, p, d}));
+  }
+  copy_rows(local.flatten(0, 1), method, batch.n * p, d, patches);
 }
 
 void Model::encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l, int64_t d, float* features) {

@@ -19,10 +19,13 @@ class Model {
 
   // features: [batch.n, d]. Throws Error MODEL_CONTRACT when the model returns another shape.
   void encode_images(const clipn_image_batch& batch, int64_t d, float* features);
+  // Also patches: [batch.n, p, d].
+  void encode_image_patches(const clipn_image_batch& batch, int64_t d, int64_t p, float* features, float* patches);
   // ids [n, l] to features [n, d].
   void encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l, int64_t d, float* features);
 
  private:
+  c10::IValue run(const char* method, uint32_t bit, at::Tensor input);
   at::Tensor call(const char* method, uint32_t bit, at::Tensor input);
 
   std::string clipn_json_;  // these two are filled while module_ is loaded: keep them before it
