@@ -8,6 +8,8 @@ export interface Flag {
   choices?: readonly string[];
   /** Read as a number. */
   number?: boolean;
+  /** May be given more than once; read with `all`. */
+  many?: boolean;
   doc: string;
 }
 
@@ -26,13 +28,19 @@ export class UsageError extends Error {}
 /** The flags and operands of one call, checked against the verb's table. */
 export class Args {
   constructor(
-    private readonly values: Record<string, string | boolean | undefined>,
+    private readonly values: Record<string, string | boolean | readonly (string | boolean)[] | undefined>,
     readonly operands: readonly string[],
   ) {}
 
   text(flag: string): string | undefined {
     const value = this.values[flag];
     return typeof value === 'string' ? value : undefined;
+  }
+
+  /** Every value of a flag that may be repeated, in order. */
+  all(flag: string): string[] {
+    const values = this.values[flag];
+    return Array.isArray(values) ? values.filter((value) => typeof value === 'string') : [];
   }
 
   required(flag: string): string {
@@ -79,7 +87,9 @@ export function suggestion(word: string, names: readonly string[], prefix = ''):
 /** @throws UsageError for an unknown flag, a missing or a refused value */
 export function readArgs(command: Command, argv: readonly string[]): Args {
   const options: NonNullable<ParseArgsConfig['options']> = {};
-  for (const [name, flag] of Object.entries(command.flags)) options[name] = { type: flag.value ? 'string' : 'boolean' };
+  for (const [name, flag] of Object.entries(command.flags)) {
+    options[name] = { type: flag.value ? 'string' : 'boolean', multiple: flag.many ?? false };
+  }
   const { values, positionals, tokens } = parseArgs({
     args: [...argv],
     options,
@@ -103,7 +113,7 @@ export function readArgs(command: Command, argv: readonly string[]): Args {
       throw new UsageError(`--${token.name} must be a number, not ${token.value}`);
     }
   }
-  return new Args(values as Record<string, string | boolean | undefined>, positionals);
+  return new Args(values, positionals);
 }
 
 /** The help text of one verb. */

@@ -33,6 +33,7 @@ export const ERROR_HINTS = {
     'A label bank belongs to one model, precision and template set: make it again for this model.',
   ERR_CLIPN_TEMPLATES: "Use 'clipn', 'openai', 'plain', or a file with one template a line, each with {} in it.",
   ERR_CLIPN_CALIBRATION: 'Pass a calibration file made for this score, model and label bank.',
+  ERR_CLIPN_SCORES: 'Give scores of both sides, numbers all: higher = more in-distribution.',
   ERR_CLIPN_IMAGE_NOT_FOUND: 'Check the path.',
   ERR_CLIPN_IMAGE_DECODE: 'The file is not an image that can be decoded, or it is cut short: replace it.',
   ERR_CLIPN_IMAGE_TOO_LARGE: 'Make the image smaller, or raise the `limitPixels` option.',

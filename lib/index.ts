@@ -10,11 +10,24 @@ export {
 } from './detector';
 export { type Diagnosis, diagnose } from './doctor';
 export { ClipnError, type ClipnErrorCode } from './errors';
+export type { Interval, SetMetrics } from './eval-result';
 export { type ExportOptions, exportModel } from './export';
 export { type FetchOptions, fetchLibtorch } from './fetch';
 export type { DecodeOptions, ImageInput, RawImage } from './image';
 export { addLabels, type LabelBank, loadLabelBank, removeLabels, saveLabelBank } from './labels';
 export { type LoadDetectorOptions, loadDetector } from './load-detector';
+export {
+  averageMetrics,
+  type FprRule,
+  idAccuracy,
+  type MetricOptions,
+  type OodMetrics,
+  oodMetrics,
+  type RocCurve,
+  rocCurve,
+  setMetrics,
+  wilsonInterval,
+} from './metrics';
 export {
   type EncodeOptions,
   type LabelBankOptions,

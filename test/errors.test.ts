@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import { exportModel, fetchLibtorch, loadLabelBank, loadModel, type Model, readCalibration } from '../lib';
 import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from '../lib/errors';
 import { resolveLibtorch } from '../lib/libtorch';
+import { oodMetrics } from '../lib/metrics';
 import { runTask, withLane } from '../lib/native';
 import { apiModel } from './support/api-model';
 import { elf, fakeMachine, wheelTree, writeTree } from './support/fake-libtorch';
@@ -112,6 +113,7 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
   },
   ERR_CLIPN_TEMPLATES: () => model.createLabelBank(['cat'], { templates: at('absent') }),
   ERR_CLIPN_CALIBRATION: () => readCalibration(text),
+  ERR_CLIPN_SCORES: async () => oodMetrics([], [0]),
   ERR_CLIPN_IMAGE_NOT_FOUND: () => model.encodeImages([at('absent.jpg')]),
   ERR_CLIPN_IMAGE_DECODE: () => model.encodeImages([text]),
   ERR_CLIPN_IMAGE_TOO_LARGE: () =>
