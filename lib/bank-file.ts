@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ClipnError } from './errors';
 import { freezeBank, type LabelBank } from './label-bank';
+import { writeSafetensors } from './safetensors';
 import { writeThenRename } from './write-file';
 
 /**
@@ -14,12 +15,6 @@ const FORMAT = 'clipn-label-bank';
 export const BANK_FORMAT_VERSION = '1';
 /** The format's own limit; JavaScript has no string of more than 512 MB. */
 const MAX_HEADER_BYTES = 100_000_000n;
-
-interface TensorEntry {
-  dtype: 'F32';
-  shape: [number, number];
-  data_offsets: [number, number];
-}
 
 function metadataOf(bank: LabelBank): Record<string, string> {
   return {
@@ -41,27 +36,11 @@ function metadataOf(bank: LabelBank): Record<string, string> {
  * @throws ClipnError ERR_CLIPN_IO
  */
 export async function saveLabelBank(bank: LabelBank, path: string): Promise<void> {
-  const matrices: [string, Float32Array][] = [['yes', bank.yes]];
-  if (bank.no !== null) matrices.push(['no', bank.no]);
-  const header: Record<string, unknown> = { __metadata__: metadataOf(bank) };
-  let offset = 0;
-  for (const [name, matrix] of matrices) {
-    const end = offset + matrix.byteLength;
-    const entry: TensorEntry = { dtype: 'F32', shape: [bank.labels.length, bank.dim], data_offsets: [offset, end] };
-    header[name] = entry;
-    offset = end;
-  }
-  const text = Buffer.from(JSON.stringify(header));
-  // Spaces up to a multiple of 8: the data then lies aligned.
-  const headerLength = Math.ceil(text.length / 8) * 8;
-  const head = Buffer.alloc(8 + headerLength, ' ');
-  head.writeBigUInt64LE(BigInt(headerLength));
-  text.copy(head, 8);
-  const data = matrices.map(([, matrix]) => Buffer.from(matrix.buffer, matrix.byteOffset, matrix.byteLength));
-
+  const matrix = (data: Float32Array) => ({ dtype: 'F32' as const, shape: [bank.labels.length, bank.dim], data });
+  const tensors = { yes: matrix(bank.yes), ...(bank.no !== null && { no: matrix(bank.no) }) };
   await writeThenRename(path, async (temporary) => {
     await mkdir(dirname(path), { recursive: true });
-    await writeFile(temporary, Buffer.concat([head, ...data]));
+    await writeSafetensors(temporary, tensors, metadataOf(bank));
   });
 }
 
