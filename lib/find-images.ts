@@ -4,7 +4,7 @@ import { extname, join } from 'node:path';
 import { glob, isDynamicPattern } from 'tinyglobby';
 import { ClipnError } from './errors';
 
-const EXTENSIONS = new Set(['.jpg', '.jpeg', '.png', '.webp', '.gif', '.tif', '.tiff', '.avif']);
+export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set(['.jpg', '.jpeg', '.png', '.webp', '.gif', '.tif', '.tiff', '.avif']);
 
 /** Files named directly are kept whatever their name, so that a misspelt path is answered with its own error. */
 export async function findImages(operands: readonly string[]): Promise<string[]> {
@@ -20,10 +20,10 @@ export async function findImages(operands: readonly string[]): Promise<string[]>
 
 async function imagesBelow(folder: string): Promise<string[]> {
   const names = await glob('**/*', { cwd: folder, onlyFiles: true, expandDirectories: false });
-  const images = names.filter((name) => EXTENSIONS.has(extname(name).toLowerCase())).sort();
+  const images = names.filter((name) => IMAGE_EXTENSIONS.has(extname(name).toLowerCase())).sort();
   if (images.length === 0) {
     throw new ClipnError('ERR_CLIPN_IMAGE_NOT_FOUND', `the folder ${folder} holds no image`, {
-      hint: `Images are told by their extension: ${[...EXTENSIONS].join(' ')}.`,
+      hint: `Images are told by their extension: ${[...IMAGE_EXTENSIONS].join(' ')}.`,
     });
   }
   return images.map((name) => join(folder, name));

@@ -229,8 +229,8 @@ export function removeLabels(bank: LabelBank, names: readonly string[]): LabelBa
 }
 
 function cachePath(towers: TextTowers, labels: readonly string[], set: TemplateSet): string {
-  const { contentId, precision, tokenizer } = towers;
-  const identity = [BANK_FORMAT_VERSION, contentId, precision, tokenizer.sha256, set.sha256, labels];
+  const { contentId, precision, tokenizer, hasNo } = towers;
+  const identity = [BANK_FORMAT_VERSION, contentId, precision, tokenizer.sha256, set.sha256, labels, hasNo];
   const key = createHash('sha256').update(JSON.stringify(identity)).digest('hex');
   return join(cacheDir(), 'banks', `${key}.safetensors`);
 }
