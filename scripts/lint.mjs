@@ -74,7 +74,11 @@ await main(async () => {
     const biome = join(root, 'node_modules/@biomejs/biome/bin/biome');
     runNode([biome, 'check', '--diagnostic-level=warn', '--error-on-warnings', ...(values.fix ? ['--write'] : [])]);
   });
-  await step('tsc', () => runNode([join(root, 'node_modules/typescript/bin/tsc'), '-p', 'test/tsconfig.json']));
+  await step('tsc', () => {
+    for (const project of ['test/tsconfig.json', 'lib/report/tsconfig.json']) {
+      runNode([join(root, 'node_modules/typescript/bin/tsc'), '-p', project]);
+    }
+  });
   if (available('clang-format')) {
     await step('clang-format', () =>
       run('clang-format', [...(values.fix ? ['-i'] : ['--dry-run', '-Werror']), ...nativeFiles()]),

@@ -22,7 +22,9 @@ const PACKAGES = [
       ...filesBelow('lib', ['.ts'])
         .filter((path) => !path.endsWith('.d.ts'))
         .flatMap((path) => ['.js', '.d.ts'].map((ending) => path.replace(/^lib/, 'dist').replace(/\.ts$/, ending))),
-      ...filesBelow('lib/data', ['.json']).map((path) => path.replace(/^lib/, 'dist')),
+      ...[...filesBelow('lib/data', ['.json']), ...filesBelow('lib/report', ['.js', '.css'])].map((path) =>
+        path.replace(/^lib/, 'dist'),
+      ),
       ...filesBelow(PREBUILDS, ['.node', '.so', '.dylib']),
     ],
   },

@@ -63,7 +63,7 @@ const librarySources = () => [
   'package.json',
   'tsconfig.json',
   'scripts/write-esm-wrapper.mjs',
-  ...filesBelow('lib', ['.ts', '.json']),
+  ...filesBelow('lib', ['.ts', '.json', '.js', '.css']),
 ];
 
 /** The libtorch to compile against: any that CLIPN_LIBTORCH names, else one of the minor that `fetch` brings. */

@@ -1,10 +1,11 @@
 /**
  * Completes dist/ after tsc: index.mjs re-exports the CommonJS build name by name (native state must exist once per
- * process, so there is no second build), index.d.mts its types, and the CLI becomes executable.
+ * process, so there is no second build), index.d.mts its types, the CLI becomes executable, and the scripts and styles of
+ * the report come along.
  */
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { main, require, root, Stop } from './steps.mjs';
+import { filesBelow, main, require, root, Stop } from './steps.mjs';
 
 const SHEBANG = '#!/usr/bin/env node\n';
 
@@ -15,6 +16,10 @@ await main(() => {
   const source = readFileSync(cli, 'utf8');
   if (!source.startsWith(SHEBANG)) writeFileSync(cli, SHEBANG + source);
   chmodSync(cli, 0o755);
+
+  for (const file of filesBelow('lib/report', ['.js', '.css'])) {
+    copyFileSync(join(root, file), join(root, file.replace(/^lib/, 'dist')));
+  }
 
   const names = Object.keys(require('./dist/index.js')).sort();
   if (names.includes('default'))

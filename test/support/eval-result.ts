@@ -1,0 +1,261 @@
+/**
+ * A made-up EvalResult: scores are drawn from normal distributions, no model ran. Consistent in itself: metrics, ROC
+ * and histograms are those of the drawn scores.
+ *   node --import tsx test/support/eval-result.ts OUT.html [classes]     renders it
+ */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import sharp from 'sharp';
+import type { EvalResult, Example, Histogram, Interval, SetMetrics } from '../../lib/eval-result';
+import type { OodMetrics } from '../../lib/metrics';
+import { renderReport } from '../../lib/report';
+
+const root = path.join(__dirname, '../..');
+const PHOTOS = path.join(root, 'models/small/photos');
+const ID_IMAGES = 5000;
+const OOD_IMAGES = { iNaturalist: 2000, SUN: 2000, Places: 2000, Textures: 1128 };
+/** Distance of ID from each OOD set, in standard deviations of a perfect score. */
+const DISTANCE: Record<string, number> = { iNaturalist: 2.6, SUN: 2.3, Places: 2.1, Textures: 1.8 };
+const BINS = 50;
+
+const sigmoid = (z: number) => 1 / (1 + Math.exp(-z));
+
+/** Name → share of the distance it sees, its value for a latent z, its formula. */
+const SCORES: Record<string, [number, (z: number) => number, string]> = {
+  ctw: [0.86, (z) => sigmoid(2.4 * z), 'p_yes at the top class (paper: competing-to-win)'],
+  atd: [1, (z) => sigmoid(1.9 * z), 'Σ_j p_j · p_yes,j = 1 − p(C+1) (paper: agreeing-to-differ)'],
+  gap: [0.86, (z) => 3.1 * z, 'a − b at the top class'],
+  logPOut: [0.98, (z) => Math.log1p(Math.exp(1.9 * z)), '−log p(C+1), negated so that higher = ID'],
+  msp: [0.55, (z) => 0.01 + 0.99 * sigmoid(1.3 * z), 'max_j p_j'],
+  maxLogit: [0.72, (z) => 24 + 2.2 * z, 'max_j a_j'],
+  energy: [0.7, (z) => 25.5 + 1.9 * z, 'log Σ_j exp a_j'],
+  mcm: [0.66, (z) => 0.0101 + 0.0008 * sigmoid(z), 'max softmax of the raw cosines at T = 1'],
+};
+
+/** mulberry32. */
+function uniform(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const random = uniform(7);
+const normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)]!;
+
+interface Curve {
+  fpr: number[];
+  tpr: number[];
+}
+
+/** Vertices by falling threshold, from (0, 0); scores drawn from a continuum, so without ties. */
+function curveOf(positive: number[], negative: number[]): Curve {
+  const all = [...positive.map((s) => [s, 1] as const), ...negative.map((s) => [s, 0] as const)];
+  all.sort((a, b) => b[0] - a[0]);
+  let [tp, fp] = [0, 0];
+  const curve: Curve = { fpr: [0], tpr: [0] };
+  for (const [, isPositive] of all) {
+    if (isPositive) tp++;
+    else fp++;
+    curve.fpr.push(fp / negative.length);
+    curve.tpr.push(tp / positive.length);
+  }
+  return curve;
+}
+
+function auroc({ fpr, tpr }: Curve): number {
+  let area = 0;
+  for (let i = 1; i < fpr.length; i++) area += ((fpr[i]! - fpr[i - 1]!) * (tpr[i]! + tpr[i - 1]!)) / 2;
+  return area;
+}
+
+function averagePrecision({ fpr, tpr }: Curve, positives: number, negatives: number): number {
+  let sum = 0;
+  for (let i = 1; i < fpr.length; i++) {
+    const [tp, fp] = [tpr[i]! * positives, fpr[i]! * negatives];
+    sum += ((tpr[i]! - tpr[i - 1]!) * tp) / (tp + fp);
+  }
+  return sum;
+}
+
+const fprAtTpr95 = ({ fpr, tpr }: Curve) => fpr[tpr.findIndex((t) => t >= 0.95)]!;
+
+function wald(p: number, n: number): Interval {
+  const half = 1.96 * Math.sqrt((p * (1 - p)) / n);
+  return { low: Math.max(0, p - half), high: Math.min(1, p + half) };
+}
+
+/** Every k-th vertex, the last one always. */
+function thinned({ fpr, tpr }: Curve, vertices = 300): Curve {
+  const step = Math.ceil(fpr.length / vertices);
+  const kept = fpr.map((_, i) => i).filter((i) => i % step === 0 || i === fpr.length - 1);
+  return { fpr: kept.map((i) => fpr[i]!), tpr: kept.map((i) => tpr[i]!) };
+}
+
+function setMetrics(id: number[], ood: number[]): SetMetrics {
+  const curve = curveOf(id, ood);
+  const reversed = curveOf(
+    ood.map((s) => -s),
+    id.map((s) => -s),
+  );
+  const metrics: OodMetrics = {
+    auroc: auroc(curve),
+    auprIn: averagePrecision(curve, id.length, ood.length),
+    auprOut: averagePrecision(reversed, ood.length, id.length),
+    fprAtIdTpr95: fprAtTpr95(curve),
+    fprAtOodTpr95: fprAtTpr95(reversed),
+  };
+  const intervals = {
+    auroc: wald(metrics.auroc, ood.length),
+    fprAtIdTpr95: wald(metrics.fprAtIdTpr95, ood.length),
+  };
+  return { ...metrics, intervals, roc: thinned(curve) };
+}
+
+function histogram(id: number[], ood: Record<string, number[]>): Histogram {
+  const all = [id, ...Object.values(ood)].flat();
+  const low = all.reduce((a, b) => Math.min(a, b));
+  const high = all.reduce((a, b) => Math.max(a, b));
+  const edges = Array.from({ length: BINS + 1 }, (_, i) => low + ((high - low) * i) / BINS);
+  const counts = (scores: number[]) => {
+    const bins = new Array<number>(BINS).fill(0);
+    for (const s of scores) bins[Math.min(BINS - 1, Math.floor(((s - low) / (high - low)) * BINS))]!++;
+    return bins;
+  };
+  return {
+    edges,
+    id: counts(id),
+    ood: Object.fromEntries(Object.entries(ood).map(([set, scores]) => [set, counts(scores)])),
+  };
+}
+
+function means(sets: SetMetrics[]): OodMetrics {
+  const mean = (key: keyof OodMetrics) => sets.reduce((sum, set) => sum + set[key], 0) / sets.length;
+  return {
+    auroc: mean('auroc'),
+    auprIn: mean('auprIn'),
+    auprOut: mean('auprOut'),
+    fprAtIdTpr95: mean('fprAtIdTpr95'),
+    fprAtOodTpr95: mean('fprAtOodTpr95'),
+  };
+}
+
+async function thumbnails(): Promise<string[]> {
+  const photos = readdirSync(PHOTOS).filter((name) => name.endsWith('.jpg'));
+  return Promise.all(
+    photos.map(async (name) => {
+      const jpeg = await sharp(path.join(PHOTOS, name)).resize(192, 192, { fit: 'inside' }).jpeg().toBuffer();
+      return `data:image/jpeg;base64,${jpeg.toString('base64')}`;
+    }),
+  );
+}
+
+/** @param classes 1 to 1000 */
+export async function exampleResult(classes = 100): Promise<EvalResult> {
+  const names: string[] = JSON.parse(readFileSync(path.join(root, 'lib/data/imagenet-classnames.json'), 'utf8'));
+  const labels = Array.from({ length: classes }, (_, i) => names[Math.floor((i * names.length) / classes)]!);
+  const sets = Object.entries(OOD_IMAGES);
+
+  const scores: EvalResult['scores'] = {};
+  let deciding: number[] = [];
+  for (const [name, [share, value, formula]] of Object.entries(SCORES)) {
+    const draw = (n: number, mean: number) => Array.from({ length: n }, () => value(mean + normal()));
+    const id = draw(ID_IMAGES, 1.3 * share);
+    const ood = Object.fromEntries(sets.map(([set, n]) => [set, draw(n, (1.3 - DISTANCE[set]!) * share)]));
+    const results = Object.fromEntries(Object.entries(ood).map(([set, drawn]) => [set, setMetrics(id, drawn)]));
+    const average = means(Object.values(results));
+    scores[name] = { formula, sets: results, average, histogram: histogram(id, ood) };
+    if (name === 'atd') deciding = id;
+  }
+  const threshold = [...deciding].sort((a, b) => b - a)[Math.ceil(0.95 * ID_IMAGES) - 1]!;
+
+  const images = await thumbnails();
+  const example = (set: string, i: number, score: number): Example => {
+    const rest = [0.55, 0.2, 0.12, 0.08, 0.05].map((p) => p * (0.8 + 0.4 * random()));
+    const sum = rest.reduce((a, b) => a + b);
+    const top = rest.map((p) => ({ label: pick(labels), p: p / sum, pYes: sigmoid(set === 'id' ? -1 : 3 + normal()) }));
+    const truth = set === 'id' ? pick(labels) : null;
+    const thumbnail = i === 5 ? null : images[i % images.length]!;
+    return { set, image: `folder ${i % 7}/synthetic_${1000 + 17 * i}.jpg`, truth, score, top, thumbnail };
+  };
+  const perClass = Math.round(ID_IMAGES / classes);
+  const share = (mean: number, n: number) => Math.min(n, Math.round(n * sigmoid(mean + 0.8 * normal()))) / n;
+
+  return {
+    format: 'clipn-native eval 1',
+    created: '2026-01-15T09:30:00.000Z',
+    provenance: {
+      model: {
+        path: 'SYNTHETIC-EXAMPLE.pt',
+        contentId: '3f6c1e0a9b7d4c5280e1f2a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7',
+        precision: 'fp32',
+        kind: 'clipn',
+      },
+      preprocessing: 'shorter side to 224, bicubic, centre crop; EXIF not applied',
+      labels: { count: classes, sha256: '9d1c0b5e7f2a46c8b3d4e5f60718293a4b5c6d7e8f9012345678abcdef012345' },
+      templates: {
+        name: 'clipn',
+        count: 128,
+        sha256: '0a1b2c3d4e5f60718293a4b5c6d7e8f9012345678abcdef0123456789abcdef0',
+      },
+      versions: { 'clipn-native': '0.0.0-synthetic', libtorch: '2.13.0+cpu', node: 'v20.20.2' },
+      command: 'none: this result is drawn from random numbers, no model ran',
+    },
+    id: {
+      folder: 'synthetic/val',
+      images: ID_IMAGES,
+      unreadable: [
+        { image: 'n01440764/broken.jpg', code: 'ERR_CLIPN_IMAGE_DECODE', message: 'premature end of JPEG image' },
+      ],
+      accuracy: 0.7018,
+      accuracyInterval: wald(0.7018, ID_IMAGES),
+    },
+    ood: Object.fromEntries(sets.map(([set, n]) => [set, { folder: `synthetic/${set}`, images: n, unreadable: [] }])),
+    decidingScore: 'atd',
+    threshold,
+    scores,
+    classes: labels.map((label) => ({
+      label,
+      images: perClass,
+      accuracy: share(0.9, perClass),
+      accepted: share(3.2, perClass),
+      falseAccepts: Math.floor(Math.exp(1.2 + 1.3 * normal())),
+    })),
+    worst: {
+      falseAccepts: Array.from({ length: 12 }, (_, i) => example(sets[i % sets.length]![0], i, 0.9995 - i * 0.0008)),
+      falseRejects: Array.from({ length: 12 }, (_, i) => example('id', i + 3, 0.011 + i * 0.006)),
+    },
+    calibration: {
+      target: 0.95,
+      score: 'atd',
+      threshold: threshold * 0.9,
+      images: 800,
+      idAccepted: 0.957,
+      oodAccepted: Object.fromEntries(sets.map(([set], i) => [set, 0.21 + i * 0.03])),
+    },
+    published: [
+      ['iNaturalist', 0.962, 0.1911],
+      ['SUN', 0.9418, 0.2569],
+      ['Places', 0.9262, 0.3211],
+      ['Textures', 0.9081, 0.4091],
+    ].map(([set, rate, fpr95]) => ({
+      source: 'CLIPN README, ViT-B/16, mean of three runs',
+      score: 'atd',
+      set: set as string,
+      auroc: rate as number,
+      fpr95: fpr95 as number,
+    })),
+  };
+}
+
+if (require.main === module) {
+  const [out, classes] = process.argv.slice(2);
+  if (out === undefined) throw new Error('usage: eval-result.ts OUT.html [classes]');
+  exampleResult(classes === undefined ? undefined : Number(classes))
+    .then(renderReport)
+    .then((page) => writeFileSync(out, page));
+}
