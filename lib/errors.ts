@@ -37,7 +37,7 @@ export const ERROR_HINTS = {
   ERR_CLIPN_DATA_CLASSES: 'Correct the labels, or name the class folders with --class-names FILE.',
   ERR_CLIPN_STORE_MISMATCH: 'Use another --store folder, or none: by default each model has a store of its own.',
   ERR_CLIPN_STORE_FORMAT: 'Delete the file: the images it stood for are encoded again.',
-  ERR_CLIPN_SCORES: 'Give scores of both sides, numbers all: higher = more in-distribution.',
+  ERR_CLIPN_SCORES: 'Scores are numbers, higher = more in-distribution, at least one on each side: docs/metrics.md.',
   ERR_CLIPN_IMAGE_NOT_FOUND: 'Check the path.',
   ERR_CLIPN_IMAGE_DECODE: 'The file is not an image that can be decoded, or it is cut short: replace it.',
   ERR_CLIPN_IMAGE_TOO_LARGE: 'Make the image smaller, or raise the `limitPixels` option.',

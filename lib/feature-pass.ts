@@ -116,7 +116,9 @@ async function lookAt(
   try {
     // Looked at before it is read: a file that changes meanwhile is read again the next time.
     const stamp = await stampOf(path);
-    const sha256 = createHash('sha256').update(await readFile(path)).digest();
+    const sha256 = createHash('sha256')
+      .update(await readFile(path))
+      .digest();
     const file = { path, ...stamp, sha256 };
     if (store.rowOf(sha256) !== -1) return { index, file };
     return { index, file, image: await decodeImage(path, { exif: false, ...(limitPixels && { limitPixels }) }) };

@@ -28,7 +28,12 @@ const STALE_MS = 3_600_000;
 
 /** What waits to be written. */
 function nothing() {
-  return { hashes: [] as Uint8Array[], features: [] as Float32Array[], patchMcm: [] as number[], files: [] as KnownFile[] };
+  return {
+    hashes: [] as Uint8Array[],
+    features: [] as Float32Array[],
+    patchMcm: [] as number[],
+    files: [] as KnownFile[],
+  };
 }
 
 export class FeatureStore {

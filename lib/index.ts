@@ -18,6 +18,7 @@ export { addLabels, type LabelBank, loadLabelBank, removeLabels, saveLabelBank }
 export { type LoadDetectorOptions, loadDetector } from './load-detector';
 export {
   averageMetrics,
+  evaluateScores,
   type FprRule,
   idAccuracy,
   type MetricOptions,
@@ -38,5 +39,6 @@ export {
   type Precision,
 } from './model';
 export { type CoreInfo, describeCore } from './native';
+export { readScoreFile } from './score-file';
 export { type DecidingScore, type ScoreOptions, type ScoreResult, type Scores, score } from './scores';
 export type { Rule, Verdict } from './verdict';

@@ -2,7 +2,7 @@
 import { ClipnError } from './errors';
 import type { Interval } from './eval-result';
 import { beta, uniformSource } from './random';
-import type { Roc } from './roc';
+import { type Roc, twiceWins } from './roc';
 
 /** The 0.975 quantile of the standard normal distribution. */
 const Z = 1.959963984540054;
@@ -28,22 +28,26 @@ export function wilsonInterval(successes: number, total: number): Interval {
  * DeLong's variance of the AUROC (DeLong, DeLong and Clarke-Pearson, 1988), exact with ties: the variances of the shares
  * of OOD scores below each ID score and of ID scores above each OOD score, ties counting half. NaN for a set of one.
  */
-export function delongVariance({ tp, fp, nId, nOod }: Roc, auroc: number): number {
+function delongVariance(roc: Roc): number {
+  const { tp, fp, nId, nOod } = roc;
+  const twice = twiceWins(roc);
+  // Deviations in units of 1 / (2 nId nOod) are whole numbers: where there is no variance, it is exactly zero.
   let [ofId, ofOod] = [0, 0];
   let [tpBefore, fpBefore] = [0, 0];
   for (let k = 0; k < tp.length; k++) {
-    const below = 1 - (fpBefore + fp[k]!) / (2 * nOod);
-    const above = (tpBefore + tp[k]!) / (2 * nId);
-    ofId += (tp[k]! - tpBefore) * (below - auroc) ** 2;
-    ofOod += (fp[k]! - fpBefore) * (above - auroc) ** 2;
+    const below = nId * (2 * nOod - fpBefore - fp[k]!) - twice;
+    const above = nOod * (tpBefore + tp[k]!) - twice;
+    ofId += (tp[k]! - tpBefore) * below ** 2;
+    ofOod += (fp[k]! - fpBefore) * above ** 2;
     [tpBefore, fpBefore] = [tp[k]!, fp[k]!];
   }
-  return ofId / (nId * (nId - 1)) + ofOod / (nOod * (nOod - 1));
+  return (ofId / (nId * (nId - 1)) + ofOod / (nOod * (nOod - 1))) / (2 * nId * nOod) ** 2;
 }
 
 /** Of the AUROC: DeLong's variance on the logit scale; Newcombe's interval where that variance is zero or unknown. */
-export function aurocInterval(roc: Roc, auroc: number): Interval {
-  const variance = delongVariance(roc, auroc);
+export function aurocInterval(roc: Roc): Interval {
+  const auroc = twiceWins(roc) / (2 * roc.nId * roc.nOod);
+  const variance = delongVariance(roc);
   if (!(variance > 0)) return newcombeInterval(roc, auroc);
   const logit = Math.log(auroc / (1 - auroc));
   const half = (Z * Math.sqrt(variance)) / (auroc * (1 - auroc));

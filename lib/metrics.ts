@@ -2,7 +2,7 @@
 import { ClipnError } from './errors';
 import type { Interval, SetMetrics } from './eval-result';
 import { aurocInterval, fprAtIdTpr95Interval, wilsonInterval } from './intervals';
-import { countRoc, curveOf, type Roc } from './roc';
+import { countRoc, curveOf, type Roc, twiceWins } from './roc';
 
 export { wilsonInterval } from './intervals';
 export { type RocCurve, rocCurve } from './roc';
@@ -34,6 +34,8 @@ export type FprRule = (typeof FPR_RULES)[number];
 export interface MetricOptions {
   /** Default `interpolated`. */
   rule?: FprRule | undefined;
+  /** What errors call the OOD set. Default `ood`. */
+  name?: string | undefined;
 }
 
 const RECALL = 0.95;
@@ -44,7 +46,7 @@ const RECALL = 0.95;
  * @throws ERR_CLIPN_SCORES when a set is empty or holds NaN, naming set and index
  */
 export function oodMetrics(id: ArrayLike<number>, ood: ArrayLike<number>, options: MetricOptions = {}): OodMetrics {
-  return metricsOf(countRoc(id, ood), options);
+  return metricsOf(countRoc(id, ood, options.name), options);
 }
 
 /** As `oodMetrics`, with 95 % intervals and the curve (at most `maxPoints`, default 300) from the same sort. */
@@ -53,11 +55,29 @@ export function setMetrics(
   ood: ArrayLike<number>,
   { maxPoints = 300, ...options }: MetricOptions & { maxPoints?: number } = {},
 ): SetMetrics {
-  const roc = countRoc(id, ood);
+  const roc = countRoc(id, ood, options.name);
   const metrics = metricsOf(roc, options);
-  const { auroc, fprAtIdTpr95 } = metrics;
-  const intervals = { auroc: aurocInterval(roc, auroc), fprAtIdTpr95: fprAtIdTpr95Interval(roc, fprAtIdTpr95) };
+  const intervals = {
+    auroc: aurocInterval(roc),
+    fprAtIdTpr95: fprAtIdTpr95Interval(roc, metrics.fprAtIdTpr95),
+  };
   return { ...metrics, intervals, roc: curveOf(roc, maxPoints) };
+}
+
+/**
+ * One score on several OOD sets, each against all ID images (spec 4.3).
+ *
+ * @throws ERR_CLIPN_SCORES when there is no set, or one is empty or holds NaN
+ */
+export function evaluateScores(
+  id: ArrayLike<number>,
+  sets: Readonly<Record<string, ArrayLike<number>>>,
+  options: Omit<MetricOptions, 'name'> & { maxPoints?: number } = {},
+): { sets: Record<string, SetMetrics>; average: OodMetrics } {
+  const measured = Object.entries(sets).map(
+    ([name, ood]) => [name, setMetrics(id, ood, { ...options, name })] as const,
+  );
+  return { sets: Object.fromEntries(measured), average: averageMetrics(measured.map(([, metrics]) => metrics)) };
 }
 
 const KEYS = ['auroc', 'auprIn', 'auprOut', 'fprAtIdTpr95', 'fprAtOodTpr95'] as const;
@@ -97,7 +117,7 @@ function metricsOf(roc: Roc, { rule = 'interpolated' }: MetricOptions): OodMetri
   }
   const reversed = oodPositive(roc);
   return {
-    auroc: auroc(roc),
+    auroc: twiceWins(roc) / (2 * roc.nId * roc.nOod),
     auprIn: averagePrecision(roc),
     auprOut: averagePrecision(reversed),
     fprAtIdTpr95: FPR[rule](roc),
@@ -112,17 +132,6 @@ function oodPositive({ tp, fp, nId, nOod }: Roc): Roc {
   const complement = (counts: Float64Array, n: number) =>
     Float64Array.from({ length: steps }, (_, k) => n - (k === steps - 1 ? 0 : counts[steps - 2 - k]!));
   return { tp: complement(fp, nOod), fp: complement(tp, nId), nId: nOod, nOod: nId };
-}
-
-/** Twice the Mann-Whitney count is a whole number, exact up to 2^53: 67 million scores on either side. */
-function auroc({ tp, fp, nId, nOod }: Roc): number {
-  let twice = 0;
-  let [tpBefore, fpBefore] = [0, 0];
-  for (let k = 0; k < tp.length; k++) {
-    twice += (fp[k]! - fpBefore) * (tpBefore + tp[k]!);
-    [tpBefore, fpBefore] = [tp[k]!, fp[k]!];
-  }
-  return twice / (2 * nId * nOod);
 }
 
 /** Σ_k (R_k − R_{k−1}) · P_k over the distinct scores, without interpolation. */

@@ -39,6 +39,8 @@ export function groupNegatives(words: readonly string[], labels: readonly string
   const groups = Array.from({ length: count }, (_, g) =>
     kept.filter((_, i) => i % count === g).map(({ word }) => word),
   );
-  const sha256 = createHash('sha256').update(kept.map(({ word }) => word).join('\n')).digest('hex');
+  const sha256 = createHash('sha256')
+    .update(kept.map(({ word }) => word).join('\n'))
+    .digest('hex');
   return { groups, dropped: words.length - kept.length, sha256 };
 }

@@ -98,7 +98,7 @@ function nodeTests(runner, files) {
 
 /** A Python that has what the reference needs: a named or active one, else one made under build/. */
 function referencePython() {
-  const modules = 'import ftfy, importlib.util, numpy, PIL, regex, torch';
+  const modules = 'import ftfy, importlib.util, numpy, PIL, regex, sklearn, torch';
   const right = `torch.__version__.split('+')[0] == '${LIBTORCH_VERSION()}' and importlib.util.find_spec('open_clip')`;
   const probe = `${modules}; assert ${right}`;
   const inEnvironment = (folder) => folder && join(folder, 'bin/python');

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,6 +7,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { apiModel } from './support/api-model';
+import { runCli } from './support/run-cli';
 
 const root = path.join(__dirname, '..');
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-cli-'));
@@ -14,23 +15,7 @@ const photos = path.join(folder, 'photos');
 const [red, grey] = [path.join(photos, 'red.png'), path.join(photos, 'sub', 'grey.jpg')];
 let model: string;
 
-interface Run {
-  code: number;
-  out: string;
-  err: string;
-}
-
-/** Runs the command line as a user would, in a process of its own. */
-function cli(...args: string[]): Promise<Run> {
-  const argv = ['--import', 'tsx', path.join(root, 'lib/cli.ts'), ...args];
-  const env = { ...process.env, CLIPN_CACHE_DIR: path.join(folder, 'cache'), NO_COLOR: '1' };
-  return new Promise((resolve) => {
-    execFile(process.execPath, argv, { cwd: root, env }, (error, out, err) => {
-      resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, out, err });
-    });
-  });
-}
-
+const cli = (...args: string[]) => runCli(args, path.join(folder, 'cache'));
 const check = (...args: string[]) => cli('check', ...args, '--model', model, '--templates', 'plain');
 const lines = (out: string) =>
   out

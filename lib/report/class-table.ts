@@ -6,8 +6,11 @@ import { scrollBox } from './score-tables';
 
 const COLUMNS = ['Class', 'Images', 'Accuracy, %', 'Accepted, %', 'False accepts'] as const;
 
-const share = (value: number) =>
-  html`<td data-value="${value}" title="${value}"><span class="bar" style="--share:${percent(value, 1)}%"></span><span class="value">${percent(value, 1)}</span></td>`;
+/** A label without images has no shares. */
+const share = (value: number | null) =>
+  value === null
+    ? html`<td data-value="-1"><span class="value">–</span></td>`
+    : html`<td data-value="${value}" title="${value}"><span class="bar" style="--share:${percent(value, 1)}%"></span><span class="value">${percent(value, 1)}</span></td>`;
 
 /** The classes that draw most strangers first. */
 const byFalseAccepts = (a: ClassResult, b: ClassResult) => b.falseAccepts - a.falseAccepts;

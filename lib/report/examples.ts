@@ -14,7 +14,7 @@ const cell = (name: string, share: number, kind: string) =>
 
 /** A model without a no tower has no pYes. */
 function topItem({ label, p, pYes }: Top): Markup {
-  const answers = Number.isFinite(pYes) && [cell('yes', pYes, 'yes'), cell('no', 1 - pYes, 'no')];
+  const answers = pYes !== null && [cell('yes', pYes, 'yes'), cell('no', 1 - pYes, 'no')];
   return html`<li><span class="label">${label}</span> ${cell('p', p, 'p')}${answers}</li>`;
 }
 

@@ -27,7 +27,7 @@ const copyable = (text: string) =>
   html`<code>${text}</code> <button type="button" class="copy needs-script" data-copy="${text}">Copy</button>`;
 
 export function provenanceList({ provenance, id, ood, created, format }: EvalResult): Markup {
-  const { model, preprocessing, labels, templates, versions, command } = provenance;
+  const { model, preprocessing, labels, templates, negatives, versions, command } = provenance;
   const entry = (name: string, ...values: (Markup | string)[]) =>
     html`<dt>${name}</dt>${values.map((value) => html`<dd>${value}</dd>`)}`;
   return html`<dl class="provenance">
@@ -35,6 +35,7 @@ export function provenanceList({ provenance, id, ood, created, format }: EvalRes
     ${entry('Preprocessing', preprocessing)}
     ${entry('Labels', count(labels.count), html`SHA-256 ${copyable(labels.sha256)}`)}
     ${entry('Templates', `${templates.name}, ${count(templates.count)}`, html`SHA-256 ${copyable(templates.sha256)}`)}
+    ${negatives && entry('Negative words', `${count(negatives.count)} in ${negatives.groups} groups`, html`SHA-256 ${copyable(negatives.sha256)}`)}
     ${entry('ID images', `${id.folder}, ${count(id.images)}`)}
     ${Object.entries(ood).map(([set, { folder, images }]) => entry(`OOD images, ${set}`, `${folder}, ${count(images)}`))}
     ${entry(
@@ -64,5 +65,5 @@ export function definitionList({ scores }: EvalResult): Markup {
     </dl>
     <h3>Scores</h3>
     <p class="lead">Higher means more likely one of your own.</p>
-    <dl class="definitions">${Object.entries(scores).map(([name, { formula }]) => entry(name, formula))}</dl>`;
+    <dl class="definitions">${Object.entries(scores).map(([name, { formula, source }]) => entry(name, `${formula}. ${source}.`))}</dl>`;
 }

@@ -118,7 +118,9 @@ export function calibrationTable({ calibration }: EvalResult, digits: number): M
     <thead><tr><th scope="col">Set</th><th scope="col">accepted, %</th></tr></thead>
     <tbody><tr><th scope="row">ID</th><td title="${idAccepted}">${percent(idAccepted, digits)}</td></tr>${rows}</tbody>
   </table>`;
-  return html`<p class="lead">Fitted on ${counted(images, 'image')} to keep ${scoreValue(100 * target)} % of one’s own:
+  const fitted = images === null ? 'Fitted' : `Fitted on ${counted(images, 'image')}`;
+  const aim = target === null ? '' : ` to keep ${scoreValue(100 * target)} % of one’s own`;
+  return html`<p class="lead">${fitted}${aim}:
       ${score} at least <strong title="${threshold}">${scoreValue(threshold)}</strong>. On these sets it accepts:</p>
     ${scrollBox('Calibration', table)}`;
 }

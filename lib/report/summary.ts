@@ -37,14 +37,17 @@ export function summary(result: EvalResult, digits: number): Markup {
   const { id, ood, provenance, created } = result;
   const unreadable = [id, ...Object.values(ood)].reduce((sum, set) => sum + set.unreadable.length, 0);
   const fact = (name: string, value: Markup | string) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
-  const accuracy = html`<span title="${id.accuracy}">${percent(id.accuracy, digits)} %</span> <span class="interval">(${range(id.accuracyInterval, digits)})</span>`;
+  const accuracy =
+    id.accuracy !== null &&
+    id.accuracyInterval !== null &&
+    html`<span title="${id.accuracy}">${percent(id.accuracy, digits)} %</span> <span class="interval">(${range(id.accuracyInterval, digits)})</span>`;
   const strangers = Object.entries(ood).map(([name, set], i) => html`${i > 0 && ', '}${name} ${count(set.images)}`);
   return html`<h1>${nameOf(provenance.model.path)}</h1>
     ${verdict(result, digits)}
     <dl class="facts">
       ${fact('ID', `${counted(id.images, 'image')}, ${counted(provenance.labels.count, 'class', 'classes')}`)}
       ${fact('OOD', html`${strangers}`)}
-      ${fact('Top-1 accuracy on ID', accuracy)}
+      ${accuracy && fact('Top-1 accuracy on ID', accuracy)}
       ${unreadable > 0 && fact('Left out', html`<a href="#unreadable">${counted(unreadable, 'unreadable image')}</a>`)}
       ${fact('Model', `${provenance.model.kind}, ${provenance.model.precision}`)}
       ${fact('Made', dateOf(created))}

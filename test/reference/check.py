@@ -1,4 +1,4 @@
-"""The comparison with PyTorch, Pillow and open_clip that `npm test` runs: every check below, one line each.
+"""The comparison with PyTorch, Pillow, open_clip and scikit-learn that `npm test` runs: every check below, one line each.
 
     python test/reference/check.py CHECKPOINT [--full]
 
@@ -49,6 +49,7 @@ def main() -> int:
             run("torch.jit.load gives the reference's features", *script("check_torchscript", model, args.checkpoint, "ViT-B-16")),
             run("every stage is the reference's", *script("check_stages", "--networks", networks, "--model", model)),
             run("`check` on the sample photos agrees with Pillow and the reference", *script("check_photos")),
+            run("metrics are scikit-learn's, intervals as defined", *script("check_metrics")),
             run("no verdict changes between single, list, stream and reference", *script("check_verdicts", "--count", IMAGES)),
         ]
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed")

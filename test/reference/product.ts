@@ -1,7 +1,7 @@
 /**
  * The product's side of the comparisons with Python: one JSON document on stdin, one on stdout.
  *
- *   node --import tsx test/reference/product.ts pixels|ids|stages|verdicts|checkpoint
+ *   node --import tsx test/reference/product.ts pixels|ids|stages|verdicts|metrics|checkpoint
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -11,6 +11,7 @@ import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type CheckFailure, type CheckResult, exportModel, loadModel, type Model } from '../../lib';
 import { decodeImage } from '../../lib/image';
+import { oodMetrics, setMetrics, wilsonInterval } from '../../lib/metrics';
 import { createTokenizer } from '../../lib/tokenizer';
 import { cachedCheckpoint, writeCheckpoint } from '../support/checkpoint-writer';
 import type { NETWORKS } from '../support/seeded-weights';
@@ -101,7 +102,24 @@ async function checkpoint(name: keyof typeof NETWORKS): Promise<string> {
   return await cachedCheckpoint(name, { optimizer: name === 'ViT-B-16' });
 }
 
-const MODES = { pixels, ids, stages, verdicts, checkpoint };
+interface MetricsInput {
+  cases: { id: number[]; ood: number[]; intervals: boolean }[];
+  shares: [successes: number, total: number][];
+}
+
+/** Metrics of each case, `fprAtIdTpr95` also by the other rules, intervals where asked for; Wilson's interval of each share. */
+function metrics({ cases, shares }: MetricsInput) {
+  return {
+    cases: cases.map(({ id, ood, intervals }) => ({
+      ...(intervals ? setMetrics : oodMetrics)(id, ood),
+      reached: oodMetrics(id, ood, { rule: 'reached' }).fprAtIdTpr95,
+      nearest: oodMetrics(id, ood, { rule: 'nearest' }).fprAtIdTpr95,
+    })),
+    shares: shares.map(([successes, total]) => wilsonInterval(successes, total)),
+  };
+}
+
+const MODES = { pixels, ids, stages, verdicts, metrics, checkpoint };
 
 async function main(): Promise<void> {
   const mode = MODES[process.argv[2] as keyof typeof MODES] as (input: unknown) => unknown;

@@ -1,0 +1,22 @@
+/** The command line as a user has it: a process of its own. */
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+
+const root = path.join(__dirname, '..', '..');
+
+export interface CliRun {
+  code: number;
+  out: string;
+  err: string;
+}
+
+/** Runs `clipn-native ARGS` with a cache folder of the test's own. */
+export function runCli(args: readonly string[], cache: string): Promise<CliRun> {
+  const argv = ['--import', 'tsx', path.join(root, 'lib/cli.ts'), ...args];
+  const env = { ...process.env, CLIPN_CACHE_DIR: cache, NO_COLOR: '1' };
+  return new Promise((resolve) => {
+    execFile(process.execPath, argv, { cwd: root, env }, (error, out, err) => {
+      resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, out, err });
+    });
+  });
+}
