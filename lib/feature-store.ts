@@ -20,8 +20,8 @@ import { HashIndex } from './hash-index';
 
 export type { KnownFile, StoreIdentity } from './feature-shard';
 
-/** A shard is written when it has this many rows or files, or this much time has passed. */
 const SHARD_ROWS = 4096;
+/** After this time a shard is written whatever waits: it bounds what a kill can cost. */
 const SHARD_MS = 10_000;
 /** Temporary files this old belong to no living process. */
 const STALE_MS = 3_600_000;
@@ -46,12 +46,14 @@ export class FeatureStore {
   readonly #size: Float64Array;
   readonly #mtime: BigInt64Array;
   readonly #hash: Uint8Array;
+  readonly #shardRows: number;
   #waiting = nothing();
   #lastFlush = Date.now();
 
-  private constructor(folder: string, identity: StoreIdentity, paths: number) {
+  private constructor(folder: string, identity: StoreIdentity, paths: number, shardRows: number) {
     this.folder = folder;
     this.identity = identity;
+    this.#shardRows = shardRows;
     this.#size = new Float64Array(paths).fill(-1);
     this.#mtime = new BigInt64Array(paths);
     this.#hash = new Uint8Array(paths * HASH_BYTES);
@@ -61,11 +63,17 @@ export class FeatureStore {
    * Opens or begins a store.
    *
    * @param paths the files that will be asked for
+   * @param shardRows a shard is written when this many rows or files wait
    * @throws ERR_CLIPN_STORE_MISMATCH when another model, precision, preprocessing or (with patches) label bank made it;
    *   ERR_CLIPN_STORE_FORMAT naming a damaged shard; ERR_CLIPN_IO
    */
-  static async open(folder: string, identity: StoreIdentity, paths: readonly string[]): Promise<FeatureStore> {
-    const store = new FeatureStore(folder, identity, paths.length);
+  static async open(
+    folder: string,
+    identity: StoreIdentity,
+    paths: readonly string[],
+    shardRows = SHARD_ROWS,
+  ): Promise<FeatureStore> {
+    const store = new FeatureStore(folder, identity, paths.length, shardRows);
     const indexOf = new Map(paths.map((path, index) => [path, index]));
     try {
       await mkdir(folder, { recursive: true });
@@ -121,7 +129,7 @@ export class FeatureStore {
   /** Writes a shard when there is enough to write or enough time has passed. */
   async flushIfDue(): Promise<void> {
     const { hashes, files } = this.#waiting;
-    const due = Date.now() - this.#lastFlush >= SHARD_MS || Math.max(hashes.length, files.length) >= SHARD_ROWS;
+    const due = Date.now() - this.#lastFlush >= SHARD_MS || Math.max(hashes.length, files.length) >= this.#shardRows;
     if (due) await this.flush();
   }
 

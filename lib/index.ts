@@ -10,7 +10,8 @@ export {
 } from './detector';
 export { type Diagnosis, diagnose } from './doctor';
 export { ClipnError, type ClipnErrorCode } from './errors';
-export type { Interval, SetMetrics } from './eval-result';
+export type { EvalResult, Interval, SetMetrics } from './eval-result';
+export { type EvalOptions, type EvalProgress, evaluate } from './evaluate';
 export { type ExportOptions, exportModel } from './export';
 export { type FetchOptions, fetchLibtorch } from './fetch';
 export type { DecodeOptions, ImageInput, RawImage } from './image';
@@ -39,6 +40,9 @@ export {
   type Precision,
 } from './model';
 export { type CoreInfo, describeCore } from './native';
+export { renderReport, reportCsv } from './report';
 export { readScoreFile } from './score-file';
+export type { ScoreBlock, Scorer } from './scorers';
 export { type DecidingScore, type ScoreOptions, type ScoreResult, type Scores, score } from './scores';
 export type { Rule, Verdict } from './verdict';
+export { writeReport } from './write-report';
