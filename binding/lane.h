@@ -41,6 +41,7 @@ class Lane : public Napi::ObjectWrap<Lane> {
   Napi::Value open_model(const Napi::CallbackInfo& info);
   Napi::Value encode_images(const Napi::CallbackInfo& info);
   Napi::Value encode_text(const Napi::CallbackInfo& info);
+  Napi::Value run_image_linears(const Napi::CallbackInfo& info);
   Napi::Value score(const Napi::CallbackInfo& info);
   Napi::Value export_model(const Napi::CallbackInfo& info);
 

@@ -1,5 +1,5 @@
-// openModel, closeModel, encodeImages, encodeText. Each call reads its arguments on the JS thread, captures plain data,
-// and leaves the rest to the core. lib/native.ts has the types.
+// openModel, closeModel, encodeImages, encodeText, runImageLinears. Each call reads its arguments on the JS thread,
+// captures plain data, and leaves the rest to the core. lib/native.ts has the types.
 #include <array>
 #include <cstring>
 #include <string>
@@ -32,7 +32,7 @@ std::array<float, 3> three(const Napi::Value& value) {
 
 }  // namespace
 
-// openModel(path, precision: 'fp32' | 'bf16') → {handle, methods, clipnJson, tokenizerJson}
+// openModel(path, precision: 'fp32' | 'bf16') → {handle, methods, clipnJson, tokenizerJson, rewritten}
 Napi::Value Lane::open_model(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto work = job(env);
@@ -57,6 +57,7 @@ Napi::Value Lane::open_model(const Napi::CallbackInfo& info) {
     out.Set("methods", about->methods);
     out.Set("clipnJson", about->clipn_json);
     out.Set("tokenizerJson", about->tokenizer_json);
+    out.Set("rewritten", about->rewritten != 0);
     return out;
   };
   return submit(env, std::move(work));
@@ -145,5 +146,16 @@ Napi::Value Lane::encode_text(const Napi::CallbackInfo& info) {
     return core->encode_text(model.get(), tower, ids.data(), n, l, d, features->data(), error);
   };
   work->result = [features](Napi::Env e) -> Napi::Value { return floats(e, *features); };
+  return submit(env, std::move(work));
+}
+
+// runImageLinears(model, n) → undefined
+Napi::Value Lane::run_image_linears(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto work = job(env);
+  work->run = [core = &core_, model = model_of(info[0]), n = integer(info[1])](clipn_error* error) {
+    return core->run_image_linears(model.get(), n, error);
+  };
+  work->result = [](Napi::Env e) -> Napi::Value { return e.Undefined(); };
   return submit(env, std::move(work));
 }

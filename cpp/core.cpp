@@ -130,6 +130,7 @@ clipn_status clipn_model_describe(const clipn_model* model, clipn_model_info* ou
     out->methods = model->methods();
     out->clipn_json = model->clipn_json().c_str();
     out->tokenizer_json = model->tokenizer_json().c_str();
+    out->rewritten = model->rewritten() ? 1 : 0;
   });
 }
 
@@ -160,6 +161,13 @@ clipn_status clipn_encode_text(clipn_model* model, clipn_tower tower, const int6
     require(model != nullptr && ids != nullptr && features != nullptr, "clipn_encode_text: null argument");
     require(tower == CLIPN_TEXT_YES || tower == CLIPN_TEXT_NO, "clipn_encode_text: no such tower");
     model->encode_text(tower, ids, n, l, d, features);
+  });
+}
+
+clipn_status clipn_run_image_linears(clipn_model* model, int64_t n, clipn_error* error) {
+  return guard(error, [&] {
+    require(model != nullptr, "clipn_run_image_linears: null argument");
+    model->run_image_linears(n);
   });
 }
 

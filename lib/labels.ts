@@ -1,8 +1,4 @@
-import { createHash } from 'node:crypto';
-import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { BANK_FORMAT_VERSION, loadLabelBank, saveLabelBank } from './bank-file';
-import { cacheDir } from './cache-dir';
 import { cleanText } from './clean-text';
 import { ClipnError } from './errors';
 import { assertBankFits, freezeBank, joinBanks, type LabelBank, selectRows } from './label-bank';
@@ -52,8 +48,8 @@ const CHUNK = 64;
 /** Sentences sorted by length together: enough that most chunks need little padding, few enough to hold in memory. */
 const GROUP = 16 * CHUNK;
 
-/** Looks at every name before the first is encoded: a thousand may take minutes. */
-function assertLabels(towers: TextTowers, labels: readonly string[]): void {
+/** @internal Looks at every name before the first is encoded: a thousand may take minutes. */
+export function assertLabels(towers: TextTowers, labels: readonly string[]): void {
   if (!Array.isArray(labels) || labels.length === 0) throw new ClipnError('ERR_CLIPN_LABELS', 'there are no labels');
   labels.forEach((label: unknown, index) => {
     if (typeof label !== 'string') {
@@ -110,7 +106,8 @@ async function addFeatures(
   });
 }
 
-async function encodeLabels(
+/** @internal */
+export async function encodeLabels(
   towers: TextTowers,
   labels: readonly string[],
   set: TemplateSet,
@@ -171,7 +168,8 @@ async function encodeLabels(
   );
 }
 
-async function resolveTemplates(templates: string | TemplateSet | undefined): Promise<TemplateSet> {
+/** @internal */
+export async function resolveTemplates(templates: string | TemplateSet | undefined): Promise<TemplateSet> {
   if (typeof templates !== 'object') return loadTemplates(templates ?? 'clipn');
   return makeTemplateSet(templates.name, templates.templates);
 }
@@ -226,65 +224,4 @@ export function removeLabels(bank: LabelBank, names: readonly string[]): LabelBa
   const kept = [...bank.labels.keys()].filter((index) => !gone.has(bank.labels[index]!));
   if (kept.length === 0) throw new ClipnError('ERR_CLIPN_LABELS', 'no label would be left in the bank');
   return selectRows(bank, kept);
-}
-
-function cachePath(towers: TextTowers, labels: readonly string[], set: TemplateSet): string {
-  const { contentId, precision, tokenizer, hasNo } = towers;
-  const identity = [BANK_FORMAT_VERSION, contentId, precision, tokenizer.sha256, set.sha256, labels, hasNo];
-  const key = createHash('sha256').update(JSON.stringify(identity)).digest('hex');
-  return join(cacheDir(), 'banks', `${key}.safetensors`);
-}
-
-/** The bank stored at `path`, or null when there is none. */
-async function readCached(
-  path: string,
-  towers: TextTowers,
-  labels: readonly string[],
-  set: TemplateSet,
-): Promise<LabelBank | null> {
-  let bank: LabelBank;
-  try {
-    bank = await loadLabelBank(path);
-  } catch (error) {
-    const cause = error instanceof ClipnError ? (error.cause as NodeJS.ErrnoException | undefined) : undefined;
-    if (cause?.code === 'ENOENT') return null;
-    throw error;
-  }
-  assertBankFits(bank, towers);
-  const isSame = bank.labels.length === labels.length && bank.labels.every((label, index) => label === labels[index]);
-  if (!isSame || bank.templates.sha256 !== set.sha256) {
-    throw new ClipnError('ERR_CLIPN_BANK_MISMATCH', 'its labels or templates are not those asked for');
-  }
-  // The same templates may have come under another name.
-  return freezeBank({ ...bank, templates: { ...bank.templates, name: set.name } });
-}
-
-/**
- * As `buildLabelBank`, but read from `<cacheDir>/banks` when the same model, precision, templates and names were
- * encoded before, and written there otherwise. A cache file that cannot be used or written is named in `warnings`.
- */
-export async function cachedLabelBank(
-  towers: TextTowers,
-  labels: readonly string[],
-  options: LabelBankOptions = {},
-): Promise<LabelBank> {
-  assertLabels(towers, labels);
-  const templates = await resolveTemplates(options.templates);
-  const path = cachePath(towers, labels, templates);
-  const warnings: string[] = [];
-  try {
-    const cached = await readCached(path, towers, labels, templates);
-    if (cached !== null) return cached;
-  } catch (error) {
-    if (!(error instanceof ClipnError)) throw error;
-    warnings.push(`the cached label bank could not be used and was made again: ${error.message}`);
-  }
-  const bank = await encodeLabels(towers, labels, templates, options);
-  try {
-    await saveLabelBank(bank, path);
-  } catch (error) {
-    if (!(error instanceof ClipnError)) throw error;
-    warnings.push(`the label bank was not cached: ${error.message}`);
-  }
-  return warnings.length === 0 ? bank : freezeBank(bank, warnings);
 }

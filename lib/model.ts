@@ -1,4 +1,5 @@
 /** A loaded model: encodes images and texts on its own core thread, makes label banks and detectors. */
+import { cachedLabelBank } from './bank-cache';
 import { type BatchOptions, inBatches } from './batches';
 import { Detector, type DetectorOptions } from './detector';
 import { ClipnError } from './errors';
@@ -7,7 +8,6 @@ import {
   assertBankFits,
   type LabelBankOptions as BuildOptions,
   buildLabelBank,
-  cachedLabelBank,
   type LabelBank,
   loadLabelBank,
   type TextTowers,
@@ -70,6 +70,11 @@ export interface ModelInfo {
   hasText: boolean;
   /** Whether the file has the no text tower: without it, ctw and atd are unavailable. */
   hasNo: boolean;
+  /**
+   * Whether the towers run with weights packed for this machine; false for a file that `export` did not write, or a CPU
+   * without AVX2, which run as the file has them: same features, slower.
+   */
+  rewritten: boolean;
   config: ModelConfig;
 }
 
@@ -152,6 +157,7 @@ export class Model {
       hasPatches: (native.methods & ENCODE_IMAGE_PATCHES) !== 0,
       hasText: (native.methods & ENCODE_TEXT_YES) !== 0,
       hasNo: (native.methods & ENCODE_TEXT_NO) !== 0,
+      rewritten: native.rewritten,
       config,
     });
     assertMethods(this.info);
@@ -271,6 +277,11 @@ export class Model {
     const task = () => this.#lane.encodeImages(this.#handle, images, options);
     const { features, patches } = await runTask(this.lane, signal, task);
     return { features, patches: patches! };
+  }
+
+  /** @internal The linears of all image blocks for n images, once, and nothing else: the bound of `bench`. */
+  async runImageLinears(n: number): Promise<void> {
+    await runTask(this.lane, undefined, () => this.#lane.runImageLinears(this.#handle, n));
   }
 
   /** @internal */

@@ -30,6 +30,8 @@ export interface NativeModel {
   methods: number;
   clipnJson: string;
   tokenizerJson: string;
+  /** Whether the towers run with weights packed for this machine. */
+  rewritten: boolean;
 }
 
 export interface NativeScoreInput {
@@ -102,6 +104,7 @@ export interface NativeLane {
     l: number,
     d: number,
   ): Task<Float32Array>;
+  runImageLinears(handle: unknown, n: number): Task<void>;
   score(input: NativeScoreInput): Task<NativeScores>;
   exportModel(options: NativeExportOptions): Task<void>;
   cancel(ticket: number): boolean;

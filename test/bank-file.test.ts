@@ -4,17 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import { cacheDir } from '../lib/cache-dir';
-import {
-  addLabels,
-  buildLabelBank,
-  cachedLabelBank,
-  type LabelBank,
-  loadLabelBank,
-  saveLabelBank,
-  type TextTowers,
-} from '../lib/labels';
-import { makeTemplateSet } from '../lib/templates';
-import { animals, assertRow, type Call, DIM, expectedRow, fakeTowers, templates, tokenizer } from './fake-towers';
+import { addLabels, buildLabelBank, loadLabelBank, saveLabelBank } from '../lib/labels';
+import { animals, assertRow, DIM, expectedRow, fakeTowers, templates } from './fake-towers';
 
 const folder = mkdtempSync(join(tmpdir(), 'clipn-banks-'));
 process.env['CLIPN_CACHE_DIR'] = join(folder, 'cache');
@@ -108,48 +99,6 @@ test('a bank file cut anywhere is refused', async () => {
     await assert.rejects(loadLabelBank(path), { code: 'ERR_CLIPN_BANK_FORMAT' }, `${length} bytes`);
   }
   await assert.rejects(loadLabelBank(join(folder, 'absent')), { code: 'ERR_CLIPN_IO' });
-});
-
-const cached = (with_: TextTowers, labels: string[], set = templates): Promise<LabelBank> =>
-  cachedLabelBank(with_, labels, { templates: set });
-
-test('a bank asked for again comes from the cache', async () => {
-  const first = await cached(towers, animals);
-  towers.calls.length = 0;
-  assert.deepEqual(await cached(towers, animals), first);
-  assert.equal(towers.calls.length, 0);
-});
-
-test('another model, precision, tokenizer, template or label is encoded anew', async () => {
-  await cached(towers, animals);
-  const others: [TextTowers & { calls: Call[] }, string[], typeof templates][] = [
-    [fakeTowers({ contentId: 'model-b' }), animals, templates],
-    [fakeTowers({ precision: 'bf16' }), animals, templates],
-    [fakeTowers({ tokenizer: { ...tokenizer, sha256: 'other' } }), animals, templates],
-    [fakeTowers(), animals, makeTemplateSet('own', ['a {}'])],
-    [fakeTowers(), ['cat', 'great white', 'shark dog'], templates],
-  ];
-  for (const [other, labels, set] of others) {
-    await cached(other, labels, set);
-    assert.ok(other.calls.length > 0);
-  }
-});
-
-test('a spoilt cache file is made again, and the bank says so', async () => {
-  const { warnings: before } = await cached(towers, animals);
-  const [file] = readdirSync(join(cacheDir(), 'banks'));
-  writeFileSync(join(cacheDir(), 'banks', file!), 'garbage');
-  const bank = await cached(towers, animals);
-  assert.deepEqual(before, []);
-  assert.match(bank.warnings.join(), /cached label bank could not be used .* header is cut short/);
-  assertRow(bank.yes, 2, expectedRow('yes', 'dog', templates.templates));
-  assert.deepEqual((await cached(towers, animals)).warnings, []);
-});
-
-test('a cache that cannot be written is a warning, not a failure', async () => {
-  writeFileSync(join(folder, 'cache'), 'a file where the folder should be');
-  const bank = await cached(towers, animals);
-  assert.match(bank.warnings.join(), /was not cached/);
 });
 
 test('the cache folder follows CLIPN_CACHE_DIR, then XDG_CACHE_HOME, then the home folder', () => {

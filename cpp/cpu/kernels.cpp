@@ -9,9 +9,20 @@
 
 namespace clipn::cpu::CLIPN_CPU_TARGET {
 
+#include "cpu/exp2.inl"
 #include "image/resize.inl"
 #include "score/score.inl"
+#include "tower/rows.inl"
 
-const Kernels kernels = {CLIPN_NAME(CLIPN_CPU_TARGET), resize_horizontal, resize_vertical, score_block};
+const Kernels kernels = {
+    CLIPN_NAME(CLIPN_CPU_TARGET),
+    resize_horizontal,
+    resize_vertical,
+    score_block,
+    {layer_norm<float>, store_linear<float>, softmax<float>, store_scaled<float>},
+    {layer_norm<uint16_t>, store_linear<uint16_t>, softmax<uint16_t>, store_scaled<uint16_t>},
+    transpose_words,
+    interleave_pairs,
+};
 
 }  // namespace clipn::cpu::CLIPN_CPU_TARGET

@@ -38,6 +38,19 @@ struct ScoreState {
   float gap;     // x - y at the first maximum of x
 };
 
+enum class Activation { kNone, kGelu, kQuickGelu };
+
+// Kernels of a transformer over rows of one element type: float, or the bits of a bf16 (tower/rows.inl).
+template <typename T>
+struct RowKernels {
+  void (*layer_norm)(const float* x, int64_t rows, int64_t width, const float* weight, const float* bias, T* out);
+  void (*store_linear)(const float* tile, int64_t rows, int64_t columns, const float* bias, Activation activation,
+                       T* out, int64_t ld);
+  void (*softmax)(const float* s, int64_t rows, int64_t ld, int64_t visible, int64_t step, float scale, T* p,
+                  int64_t ld_p, float* inverse_sum);
+  void (*store_scaled)(const float* tile, int64_t rows, int64_t columns, const float* factor, T* out, int64_t ld);
+};
+
 struct Kernels {
   const char* name;
 
@@ -54,6 +67,12 @@ struct Kernels {
   // Adds `count` classes of one image to `state`. x, y: [count]; y NULL without a no bank.
   // chunk_max: [ceil(count / kChunkClasses)], the largest x of each chunk, NaN ignored.
   void (*score_block)(const float* x, const float* y, int64_t count, float scale, ScoreState* state, float* chunk_max);
+
+  RowKernels<float> fp32;
+  RowKernels<uint16_t> bf16;
+  void (*transpose_words)(const uint32_t* in, int64_t rows, int64_t ld, int64_t columns, uint32_t* out, int64_t padded);
+  void (*interleave_pairs)(const uint16_t* in, int64_t rows, int64_t ld, int64_t columns, uint16_t* out,
+                           int64_t padded);
 };
 
 namespace base {

@@ -3,6 +3,10 @@
 #include <torch/csrc/jit/python/update_graph_executor_opt.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include <array>
 #include <cstring>
 #include <exception>
@@ -11,6 +15,8 @@
 #include <utility>
 
 #include "error.h"
+#include "model/normalise.h"
+#include "tower/rewrite.h"
 
 namespace clipn {
 namespace {
@@ -62,18 +68,6 @@ std::string cause_line(const std::string& text) {
   return first_line(at == std::string::npos ? text : text.substr(at + 1));
 }
 
-// ((v / 255) - mean) / std for every byte v, in the float arithmetic of torchvision's ToTensor and Normalize
-// (spec 4.2).
-std::array<std::array<float, 256>, 3> normalisation_table(const clipn_image_batch& batch) {
-  std::array<std::array<float, 256>, 3> table;
-  for (size_t c = 0; c < 3; ++c) {
-    for (size_t v = 0; v < 256; ++v) {
-      table[c][v] = (static_cast<float>(v) / 255.0F - batch.mean[c]) / batch.std[c];
-    }
-  }
-  return table;
-}
-
 at::Tensor pixels_to_tensor(const clipn_image_batch& batch) {
   const auto table = normalisation_table(batch);
   const auto plane = static_cast<int64_t>(batch.side) * batch.side;
@@ -101,6 +95,16 @@ void copy_rows(const at::Tensor& rows, const char* method, int64_t n, int64_t d,
   std::memcpy(out, dense.const_data_ptr<float>(), static_cast<size_t>(n * d) * sizeof(float));
 }
 
+std::pair<at::Tensor, at::Tensor> two_tensors(const c10::IValue& value, const char* method) {
+  if (value.isTuple()) {
+    const auto& elements = value.toTupleRef().elements();
+    if (elements.size() == 2 && elements[0].isTensor() && elements[1].isTensor()) {
+      return {elements[0].toTensor(), elements[1].toTensor()};
+    }
+  }
+  throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " did not return two tensors");
+}
+
 }  // namespace
 
 Model::Model(const std::string& path, clipn_precision precision)
@@ -114,12 +118,22 @@ Model::Model(const std::string& path, clipn_precision precision)
   // The profiling executor re-specialises graphs in the first calls, which costs more than it gains here.
   torch::jit::getExecutorMode() = false;
   module_.eval();
-  module_.to(dtype_);
+  towers_ = rewrite(module_, precision);
+  if (towers_) {
+    module_ = {};  // the packed weights are all that is needed
+#if defined(__GLIBC__)
+    malloc_trim(0);  // the heap would keep what the file's weights took: as much as the packed ones
+#endif
+  } else {
+    module_.to(dtype_);
+  }
 }
 
-c10::IValue Model::run(const char* method, uint32_t bit, at::Tensor input) {
+void Model::require(const char* method, uint32_t bit) const {
   if ((methods_ & bit) == 0) throw Error(CLIPN_MODEL_CONTRACT, std::string("the model has no method ") + method);
-  const c10::InferenceMode no_grad;
+}
+
+c10::IValue Model::run(const char* method, at::Tensor input) {
   try {
     return module_.get_method(method)({std::move(input)});
   } catch (const std::bad_alloc&) {
@@ -132,30 +146,30 @@ c10::IValue Model::run(const char* method, uint32_t bit, at::Tensor input) {
   }
 }
 
-at::Tensor Model::call(const char* method, uint32_t bit, at::Tensor input) {
-  const c10::IValue result = run(method, bit, std::move(input));
+at::Tensor Model::call(const char* method, at::Tensor input) {
+  const c10::IValue result = run(method, std::move(input));
   if (!result.isTensor()) throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " did not return a tensor");
   return result.toTensor();
 }
 
 void Model::encode_images(const clipn_image_batch& batch, int64_t d, float* features) {
   if (batch.n < 1 || batch.side < 1) throw Error(CLIPN_INVALID_ARG, "an image batch needs n >= 1 and side >= 1");
-  const auto rows = call("encode_image", CLIPN_ENCODE_IMAGE, pixels_to_tensor(batch).to(dtype_));
+  const c10::InferenceMode no_grad;
+  require("encode_image", CLIPN_ENCODE_IMAGE);
+  const at::Tensor rows =
+      towers_ ? towers_->encode_images(batch) : call("encode_image", pixels_to_tensor(batch).to(dtype_));
   copy_rows(rows, "encode_image", batch.n, d, features);
 }
 
 void Model::encode_image_patches(const clipn_image_batch& batch, int64_t d, int64_t p, float* features,
                                  float* patches) {
   if (batch.n < 1 || batch.side < 1) throw Error(CLIPN_INVALID_ARG, "an image batch needs n >= 1 and side >= 1");
+  const c10::InferenceMode no_grad;
   const char* method = "encode_image_patches";
-  const c10::IValue both = run(method, CLIPN_ENCODE_IMAGE_PATCHES, pixels_to_tensor(batch).to(dtype_));
-  const auto is_tensor = [](const c10::IValue& value) { return value.isTensor(); };
-  if (!both.isTuple() || both.toTupleRef().elements().size() != 2 || !is_tensor(both.toTupleRef().elements()[0]) ||
-      !is_tensor(both.toTupleRef().elements()[1])) {
-    throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " did not return two tensors");
-  }
-  copy_rows(both.toTupleRef().elements()[0].toTensor(), method, batch.n, d, features);
-  const at::Tensor& local = both.toTupleRef().elements()[1].toTensor();
+  require(method, CLIPN_ENCODE_IMAGE_PATCHES);
+  const auto [rows, local] = towers_ ? towers_->encode_image_patches(batch)
+                                     : two_tensors(run(method, pixels_to_tensor(batch).to(dtype_)), method);
+  copy_rows(rows, method, batch.n, d, features);
   if (local.dim() != 3 || local.size(0) != batch.n || local.size(1) != p) {
     throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " returned patches of shape " + c10::str(local.sizes()) +
                                           ", expected " + c10::str(at::IntArrayRef{batch.n, p, d}));
@@ -165,12 +179,25 @@ void Model::encode_image_patches(const clipn_image_batch& batch, int64_t d, int6
 
 void Model::encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l, int64_t d, float* features) {
   if (n < 1 || l < 1) throw Error(CLIPN_INVALID_ARG, "a text batch needs n >= 1 and l >= 1");
+  const c10::InferenceMode no_grad;
   const bool yes = tower == CLIPN_TEXT_YES;
   const char* method = yes ? "encode_text_yes" : "encode_text_no";
+  require(method, yes ? CLIPN_ENCODE_TEXT_YES : CLIPN_ENCODE_TEXT_NO);
+  if (towers_) {
+    copy_rows(towers_->encode_text(tower, ids, n, l), method, n, d, features);
+    return;
+  }
   // The copy is the model's own: the caller's buffer is read-only to us.
   auto input = at::empty({n, l}, at::kLong);
   std::memcpy(input.mutable_data_ptr<int64_t>(), ids, static_cast<size_t>(n * l) * sizeof(int64_t));
-  copy_rows(call(method, yes ? CLIPN_ENCODE_TEXT_YES : CLIPN_ENCODE_TEXT_NO, std::move(input)), method, n, d, features);
+  copy_rows(call(method, std::move(input)), method, n, d, features);
+}
+
+void Model::run_image_linears(int64_t n) {
+  if (n < 1) throw Error(CLIPN_INVALID_ARG, "run_image_linears needs n >= 1");
+  if (!towers_) throw Error(CLIPN_MODEL_CONTRACT, "the model runs as it is: its linears cannot be run alone");
+  const c10::InferenceMode no_grad;
+  towers_->run_image_linears(n);
 }
 
 }  // namespace clipn

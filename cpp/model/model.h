@@ -4,7 +4,10 @@
 #include <clipn/core.h>
 #include <torch/script.h>
 
+#include <memory>
 #include <string>
+
+#include "tower/packed_towers.h"
 
 namespace clipn {
 
@@ -14,6 +17,8 @@ class Model {
   Model(const std::string& path, clipn_precision precision);
 
   uint32_t methods() const { return methods_; }
+  // Whether the towers run with packed weights (tower/rewrite.h) rather than as the file has them.
+  bool rewritten() const { return towers_ != nullptr; }
   const std::string& clipn_json() const { return clipn_json_; }
   const std::string& tokenizer_json() const { return tokenizer_json_; }
 
@@ -23,14 +28,18 @@ class Model {
   void encode_image_patches(const clipn_image_batch& batch, int64_t d, int64_t p, float* features, float* patches);
   // ids [n, l] to features [n, d].
   void encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l, int64_t d, float* features);
+  // The linears of all image blocks for n images, once, and nothing else. MODEL_CONTRACT when not rewritten.
+  void run_image_linears(int64_t n);
 
  private:
-  c10::IValue run(const char* method, uint32_t bit, at::Tensor input);
-  at::Tensor call(const char* method, uint32_t bit, at::Tensor input);
+  void require(const char* method, uint32_t bit) const;
+  c10::IValue run(const char* method, at::Tensor input);
+  at::Tensor call(const char* method, at::Tensor input);
 
   std::string clipn_json_;  // these two are filled while module_ is loaded: keep them before it
   std::string tokenizer_json_;
-  torch::jit::Module module_;
+  torch::jit::Module module_;  // empty when towers_ took its weights
+  std::unique_ptr<PackedTowers> towers_;
   at::ScalarType dtype_;
   uint32_t methods_ = 0;
 };

@@ -119,6 +119,7 @@ typedef struct clipn_model_info {
   uint32_t methods;
   const char* clipn_json;     /* extra file clipn.json; owned by the model; "" when absent */
   const char* tokenizer_json; /* extra file tokenizer.json; owned by the model; "" when absent */
+  uint32_t rewritten;         /* 1: the towers run with weights packed for this machine; 0: as the file has them */
 } clipn_model_info;
 
 CLIPN_API clipn_status clipn_model_open(const char* path, const clipn_model_options* options, clipn_model** out,
@@ -149,6 +150,10 @@ typedef enum clipn_tower { CLIPN_TEXT_YES = 0, CLIPN_TEXT_NO = 1 } clipn_tower;
 /* ids: int64 [n, l]; features: float [n, d], unit rows (spec 1.3, 1.4). */
 CLIPN_API clipn_status clipn_encode_text(clipn_model* model, clipn_tower tower, const int64_t* ids, int64_t n,
                                          int64_t l, int64_t d, float* features, clipn_error* error);
+
+/* The linears of all image blocks for n images, once, with the model's own packed weights, and nothing else: what
+ * clipn_encode_images cannot be faster than. For benchmarks. MODEL_CONTRACT when the model was not rewritten. */
+CLIPN_API clipn_status clipn_run_image_linears(clipn_model* model, int64_t n, clipn_error* error);
 
 /* ---- scores (spec 3) --------------------------------------------------------------------------------------------- */
 

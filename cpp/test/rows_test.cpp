@@ -1,0 +1,146 @@
+// The row kernels of a transformer against double precision, on every CPU target.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "targets.h"
+
+namespace clipn {
+namespace {
+
+// In [-scale, scale], the same on each call.
+std::vector<float> numbers(size_t count, float scale) {
+  std::vector<float> out(count);
+  uint32_t state = 7;
+  for (float& value : out) {
+    state = state * 1664525u + 1013904223u;
+    value = (static_cast<float>(state >> 8) / (1 << 23) - 1) * scale;
+  }
+  return out;
+}
+
+double value(float number) { return number; }
+double value(uint16_t bits) { return __builtin_bit_cast(float, static_cast<uint32_t>(bits) << 16); }
+
+// bf16 keeps 8 bits: half a unit in the last place is 2^-9.
+template <typename T>
+double tolerance(double expected) {
+  return std::is_same_v<T, float> ? 4e-7 + 4e-7 * std::abs(expected) : 4e-7 + std::abs(expected) / 256;
+}
+
+class Rows : public PerTarget {
+ public:
+  template <typename T>
+  const cpu::RowKernels<T>& kernels() const {
+    if constexpr (std::is_same_v<T, float>)
+      return GetParam()->fp32;
+    else
+      return GetParam()->bf16;
+  }
+
+  template <typename T>
+  void check_layer_norm() {
+    constexpr int64_t kRows = 3, kWidth = 77;
+    const auto x = numbers(kRows * kWidth, 3), weight = numbers(kWidth, 2), bias = numbers(kWidth, 1);
+    std::vector<T> out(kRows * kWidth);
+    kernels<T>().layer_norm(x.data(), kRows, kWidth, weight.data(), bias.data(), out.data());
+    for (int64_t r = 0; r < kRows; ++r) {
+      double mean = 0, variance = 0;
+      for (int64_t j = 0; j < kWidth; ++j) mean += x[r * kWidth + j] / static_cast<double>(kWidth);
+      for (int64_t j = 0; j < kWidth; ++j) variance += std::pow(x[r * kWidth + j] - mean, 2) / kWidth;
+      for (int64_t j = 0; j < kWidth; ++j) {
+        const double expected = (x[r * kWidth + j] - mean) / std::sqrt(variance + 1e-5) * weight[j] + bias[j];
+        ASSERT_NEAR(value(out[r * kWidth + j]), expected, tolerance<T>(expected) * 4);
+      }
+    }
+  }
+
+  template <typename T>
+  void check_activation(cpu::Activation activation, double (*exact)(double)) {
+    constexpr int64_t kRows = 5, kColumns = 61, kLd = 64;
+    const auto tile = numbers(kRows * kColumns, 9), bias = numbers(kColumns, 3);
+    std::vector<T> out(kRows * kLd, T{1});
+    kernels<T>().store_linear(tile.data(), kRows, kColumns, bias.data(), activation, out.data(), kLd);
+    for (int64_t r = 0; r < kRows; ++r) {
+      for (int64_t j = 0; j < kColumns; ++j) {
+        const double expected = exact(static_cast<double>(tile[r * kColumns + j]) + bias[j]);
+        ASSERT_NEAR(value(out[r * kLd + j]), expected, tolerance<T>(expected) * 3);
+      }
+      ASSERT_EQ(out[r * kLd + kColumns], T{1}) << "wrote past the row";
+    }
+  }
+
+  template <typename T>
+  void check_softmax(int64_t visible, int64_t step) {
+    constexpr int64_t kRows = 6, kLd = 48, kLdP = 64;
+    const auto s = numbers(kRows * kLd, 40);
+    std::vector<T> p(kRows * kLdP, T{1});
+    std::vector<float> inverse(kRows);
+    kernels<T>().softmax(s.data(), kRows, kLd, visible, step, 0.5F, p.data(), kLdP, inverse.data());
+    for (int64_t r = 0; r < kRows; ++r) {
+      const int64_t seen = visible + r * step;
+      double sum = 0;
+      for (int64_t j = 0; j < seen; ++j) sum += std::exp(0.5 * s[r * kLd + j]);
+      for (int64_t j = 0; j < kLdP; ++j) {
+        const double expected = j < seen ? std::exp(0.5 * s[r * kLd + j]) / sum : 0;
+        ASSERT_NEAR(value(p[r * kLdP + j]) * inverse[r], expected, tolerance<T>(expected) * 10) << r << ", " << j;
+      }
+    }
+  }
+};
+
+double gelu(double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }
+double quick_gelu(double x) { return x / (1 + std::exp(-1.702 * x)); }
+double identity(double x) { return x; }
+
+TEST_P(Rows, LayerNormIsTheFormula) {
+  check_layer_norm<float>();
+  check_layer_norm<uint16_t>();
+}
+
+TEST_P(Rows, BiasAndActivationAreTheFormulas) {
+  check_activation<float>(cpu::Activation::kNone, identity);
+  check_activation<uint16_t>(cpu::Activation::kNone, identity);
+  check_activation<float>(cpu::Activation::kGelu, gelu);
+  check_activation<uint16_t>(cpu::Activation::kGelu, gelu);
+  check_activation<float>(cpu::Activation::kQuickGelu, quick_gelu);
+  check_activation<uint16_t>(cpu::Activation::kQuickGelu, quick_gelu);
+}
+
+TEST_P(Rows, SoftmaxSeesWhatItMaySee) {
+  check_softmax<float>(45, 0);
+  check_softmax<uint16_t>(45, 0);
+  check_softmax<float>(1, 1);
+  check_softmax<uint16_t>(9, 1);
+}
+
+TEST_P(Rows, KeysAreTransposedAndPadded) {
+  constexpr int64_t kRowCount = 21, kColumns = 5, kLd = 8, kPadded = 32;
+  std::vector<uint32_t> in(kRowCount * kLd), out(kColumns * kPadded, 1);
+  for (size_t i = 0; i < in.size(); ++i) in[i] = static_cast<uint32_t>(i + 1);
+  GetParam()->transpose_words(in.data(), kRowCount, kLd, kColumns, out.data(), kPadded);
+  for (int64_t j = 0; j < kColumns; ++j) {
+    for (int64_t i = 0; i < kPadded; ++i) ASSERT_EQ(out[j * kPadded + i], i < kRowCount ? in[i * kLd + j] : 0u);
+  }
+}
+
+TEST_P(Rows, ValuesAreInterleavedAndPadded) {
+  constexpr int64_t kColumns = 6, kLd = 9, kPadded = 8;
+  for (const int64_t rows : {4, 5, 8}) {
+    std::vector<uint16_t> in(rows * kLd), out(kColumns * kPadded, 1);
+    for (size_t i = 0; i < in.size(); ++i) in[i] = static_cast<uint16_t>(i + 1);
+    GetParam()->interleave_pairs(in.data(), rows, kLd, kColumns, out.data(), kPadded);
+    for (int64_t i = 0; i < kPadded; ++i) {
+      for (int64_t j = 0; j < kColumns; ++j) {
+        ASSERT_EQ(out[(i / 2 * kColumns + j) * 2 + i % 2], i < rows ? in[i * kLd + j] : 0) << i << ", " << j;
+      }
+    }
+  }
+}
+
+CLIPN_FOR_EVERY_TARGET(Rows);
+
+}  // namespace
+}  // namespace clipn

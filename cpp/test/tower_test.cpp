@@ -1,0 +1,187 @@
+// The rewritten towers against the module they were made of, run by libtorch's interpreter.
+#include <gtest/gtest.h>
+#include <torch/script.h>
+
+#include <cstring>
+#include <sstream>
+#include <vector>
+
+#include "model/module_author.h"
+#include "model/normalise.h"
+#include "tower/rewrite.h"
+
+namespace clipn {
+namespace {
+
+// Odd enough to leave nothing to chance: no number of tokens, patches or outputs is a multiple of a block.
+constexpr clipn_architecture kSmall = {sizeof(clipn_architecture), 70, 40, 8, 128, 4, 3, 20, 50, 64, 2, 2, 0};
+
+torch::jit::Module author(const clipn_architecture& architecture) {
+  at::manual_seed(1);
+  const WeightSource random = [](const std::string& name, const std::vector<int64_t>& shape) {
+    const bool is_norm_weight = name.find("ln_") != std::string::npos && name.ends_with("weight");
+    return is_norm_weight ? at::rand(shape) + 0.5 : at::randn(shape) * 0.2;
+  };
+  return author_module(architecture, {.text = true, .text_no = true}, random);
+}
+
+// As a model file gives it.
+torch::jit::Module reloaded(const torch::jit::Module& module) {
+  std::stringstream file;
+  module.save(file);
+  return torch::jit::load(file);
+}
+
+struct Images {
+  explicit Images(int64_t n, uint32_t side = kSmall.image_size) : pixels(n * side * side * 3) {
+    for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 2654435761u >> 13);
+    batch = {sizeof(batch), side, pixels.data(), n, {0.48F, 0.46F, 0.41F}, {0.27F, 0.26F, 0.28F}};
+  }
+  at::Tensor tensor() const {
+    const auto table = normalisation_table(batch);
+    const auto bytes =
+        at::from_blob(const_cast<uint8_t*>(pixels.data()), {batch.n, batch.side, batch.side, 3}, at::kByte);
+    std::vector<at::Tensor> channels;
+    for (size_t c = 0; c < 3; ++c) {
+      channels.push_back(
+          at::tensor(at::ArrayRef<float>(table[c])).index({bytes.select(3, static_cast<int64_t>(c)).to(at::kLong)}));
+    }
+    return at::stack(channels, 1);
+  }
+  std::vector<uint8_t> pixels;
+  clipn_image_batch batch;
+};
+
+// Prompts of different lengths, the largest id last, zeros after it.
+at::Tensor prompts(int64_t n, int64_t length) {
+  at::Tensor ids = at::zeros({n, length}, at::kLong);
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t last = 1 + (i * 5 + 3) % (length - 1);
+    for (int64_t j = 0; j < last; ++j) ids[i][j] = (i * 7 + j * 3) % 48;
+    ids[i][last] = 49;
+  }
+  return ids;
+}
+
+at::Tensor run(const torch::jit::Module& module, const char* method, const at::Tensor& input) {
+  return module.get_method(method)({input}).toTensor();
+}
+
+double largest_difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
+
+double smallest_cosine(const at::Tensor& a, const at::Tensor& b) { return (a * b).sum(-1).min().item<double>(); }
+
+struct RewrittenTower : testing::Test {
+  c10::InferenceMode no_grad;
+  torch::jit::Module module = reloaded(author(kSmall));
+
+  std::unique_ptr<PackedTowers> rewritten(clipn_precision precision) const {
+    torch::jit::Module copy = module.deepcopy();
+    return rewrite(copy, precision);
+  }
+};
+
+TEST_F(RewrittenTower, GivesTheModulesImageFeatures) {
+  const auto towers = rewritten(CLIPN_FP32);
+  ASSERT_NE(towers, nullptr);
+  for (const int64_t n : {1, 3, 11}) {
+    const Images images(n);
+    EXPECT_LT(largest_difference(towers->encode_images(images.batch), run(module, "encode_image", images.tensor())),
+              2e-6)
+        << n << " images";
+  }
+}
+
+TEST_F(RewrittenTower, GivesTheModulesPatchFeatures) {
+  const Images images(3);
+  const auto expected = module.get_method("encode_image_patches")({images.tensor()}).toTuple();
+  const auto [image, patches] = rewritten(CLIPN_FP32)->encode_image_patches(images.batch);
+  EXPECT_LT(largest_difference(image, expected->elements()[0].toTensor()), 2e-6);
+  EXPECT_LT(largest_difference(patches, expected->elements()[1].toTensor()), 2e-6);
+}
+
+TEST_F(RewrittenTower, GivesTheModulesTextFeaturesOfPromptsOfEveryLength) {
+  const auto towers = rewritten(CLIPN_FP32);
+  for (const int64_t length : {2, 7, 20}) {
+    const at::Tensor ids = prompts(13, length);
+    const int64_t* data = ids.const_data_ptr<int64_t>();
+    EXPECT_LT(
+        largest_difference(towers->encode_text(CLIPN_TEXT_YES, data, 13, length), run(module, "encode_text_yes", ids)),
+        2e-6);
+    EXPECT_LT(
+        largest_difference(towers->encode_text(CLIPN_TEXT_NO, data, 13, length), run(module, "encode_text_no", ids)),
+        2e-6);
+  }
+}
+
+TEST_F(RewrittenTower, KeepsTheDirectionOfFeaturesInBf16) {
+  const auto towers = rewritten(CLIPN_BF16);
+  if (towers == nullptr) GTEST_SKIP() << "this machine or libtorch does not multiply bf16 in blocks";
+  const Images images(5);
+  const at::Tensor ids = prompts(9, 20);
+  EXPECT_GT(smallest_cosine(towers->encode_images(images.batch), run(module, "encode_image", images.tensor())), 0.9995);
+  EXPECT_GT(smallest_cosine(towers->encode_text(CLIPN_TEXT_YES, ids.const_data_ptr<int64_t>(), 9, 20),
+                            run(module, "encode_text_yes", ids)),
+            0.9995);
+}
+
+TEST_F(RewrittenTower, GivesAnImageTheSameBitsInEveryBatch) {
+  for (const clipn_precision precision : {CLIPN_FP32, CLIPN_BF16}) {
+    const auto towers = rewritten(precision);
+    if (towers == nullptr) continue;
+    Images images(11);
+    const at::Tensor together = towers->encode_images(images.batch);
+    clipn_image_batch one = images.batch;
+    one.n = 1;
+    for (int64_t i = 0; i < 11; ++i) {
+      one.pixels = images.pixels.data() + i * static_cast<int64_t>(images.pixels.size()) / 11;
+      EXPECT_TRUE(at::equal(towers->encode_images(one)[0], together[i]))
+          << "image " << i << ", precision " << precision;
+    }
+  }
+}
+
+TEST_F(RewrittenTower, KnowsQuickGelu) {
+  clipn_architecture architecture = kSmall;
+  architecture.quick_gelu = 1;
+  const auto quick = reloaded(author(architecture));
+  auto copy = quick.deepcopy();
+  const Images images(2);
+  EXPECT_LT(largest_difference(rewrite(copy, CLIPN_FP32)->encode_images(images.batch),
+                               run(quick, "encode_image", images.tensor())),
+            2e-6);
+}
+
+TEST_F(RewrittenTower, IsNotMadeOfOtherPrograms) {
+  // The weights are ours, one method is another.
+  torch::jit::Module other("Clipn");
+  other.register_module("visual", module.attr("visual").toModule());
+  other.define(
+      "def encode_image(self, pixels):\n    return self.visual.project(self.visual.tokens(pixels)[:, 0]) * 2.0\n");
+  EXPECT_EQ(rewrite(other, CLIPN_FP32), nullptr);
+}
+
+TEST_F(RewrittenTower, IsNotMadeOfWeightsOfOtherShapes) {
+  auto block =
+      module.attr("visual").toModule().attr("transformer").toModule().attr("resblocks").toModule().attr("1").toModule();
+  block.attr("attn").toModule().setattr("in_proj_bias", at::zeros({7}));
+  EXPECT_EQ(rewritten(CLIPN_FP32), nullptr);
+}
+
+TEST_F(RewrittenTower, IsNotMadeOfSizesThatDoNotFitTheKernels) {
+  clipn_architecture narrow = kSmall;
+  narrow.vision_width = 72;
+  auto written = reloaded(author(narrow));
+  EXPECT_EQ(rewrite(written, CLIPN_FP32), nullptr);
+}
+
+TEST_F(RewrittenTower, RefusesImagesOfAnotherSideAndIdsOutsideTheVocabulary) {
+  const auto towers = rewritten(CLIPN_FP32);
+  EXPECT_ANY_THROW(towers->encode_images(Images(1, 48).batch));
+  const std::vector<int64_t> outside = {1, 50}, negative = {-1, 49};
+  EXPECT_ANY_THROW(towers->encode_text(CLIPN_TEXT_YES, outside.data(), 1, 2));
+  EXPECT_ANY_THROW(towers->encode_text(CLIPN_TEXT_YES, negative.data(), 1, 2));
+}
+
+}  // namespace
+}  // namespace clipn

@@ -1,0 +1,88 @@
+// Matrix products with packed weights, on libtorch's brgemm (oneDNN's micro-kernels: AMX, AVX-512-BF16, AVX-512, AVX2).
+#ifndef CLIPN_TOWER_GEMM_H_
+#define CLIPN_TOWER_GEMM_H_
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <functional>
+#include <type_traits>
+
+#include "cpu/kernels.h"
+
+namespace clipn {
+
+/// Columns of a product that are computed together: with 64 the tile of a row block stays in L1, and one panel of the
+/// weights in L2.
+inline constexpr int64_t kPanel = 64;
+
+/// Rows that are computed together, at most: a block's activations stay in L2 (128 x 3072 bf16 = 0.8 MB).
+inline constexpr int64_t kMostRows = 128;
+
+/// float -> float; bf16 bits -> c10::BFloat16.
+template <typename T>
+using Element = std::conditional_t<std::is_same_v<T, float>, float, c10::BFloat16>;
+
+/// Whether this machine and libtorch multiply T (float or bf16 bits) with brgemm.
+template <typename T>
+bool can_multiply();
+
+/// Numbers in cache-line-aligned memory that only grows: the steady state allocates nothing.
+template <typename T>
+class Buffer {
+ public:
+  T* reserve(int64_t count) {
+    if (!bytes_.defined() || bytes_.nbytes() < count * sizeof(T)) {
+      bytes_ = at::empty({static_cast<int64_t>(count * sizeof(T))}, at::kByte);
+    }
+    return data();
+  }
+  T* data() { return static_cast<T*>(bytes_.mutable_data_ptr()); }
+  const T* data() const { return static_cast<const T*>(bytes_.const_data_ptr()); }
+
+ private:
+  at::Tensor bytes_;
+};
+
+/// y = x W^T + b with W [out, in] packed once: panels of kPanel outputs, each [in, width] for fp32 and
+/// [in / 2, width, 2] for bf16.
+template <typename T>
+class PackedLinear {
+ public:
+  /// @param bias undefined for none, which is stored as zeros.
+  PackedLinear(const at::Tensor& weight, const at::Tensor& bias);
+
+  int64_t in() const { return in_; }
+  int64_t out() const { return out_; }
+  int64_t panels() const { return (out_ + kPanel - 1) / kPanel; }
+  int64_t panel_width(int64_t panel) const { return std::min(kPanel, out_ - panel * kPanel); }
+  const float* bias(int64_t panel) const { return bias_.data() + panel * kPanel; }
+
+  /// c = a W_panel^T, or c += with `accumulate`; c is fp32 [rows, panel_width].
+  void multiply(int64_t panel, const T* a, int64_t rows, int64_t ld_a, float* c, int64_t ld_c, bool accumulate) const;
+
+ private:
+  int64_t in_, out_;
+  Buffer<T> weight_;
+  Buffer<float> bias_;
+};
+
+/// c = a b, fp32 [rows, columns]; b as a panel of PackedLinear, ld_b numbers (fp32) or pairs (bf16) a row.
+void multiply(const float* a, int64_t ld_a, const float* b, int64_t ld_b, int64_t rows, int64_t columns, int64_t depth,
+              float* c, int64_t ld_c);
+void multiply(const uint16_t* a, int64_t ld_a, const uint16_t* b, int64_t ld_b, int64_t rows, int64_t columns,
+              int64_t depth, float* c, int64_t ld_c);
+
+/// Runs task 0 .. tasks - 1, each once, on the lane's threads, whichever is free; `thread` < at::get_num_threads().
+void for_each_task(int64_t tasks, const std::function<void(int64_t task, int64_t thread)>& run);
+
+/// Splits rows into blocks of at most kMostRows whose number is a multiple of the threads, where there are enough.
+struct RowBlocks {
+  explicit RowBlocks(int64_t rows);
+  int64_t begin(int64_t block) const { return rows * block / count; }
+  int64_t rows, count;
+};
+
+}  // namespace clipn
+
+#endif  // CLIPN_TOWER_GEMM_H_

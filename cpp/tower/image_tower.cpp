@@ -1,0 +1,129 @@
+#include "tower/image_tower.h"
+
+#include <ATen/Parallel.h>
+
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "cpu/dispatch.h"
+#include "error.h"
+#include "model/normalise.h"
+
+namespace clipn {
+namespace {
+
+template <typename T>
+T element(float value) {
+  if constexpr (std::is_same_v<T, float>) {
+    return value;
+  } else {
+    return c10::BFloat16(value).x;
+  }
+}
+
+// ((v / 255) - mean) / std of every byte v and channel, as T.
+template <typename T>
+using PixelTable = std::array<std::array<T, 256>, 3>;
+
+template <typename T>
+PixelTable<T> pixel_table(const clipn_image_batch& batch) {
+  const auto values = normalisation_table(batch);
+  PixelTable<T> table;
+  for (size_t c = 0; c < 3; ++c) {
+    for (size_t v = 0; v < 256; ++v) table[c][v] = element<T>(values[c][v]);
+  }
+  return table;
+}
+
+// One patch, [3, patch, patch], from interleaved pixels whose rows are `stride` bytes apart.
+template <typename T>
+void unfold(const PixelTable<T>& table, const uint8_t* pixels, int64_t stride, int64_t patch, T* out) {
+  for (size_t c = 0; c < 3; ++c) {
+    for (int64_t y = 0; y < patch; ++y) {
+      const uint8_t* row = pixels + y * stride + c;
+      for (int64_t x = 0; x < patch; ++x) *out++ = table[c][row[3 * x]];
+    }
+  }
+}
+
+}  // namespace
+
+template <typename T>
+ImageTower<T>::ImageTower(ImageStem<T> stem, Transformer<T> transformer)
+    : stem_(std::move(stem)),
+      transformer_(std::move(transformer)),
+      grid_(stem_.side / stem_.patch),
+      tokens_(1 + grid_ * grid_) {}
+
+template <typename T>
+Sequences ImageTower<T>::sequences(int64_t n) const {
+  Sequences all;
+  for (int64_t i = 0; i < n; ++i) {
+    all.readout.push_back(i * tokens_);
+    all.starts.push_back((i + 1) * tokens_);
+  }
+  return all;
+}
+
+template <typename T>
+float* ImageTower<T>::embed(const clipn_image_batch& batch) {
+  if (batch.side != stem_.side) {
+    throw Error(CLIPN_MODEL_CONTRACT,
+                "the tower takes images of side " + std::to_string(stem_.side) + ", not " + std::to_string(batch.side));
+  }
+  const int64_t width = transformer_.width(), depth = stem_.conv1.in(), patch = stem_.patch;
+  const int64_t stride = 3 * stem_.side;
+  const auto table = pixel_table<T>(batch);
+  float* x = x_.reserve(batch.n * tokens_ * width);
+  const cpu::Kernels& kernels = cpu::kernels();
+  // A task is one row of patches of one image: their products are written next to each other.
+  T* scratch = patches_.reserve(at::get_num_threads() * grid_ * depth);
+  const float* position = stem_.positional_embedding.template const_data_ptr<float>();
+  const float* class_token = stem_.class_embedding.template const_data_ptr<float>();
+  const auto norm = [&](float* rows, int64_t count) {
+    kernels.fp32.layer_norm(rows, count, width, stem_.ln_pre.weight.template const_data_ptr<float>(),
+                            stem_.ln_pre.bias.template const_data_ptr<float>(), rows);
+  };
+  for_each_task(batch.n * grid_, [&](int64_t task, int64_t thread) {
+    const int64_t image = task / grid_, row = task % grid_;
+    T* patches = scratch + thread * grid_ * depth;
+    const uint8_t* pixels = batch.pixels + (image * stem_.side + row * patch) * stride;
+    for (int64_t i = 0; i < grid_; ++i) unfold(table, pixels + 3 * i * patch, stride, patch, patches + i * depth);
+    float* first = x + image * tokens_ * width;
+    float* rows = first + (1 + row * grid_) * width;
+    for (int64_t panel = 0; panel < stem_.conv1.panels(); ++panel) {
+      stem_.conv1.multiply(panel, patches, grid_, depth, rows + panel * kPanel, width, false);
+    }
+    const float* at = position + (1 + row * grid_) * width;
+    for (int64_t i = 0; i < grid_ * width; ++i) rows[i] += at[i];
+    norm(rows, grid_);
+    if (row == 0) {
+      for (int64_t j = 0; j < width; ++j) first[j] = class_token[j] + position[j];
+      norm(first, 1);
+    }
+  });
+  return x;
+}
+
+template <typename T>
+at::Tensor ImageTower<T>::encode(const clipn_image_batch& batch) {
+  const float* rows = transformer_.run_to_readout(embed(batch), sequences(batch.n));
+  at::Tensor out = at::empty({batch.n, stem_.proj.out()}, at::TensorOptions(at::kFloat));
+  transformer_.project(stem_.ln_post, stem_.proj, rows, batch.n, out.mutable_data_ptr<float>());
+  return out;
+}
+
+template <typename T>
+at::Tensor ImageTower<T>::encode_tokens(const clipn_image_batch& batch) {
+  float* x = embed(batch);
+  transformer_.run(x, sequences(batch.n));
+  at::Tensor out = at::empty({batch.n, tokens_, stem_.proj.out()}, at::TensorOptions(at::kFloat));
+  transformer_.project(stem_.ln_post, stem_.proj, x, batch.n * tokens_, out.mutable_data_ptr<float>());
+  return out;
+}
+
+template class ImageTower<float>;
+template class ImageTower<uint16_t>;
+
+}  // namespace clipn

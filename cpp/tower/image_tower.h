@@ -1,0 +1,45 @@
+#ifndef CLIPN_TOWER_IMAGE_TOWER_H_
+#define CLIPN_TOWER_IMAGE_TOWER_H_
+
+#include "clipn/core.h"
+#include "tower/transformer.h"
+
+namespace clipn {
+
+/// Weights of the image tower around its blocks (spec 1.2), fp32 unless packed.
+template <typename T>
+struct ImageStem {
+  int64_t side, patch;
+  PackedLinear<T> conv1;            // a patch's pixels, channel first, to width
+  at::Tensor class_embedding;       // [width]
+  at::Tensor positional_embedding;  // [1 + P, width]
+  Norm ln_pre, ln_post;
+  PackedLinear<T> proj;  // [D, width]
+};
+
+template <typename T>
+class ImageTower {
+ public:
+  ImageTower(ImageStem<T> stem, Transformer<T> transformer);
+
+  /// Projected class tokens [n, D], not normalised.
+  at::Tensor encode(const clipn_image_batch& batch);
+  /// Every projected token [n, 1 + P, D], not normalised.
+  at::Tensor encode_tokens(const clipn_image_batch& batch);
+  void run_linears(int64_t n) { transformer_.run_linears(n * tokens_); }
+
+ private:
+  /// Tokens after ln_pre, fp32 [n, 1 + P, width], kept until the next call.
+  float* embed(const clipn_image_batch& batch);
+  Sequences sequences(int64_t n) const;
+
+  ImageStem<T> stem_;
+  Transformer<T> transformer_;
+  const int64_t grid_, tokens_;
+  Buffer<float> x_;
+  Buffer<T> patches_;
+};
+
+}  // namespace clipn
+
+#endif  // CLIPN_TOWER_IMAGE_TOWER_H_

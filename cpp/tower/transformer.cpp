@@ -1,0 +1,238 @@
+// Per block three parallel regions: LayerNorm and q, k, v by row blocks; attention by sequence and head; the rest of
+// the block by row blocks, whose hidden layer (4 x width) therefore never leaves a core's L2. Buffers are kept between
+// calls.
+#include "tower/transformer.h"
+
+#include <ATen/Parallel.h>
+
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "cpu/dispatch.h"
+
+namespace clipn {
+namespace {
+
+// Queries whose scores are computed together: with the 208 keys of ViT-B/16 they stay in L1 and L2 (53 kB).
+constexpr int64_t kMostQueries = 64;
+
+// Keys are padded to whole vectors, values to whole AMX tiles of bf16.
+int64_t padded_keys(int64_t length) { return (length + 15) / 16 * 16; }
+int64_t padded_values(int64_t length) { return (length + 31) / 32 * 32; }
+
+int64_t panel_of(int64_t column) { return column / kPanel; }
+
+}  // namespace
+
+template <>
+const cpu::RowKernels<float>& row_kernels() {
+  return cpu::kernels().fp32;
+}
+template <>
+const cpu::RowKernels<uint16_t>& row_kernels() {
+  return cpu::kernels().bf16;
+}
+
+int64_t Sequences::longest() const {
+  int64_t most = 0;
+  for (size_t i = 1; i < starts.size(); ++i) most = std::max(most, starts[i] - starts[i - 1]);
+  return most;
+}
+
+template <typename T>
+Transformer<T>::Transformer(std::vector<Block<T>> blocks, int64_t heads, cpu::Activation activation, bool causal)
+    : blocks_(std::move(blocks)),
+      heads_(heads),
+      width_(blocks_.front().out.out()),
+      activation_(activation),
+      causal_(causal),
+      kernels_(row_kernels<T>()) {}
+
+template <typename T>
+void Transformer<T>::prepare(const Sequences& sequences) {
+  const int64_t rows = sequences.rows(), head = width_ / heads_;
+  const int64_t longest = sequences.longest();
+  scratch_.resize(std::max(scratch_.size(), static_cast<size_t>(at::get_num_threads())));
+  for (Scratch& s : scratch_) {
+    s.normed.reserve(kMostRows * width_);
+    s.hidden.reserve(kMostRows * blocks_.front().fc.out());
+    s.tile.reserve(kMostRows * kPanel);
+    s.keys.reserve(padded_keys(longest) * head);
+    s.values.reserve(padded_values(longest) * head);
+    s.scores.reserve(kMostQueries * std::max(padded_keys(longest), head));
+    s.probabilities.reserve(kMostQueries * padded_values(longest));
+    s.inverse_sum.reserve(kMostQueries);
+  }
+  qkv_.reserve(rows * 3 * width_);
+  attended_.reserve(rows * width_);
+}
+
+template <typename T>
+void Transformer<T>::layer_norm(const Norm& norm, const float* x, int64_t rows, T* out) const {
+  kernels_.layer_norm(x, rows, width_, norm.weight.const_data_ptr<float>(), norm.bias.const_data_ptr<float>(), out);
+}
+
+// Columns [first, end) of q, k, v of all rows, to the same columns of out [rows, 3 width].
+template <typename T>
+void Transformer<T>::to_qkv(const Block<T>& block, const float* x, int64_t rows, int64_t first_column,
+                            int64_t end_column, T* out) {
+  const RowBlocks blocks(rows);
+  const int64_t ld = 3 * width_;
+  for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
+    const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
+    Scratch& s = scratch(thread);
+    layer_norm(block.ln_1, x + begin * width_, height, s.normed.data());
+    for (int64_t panel = panel_of(first_column); panel < panel_of(end_column); ++panel) {
+      block.qkv.multiply(panel, s.normed.data(), height, width_, s.tile.data(), kPanel, false);
+      kernels_.store_linear(s.tile.data(), height, kPanel, block.qkv.bias(panel), cpu::Activation::kNone,
+                            out + begin * ld + panel * kPanel, ld);
+    }
+  });
+}
+
+// softmax(q k^T / sqrt(head)) v. Queries are rows of qkv_, or one row a sequence when only the readout is asked for.
+template <typename T>
+void Transformer<T>::attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only,
+                            T* out) {
+  const int64_t head = width_ / heads_, ld = 3 * width_;
+  const float scale = 1.0F / std::sqrt(static_cast<float>(head));
+  const cpu::Kernels& kernels = cpu::kernels();
+  for_each_task(sequences.count() * heads_, [&](int64_t task, int64_t thread) {
+    const int64_t i = task / heads_, column = task % heads_ * head;
+    const int64_t start = sequences.starts[i], length = sequences.starts[i + 1] - start;
+    const int64_t keys = padded_keys(length), depth = padded_values(length);
+    const T* k = qkv_.data() + start * ld + width_ + column;
+    const T* v = k + width_;
+    Scratch& s = scratch(thread);
+
+    constexpr int64_t kPerWord = sizeof(uint32_t) / sizeof(T);
+    kernels.transpose_words(reinterpret_cast<const uint32_t*>(k), length, ld / kPerWord, head / kPerWord, s.keys.data(),
+                            keys);
+    const T* packed_keys = reinterpret_cast<const T*>(s.keys.data());
+    if constexpr (!std::is_same_v<T, float>) kernels.interleave_pairs(v, length, ld, head, s.values.data(), depth);
+
+    const int64_t first = readout_only ? i : start, end = readout_only ? i + 1 : start + length;
+    for (int64_t row = first; row < end; row += kMostQueries) {
+      const int64_t rows = std::min(kMostQueries, end - row);
+      const int64_t position = (readout_only ? sequences.readout[i] : row) - start;
+      multiply(queries + row * ld_queries + column, ld_queries, packed_keys, keys, rows, keys, head, s.scores.data(),
+               keys);
+      kernels_.softmax(s.scores.data(), rows, keys, causal_ ? position + 1 : length, causal_ ? 1 : 0, scale,
+                       s.probabilities.data(), depth, s.inverse_sum.data());
+      if constexpr (std::is_same_v<T, float>) {
+        multiply(s.probabilities.data(), depth, v, ld, rows, head, length, s.scores.data(), head);
+      } else {
+        multiply(s.probabilities.data(), depth, s.values.data(), head, rows, head, depth, s.scores.data(), head);
+      }
+      kernels_.store_scaled(s.scores.data(), rows, head, s.inverse_sum.data(), out + row * width_ + column, width_);
+    }
+  });
+}
+
+// x += out(attended); x += proj(activation(fc(ln_2(x)))).
+template <typename T>
+void Transformer<T>::finish(const Block<T>& block, const T* attended, float* x, int64_t rows) {
+  const RowBlocks blocks(rows);
+  const int64_t hidden = block.fc.out();
+  const auto add = [&](const PackedLinear<T>& linear, const T* a, int64_t height, float* to) {
+    for (int64_t panel = 0; panel < linear.panels(); ++panel) {
+      const int64_t columns = linear.panel_width(panel);
+      float* tile = to + panel * kPanel;
+      linear.multiply(panel, a, height, linear.in(), tile, width_, true);
+      const float* bias = linear.bias(panel);
+      for (int64_t r = 0; r < height; ++r) {
+        for (int64_t j = 0; j < columns; ++j) tile[r * width_ + j] += bias[j];
+      }
+    }
+  };
+  for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
+    const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
+    float* rows_of_x = x + begin * width_;
+    Scratch& s = scratch(thread);
+    add(block.out, attended + begin * width_, height, rows_of_x);
+    layer_norm(block.ln_2, rows_of_x, height, s.normed.data());
+    for (int64_t panel = 0; panel < block.fc.panels(); ++panel) {
+      block.fc.multiply(panel, s.normed.data(), height, width_, s.tile.data(), kPanel, false);
+      kernels_.store_linear(s.tile.data(), height, kPanel, block.fc.bias(panel), activation_,
+                            s.hidden.data() + panel * kPanel, hidden);
+    }
+    add(block.proj, s.hidden.data(), height, rows_of_x);
+  });
+}
+
+template <typename T>
+void Transformer<T>::run(float* x, const Sequences& sequences) {
+  prepare(sequences);
+  for (const Block<T>& block : blocks_) {
+    to_qkv(block, x, sequences.rows(), 0, 3 * width_, qkv_.data());
+    attend(qkv_.data(), 3 * width_, sequences, false, attended_.data());
+    finish(block, attended_.data(), x, sequences.rows());
+  }
+}
+
+template <typename T>
+float* Transformer<T>::run_to_readout(float* x, const Sequences& sequences) {
+  prepare(sequences);
+  const int64_t rows = sequences.rows(), count = sequences.count();
+  for (size_t i = 0; i + 1 < blocks_.size(); ++i) {
+    to_qkv(blocks_[i], x, rows, 0, 3 * width_, qkv_.data());
+    attend(qkv_.data(), 3 * width_, sequences, false, attended_.data());
+    finish(blocks_[i], attended_.data(), x, rows);
+  }
+  const Block<T>& last = blocks_.back();
+  float* readout = readout_.reserve(count * width_);
+  for (int64_t i = 0; i < count; ++i) {
+    std::memcpy(readout + i * width_, x + sequences.readout[i] * width_, static_cast<size_t>(width_) * sizeof(float));
+  }
+  T* queries = queries_.reserve(count * 3 * width_);
+  to_qkv(last, x, rows, width_, 3 * width_, qkv_.data());
+  to_qkv(last, readout, count, 0, width_, queries);
+  attend(queries, 3 * width_, sequences, true, attended_.data());
+  finish(last, attended_.data(), readout, count);
+  return readout;
+}
+
+template <typename T>
+void Transformer<T>::run_linears(int64_t rows) {
+  Sequences all;
+  all.starts.push_back(rows);
+  prepare(all);
+  const RowBlocks blocks(rows);
+  std::memset(qkv_.data(), 0, static_cast<size_t>(rows * 3 * width_) * sizeof(T));
+  for (Scratch& s : scratch_) {
+    std::memset(s.hidden.data(), 0, static_cast<size_t>(kMostRows * blocks_.front().fc.out()) * sizeof(T));
+  }
+  for (const Block<T>& block : blocks_) {
+    for (const PackedLinear<T>* linear : {&block.qkv, &block.out, &block.fc, &block.proj}) {
+      for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
+        const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
+        Scratch& s = scratch(thread);
+        // Distinct rows of the right width: of the hidden layer for proj, of qkv_ for the others.
+        const T* a = linear->in() == width_ ? qkv_.data() + begin * width_ : s.hidden.data();
+        for (int64_t panel = 0; panel < linear->panels(); ++panel) {
+          linear->multiply(panel, a, height, linear->in(), s.tile.data(), linear->panel_width(panel), false);
+        }
+      });
+    }
+  }
+}
+
+template <typename T>
+void Transformer<T>::project(const Norm& norm, const PackedLinear<T>& linear, const float* x, int64_t rows,
+                             float* out) {
+  const RowBlocks blocks(rows);
+  for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
+    const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
+    T* normed = scratch(thread).normed.data();
+    layer_norm(norm, x + begin * width_, height, normed);
+    for (int64_t panel = 0; panel < linear.panels(); ++panel) {
+      linear.multiply(panel, normed, height, width_, out + begin * linear.out() + panel * kPanel, linear.out(), false);
+    }
+  });
+}
+
+template class Transformer<float>;
+template class Transformer<uint16_t>;
+
+}  // namespace clipn

@@ -1,0 +1,89 @@
+// The residual blocks of a CLIP tower (spec 1.2, 1.3) over sequences laid end to end, with packed weights.
+#ifndef CLIPN_TOWER_TRANSFORMER_H_
+#define CLIPN_TOWER_TRANSFORMER_H_
+
+#include <vector>
+
+#include "tower/gemm.h"
+
+namespace clipn {
+
+/// Weight and bias of a LayerNorm, fp32.
+struct Norm {
+  Norm(const at::Tensor& weight_, const at::Tensor& bias_)
+      : weight(weight_.to(at::kFloat).contiguous()), bias(bias_.to(at::kFloat).contiguous()) {}
+  at::Tensor weight, bias;
+};
+
+/// x += out(attention(qkv(ln_1(x)))); x += proj(activation(fc(ln_2(x)))).
+template <typename T>
+struct Block {
+  Norm ln_1;
+  PackedLinear<T> qkv, out;
+  Norm ln_2;
+  PackedLinear<T> fc, proj;
+};
+
+/// Rows [starts[i], starts[i + 1]) of x are sequence i; readout[i] is the row that is asked for.
+struct Sequences {
+  std::vector<int64_t> starts{0};
+  std::vector<int64_t> readout;
+
+  int64_t count() const { return static_cast<int64_t>(starts.size()) - 1; }
+  int64_t rows() const { return starts.back(); }
+  int64_t longest() const;
+};
+
+template <typename T>
+class Transformer {
+ public:
+  /// @param causal whether a token sees only itself and those before it.
+  Transformer(std::vector<Block<T>> blocks, int64_t heads, cpu::Activation activation, bool causal);
+
+  /// All rows of x, fp32 [rows, width], in place.
+  void run(float* x, const Sequences& sequences);
+
+  /// The readout rows only, fp32 [count, width], valid until the next call: the last block computes nothing but them.
+  /// Spoils x.
+  float* run_to_readout(float* x, const Sequences& sequences);
+
+  /// The four linears of every block on `rows` rows of zeros and nothing else: what the blocks cannot be faster than.
+  void run_linears(int64_t rows);
+
+  int64_t width() const { return width_; }
+
+  /// x W^T of normalised rows: what follows the blocks. out is fp32 [rows, linear.out()].
+  void project(const Norm& norm, const PackedLinear<T>& linear, const float* x, int64_t rows, float* out);
+
+ private:
+  /// One thread's working memory.
+  struct Scratch {
+    Buffer<T> normed, hidden, probabilities, values;
+    Buffer<uint32_t> keys;
+    Buffer<float> tile, scores, inverse_sum;
+  };
+
+  void layer_norm(const Norm& norm, const float* x, int64_t rows, T* out) const;
+  void to_qkv(const Block<T>& block, const float* x, int64_t rows, int64_t first_column, int64_t end_column, T* out);
+  void attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only, T* out);
+  void finish(const Block<T>& block, const T* attended, float* x, int64_t rows);
+  void prepare(const Sequences& sequences);
+  Scratch& scratch(int64_t thread) { return scratch_[thread]; }
+
+  std::vector<Block<T>> blocks_;
+  const int64_t heads_, width_;
+  const cpu::Activation activation_;
+  const bool causal_;
+  const cpu::RowKernels<T>& kernels_;
+  std::vector<Scratch> scratch_;
+  Buffer<T> qkv_, attended_, queries_;
+  Buffer<float> readout_;
+};
+
+/// The row kernels of T on this machine.
+template <typename T>
+const cpu::RowKernels<T>& row_kernels();
+
+}  // namespace clipn
+
+#endif  // CLIPN_TOWER_TRANSFORMER_H_
