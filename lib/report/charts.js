@@ -20,11 +20,10 @@
 
   /** @param {number} share */
   const percent = (share) => Plots.percent(share, digits);
+  /** @param {readonly number[]} counts */
+  const total = (counts) => counts.reduce((sum, n) => sum + n, 0);
   /** @param {readonly number[]} counts @param {number} from share of the images in this bin or above */
-  const accepted = (counts, from) =>
-    shares(counts)
-      .slice(from)
-      .reduce((sum, share) => sum + share, 0);
+  const accepted = (counts, from) => total(counts.slice(from)) / (total(counts) || 1);
   /** @param {readonly number[]} counts @param {number} share the highest edge that at least this share reaches */
   const edgeOf = (counts, share) => {
     let at = counts.length;

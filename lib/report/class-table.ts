@@ -29,7 +29,9 @@ export function classTable({ classes, decidingScore, threshold }: EvalResult): M
     <thead><tr>${headings}</tr></thead>
     <tbody>${rows}</tbody>
   </table>`;
-  return html`<p class="lead">Accuracy: images whose top label is their class. Accepted: images with ${decidingScore} of at least
+  const isFlat = classes.every(({ images }) => images === 0);
+  return html`${isFlat && html`<p class="lead">The ID folder has no class folders, so that only the last column is known.</p>`}
+    <p class="lead">Accuracy: images whose top label is their class. Accepted: images with ${decidingScore} of at least
       ${scoreValue(threshold)}, right or wrong. False accepts: accepted OOD images that were taken for the class.</p>
     <div class="controls needs-script">
       <label>Filter <input type="search" id="class-filter" autocomplete="off" spellcheck="false"></label>

@@ -25,7 +25,7 @@ function exampleCard({ set, image, truth, score, top, thumbnail }: Example, deci
   return html`<li>
     ${thumbnail === null ? html`<p class="thumbnail">the image is no longer there</p>` : html`<img class="thumbnail" src="${thumbnail}" alt="Thumbnail of ${image}" decoding="async">`}
     <p class="which"><span>${truth === null ? html`from <strong>${set}</strong>` : html`is <strong>${truth}</strong>`}</span>
-      <span class="score" title="${score}">${decidingScore} ${scoreValue(score)}</span></p>
+      <span title="${score}">${decidingScore} ${scoreValue(score)}</span></p>
     <p class="path">${image}</p>
     <div class="labels">${topList(top.slice(0, SHOWN))}
       ${more.length > 0 && html`<details><summary>${more.length} more</summary>${topList(more)}</details>`}</div>

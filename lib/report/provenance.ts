@@ -1,5 +1,5 @@
 /** Bottom of the page: what was left out, where the numbers come from, what they mean. */
-import type { EvalResult } from '../eval-result';
+import type { EvalResult, ImageSet } from '../eval-result';
 import { count, counted } from './format';
 import { html, type Markup } from './html';
 import { METRIC_NAMES } from './metric-names';
@@ -26,6 +26,9 @@ export function unreadableTable({ id, ood }: EvalResult): Markup | null {
 const copyable = (text: string) =>
   html`<code>${text}</code> <button type="button" class="copy needs-script" data-copy="${text}">Copy</button>`;
 
+const filesOf = ({ folder, images, otherFiles }: ImageSet) =>
+  `${folder}, ${count(images)}${otherFiles > 0 ? `; ${counted(otherFiles, 'file')} of another kind left alone` : ''}`;
+
 export function provenanceList({ provenance, id, ood, created, format }: EvalResult): Markup {
   const { model, preprocessing, labels, templates, negatives, versions, command } = provenance;
   const entry = (name: string, ...values: (Markup | string)[]) =>
@@ -36,8 +39,8 @@ export function provenanceList({ provenance, id, ood, created, format }: EvalRes
     ${entry('Labels', count(labels.count), html`SHA-256 ${copyable(labels.sha256)}`)}
     ${entry('Templates', `${templates.name}, ${count(templates.count)}`, html`SHA-256 ${copyable(templates.sha256)}`)}
     ${negatives && entry('Negative words', `${count(negatives.count)} in ${negatives.groups} groups`, html`SHA-256 ${copyable(negatives.sha256)}`)}
-    ${entry('ID images', `${id.folder}, ${count(id.images)}`)}
-    ${Object.entries(ood).map(([set, { folder, images }]) => entry(`OOD images, ${set}`, `${folder}, ${count(images)}`))}
+    ${entry('ID images', filesOf(id))}
+    ${Object.entries(ood).map(([set, of]) => entry(`OOD images, ${set}`, filesOf(of)))}
     ${entry(
       'Versions',
       Object.entries(versions)

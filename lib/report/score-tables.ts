@@ -74,7 +74,8 @@ export function scoreTable(result: EvalResult, digits: number): Markup {
   return html`<fieldset class="segments needs-script"><legend>Metric</legend>${choices}</fieldset>
     ${scrollBox('Scores by OOD sets', table)}
     <p class="note">${Object.keys(result.scores).length > 1 && '◆ best of its column. '}Small figures: 95 % confidence interval.
-      <a href="#definitions">What the metrics mean</a></p>`;
+      <a href="#definitions">What the metrics mean</a></p>
+    ${result.skipped.length > 0 && html`<p class="note">Not computed: ${result.skipped.map(({ score, why }) => `${score} (${why})`).join(', ')}.</p>`}`;
 }
 
 /** Published numbers beside one's own; null when no set and score follow the paper's protocol. */

@@ -34,7 +34,7 @@ function verdict(result: EvalResult, digits: number): Markup {
 }
 
 export function summary(result: EvalResult, digits: number): Markup {
-  const { id, ood, provenance, created } = result;
+  const { id, ood, provenance, created, warnings } = result;
   const unreadable = [id, ...Object.values(ood)].reduce((sum, set) => sum + set.unreadable.length, 0);
   const fact = (name: string, value: Markup | string) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
   const accuracy =
@@ -51,5 +51,6 @@ export function summary(result: EvalResult, digits: number): Markup {
       ${unreadable > 0 && fact('Left out', html`<a href="#unreadable">${counted(unreadable, 'unreadable image')}</a>`)}
       ${fact('Model', `${provenance.model.kind}, ${provenance.model.precision}`)}
       ${fact('Made', dateOf(created))}
-    </dl>`;
+    </dl>
+    ${warnings.length > 0 && html`<div class="warnings" role="note"><p>Mind:</p><ul>${warnings.map((text) => html`<li>${text}</li>`)}</ul></div>`}`;
 }

@@ -12,24 +12,29 @@ import { renderReport } from '../../lib/report';
 
 const root = path.join(__dirname, '../..');
 const PHOTOS = path.join(root, 'models/small/photos');
-const ID_IMAGES = 5000;
-const OOD_IMAGES = { iNaturalist: 2000, SUN: 2000, Places: 2000, Textures: 1128 };
+const ID_IMAGES = 2000;
+const OOD_IMAGES = { iNaturalist: 1000, SUN: 1000, Places: 1000, Textures: 564 };
 /** Distance of ID from each OOD set, in standard deviations of a perfect score. */
 const DISTANCE: Record<string, number> = { iNaturalist: 2.6, SUN: 2.3, Places: 2.1, Textures: 1.8 };
 const BINS = 50;
 
 const sigmoid = (z: number) => 1 / (1 + Math.exp(-z));
 
-/** Name → share of the distance it sees, its value for a latent z, its formula. */
-const SCORES: Record<string, [number, (z: number) => number, string]> = {
-  ctw: [0.86, (z) => sigmoid(2.4 * z), 'p_yes at the top class (paper: competing-to-win)'],
-  atd: [1, (z) => sigmoid(1.9 * z), 'Σ_j p_j · p_yes,j = 1 − p(C+1) (paper: agreeing-to-differ)'],
-  gap: [0.86, (z) => 3.1 * z, 'a − b at the top class'],
-  logPOut: [0.98, (z) => Math.log1p(Math.exp(1.9 * z)), '−log p(C+1), negated so that higher = ID'],
-  msp: [0.55, (z) => 0.01 + 0.99 * sigmoid(1.3 * z), 'max_j p_j'],
-  maxLogit: [0.72, (z) => 24 + 2.2 * z, 'max_j a_j'],
-  energy: [0.7, (z) => 25.5 + 1.9 * z, 'log Σ_j exp a_j'],
-  mcm: [0.66, (z) => 0.0101 + 0.0008 * sigmoid(z), 'max softmax of the raw cosines at T = 1'],
+/** Name → share of the distance it sees, its value for a latent z, its formula and source. */
+const SCORES: Record<string, [number, (z: number) => number, string, string]> = {
+  ctw: [0.86, (z) => sigmoid(2.4 * z), 'p_yes of the top label', 'CLIPN (ICCV 2023), competing-to-win'],
+  atd: [1, (z) => sigmoid(1.9 * z), 'Σ_j p_j · p_yes,j', 'CLIPN (ICCV 2023), agreeing-to-differ'],
+  gap: [0.86, (z) => 3.1 * z, 'a_ĵ − b_ĵ, ĵ = argmax a', 'spec 3, numerics'],
+  msp: [0.55, (z) => 0.01 + 0.99 * sigmoid(1.3 * z), 'max_j softmax(a)_j', 'Hendrycks and Gimpel (ICLR 2017)'],
+  maxLogit: [0.72, (z) => 24 + 2.2 * z, 'max_j a_j', 'Hendrycks et al. (ICML 2022)'],
+  energy: [0.7, (z) => 25.5 + 1.9 * z, 'log Σ_j exp a_j', 'Liu et al. (NeurIPS 2020), negated'],
+  mcm: [0.66, (z) => 0.0101 + 0.0008 * sigmoid(z), 'max_j softmax(cosines)_j, T = 1', 'Ming et al. (NeurIPS 2022)'],
+  negLabel: [
+    0.98,
+    (z) => Math.log1p(Math.exp(1.9 * z)),
+    'share of the labels among labels and negative words',
+    'Jiang et al. (ICLR 2024)',
+  ],
 };
 
 /** mulberry32. */
@@ -162,13 +167,13 @@ export async function exampleResult(classes = 100): Promise<EvalResult> {
 
   const scores: EvalResult['scores'] = {};
   let deciding: number[] = [];
-  for (const [name, [share, value, formula]] of Object.entries(SCORES)) {
+  for (const [name, [share, value, formula, source]] of Object.entries(SCORES)) {
     const draw = (n: number, mean: number) => Array.from({ length: n }, () => value(mean + normal()));
     const id = draw(ID_IMAGES, 1.3 * share);
     const ood = Object.fromEntries(sets.map(([set, n]) => [set, draw(n, (1.3 - DISTANCE[set]!) * share)]));
     const results = Object.fromEntries(Object.entries(ood).map(([set, drawn]) => [set, setMetrics(id, drawn)]));
     const average = means(Object.values(results));
-    scores[name] = { formula, sets: results, average, histogram: histogram(id, ood) };
+    scores[name] = { formula, source, sets: results, average, histogram: histogram(id, ood) };
     if (name === 'atd') deciding = id;
   }
   const threshold = [...deciding].sort((a, b) => b - a)[Math.ceil(0.95 * ID_IMAGES) - 1]!;
@@ -202,22 +207,33 @@ export async function exampleResult(classes = 100): Promise<EvalResult> {
         count: 128,
         sha256: '0a1b2c3d4e5f60718293a4b5c6d7e8f9012345678abcdef0123456789abcdef0',
       },
+      negatives: {
+        count: 10000,
+        dropped: 12,
+        groups: 100,
+        sha256: '5c6d7e8f9012345678abcdef0123456789abcdef00a1b2c3d4e5f60718293a4b',
+      },
       versions: { 'clipn-native': '0.0.0-synthetic', libtorch: '2.13.0+cpu', node: 'v20.20.2' },
       command: 'none: this result is drawn from random numbers, no model ran',
     },
     id: {
       folder: 'synthetic/val',
       images: ID_IMAGES,
+      otherFiles: 3,
       unreadable: [
         { image: 'n01440764/broken.jpg', code: 'ERR_CLIPN_IMAGE_DECODE', message: 'premature end of JPEG image' },
       ],
       accuracy: 0.7018,
       accuracyInterval: wald(0.7018, ID_IMAGES),
     },
-    ood: Object.fromEntries(sets.map(([set, n]) => [set, { folder: `synthetic/${set}`, images: n, unreadable: [] }])),
+    ood: Object.fromEntries(
+      sets.map(([set, n]) => [set, { folder: `synthetic/${set}`, images: n, otherFiles: 0, unreadable: [] }]),
+    ),
     decidingScore: 'atd',
     threshold,
     scores,
+    skipped: [{ score: 'glMcm', why: 'the model has no patch features' }],
+    warnings: ['the label "missile" is given twice, as rows 12 and 57'],
     classes: labels.map((label) => ({
       label,
       images: perClass,
@@ -250,6 +266,51 @@ export async function exampleResult(classes = 100): Promise<EvalResult> {
       fpr95: fpr95 as number,
     })),
   };
+}
+
+/** The least that is valid: one score of a plain CLIP, one OOD set, one class, one bin, nothing to show. */
+export function plainResult(result: EvalResult): EvalResult {
+  const { SUN: set } = result.ood;
+  const { sets, ...mcm } = result.scores['mcm']!;
+  const roc = { fpr: [0, 1], tpr: [0, 1] };
+  return {
+    ...result,
+    provenance: { ...result.provenance, negatives: null },
+    id: { ...result.id, unreadable: [], accuracy: null, accuracyInterval: null },
+    ood: { SUN: set! },
+    decidingScore: 'mcm',
+    threshold: 1,
+    scores: {
+      mcm: {
+        ...mcm,
+        sets: { SUN: { ...sets['SUN']!, roc } },
+        histogram: { edges: [0.9, 1], id: [2000], ood: { SUN: [1000] } },
+      },
+    },
+    skipped: [],
+    warnings: [],
+    classes: [{ label: 'tench', images: 0, accuracy: null, accepted: null, falseAccepts: 0 }],
+    worst: { falseAccepts: [], falseRejects: [] },
+    calibration: null,
+    published: [],
+  };
+}
+
+/** The result with `text` after every set, score, label, path and message. */
+export function hostile(result: EvalResult, text: string): EvalResult {
+  const kept = new Set(['format', 'created', 'thumbnail', 'sha256', 'contentId']);
+  const records = new Set(['ood', 'scores', 'sets', 'versions', 'oodAccepted']);
+  const walk = (value: unknown, parent: string): unknown => {
+    if (typeof value === 'string') return `${value}${text}`;
+    if (Array.isArray(value)) return value.map((item) => walk(item, parent));
+    if (typeof value !== 'object' || value === null) return value;
+    const entries = Object.entries(value).map(([key, item]) => [
+      records.has(parent) ? `${key}${text}` : key,
+      kept.has(key) ? item : walk(item, key),
+    ]);
+    return Object.fromEntries(entries);
+  };
+  return walk(result, '') as EvalResult;
 }
 
 if (require.main === module) {
