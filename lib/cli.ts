@@ -9,6 +9,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   check: async () => (await import('./commands/check.js')).checkCommand,
   labels: async () => (await import('./commands/labels.js')).labelsCommand,
   eval: async () => (await import('./commands/eval.js')).evalCommand,
+  calibrate: async () => (await import('./commands/calibrate.js')).calibrateCommand,
   metrics: async () => (await import('./commands/metrics.js')).metricsCommand,
   export: async () => (await import('./commands/export.js')).exportCommand,
   fetch: async () => (await import('./commands/fetch.js')).fetchCommand,

@@ -1,12 +1,13 @@
 /** Images to verdicts: one image, a list, or a stream. */
 import { createHash } from 'node:crypto';
 import { inBatches } from './batches';
-import type { Calibration } from './calibration';
+import { assertCalibrationFits, type Calibration, parseCalibration } from './calibration';
 import { ClipnError } from './errors';
 import { type DecodeOptions, decodeImage, type ImageInput } from './image';
 import type { LabelBank } from './labels';
 import type { Model } from './model';
 import type { NativeImage, NativeScores } from './native';
+import { provenanceOf } from './provenance';
 import { DECIDING_SCORES, type DecidingScore, type ScoreResult, type Scores, scoreOn } from './scores';
 import { type Decision, decide, decisionOf, type Rule, ruleWarning, type Verdict } from './verdict';
 
@@ -79,7 +80,10 @@ export class Detector {
     this.#options = options;
     this.#decision = decisionOf(options, bank.no !== null);
     this.#ownsModel = ownsModel;
-    checkCalibration(options.calibration, model, bank);
+    if (options.calibration !== undefined) {
+      parseCalibration(options.calibration, 'the calibration');
+      assertCalibrationFits(options.calibration, provenanceOf(model.info, bank, options));
+    }
     const warning = ruleWarning(this.#decision, bank.labels.length);
     this.warnings = Object.freeze(warning === undefined ? [...bank.warnings] : [...bank.warnings, warning]);
   }
@@ -201,19 +205,5 @@ function checkOptions({ topK, limitPixels, score }: DetectorOptions): void {
   }
   if (score !== undefined && !DECIDING_SCORES.includes(score)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `score must be one of ${DECIDING_SCORES.join(', ')}, not ${score}`);
-  }
-}
-
-function checkCalibration(calibration: Calibration | undefined, model: Model, bank: LabelBank): void {
-  const pairs = [
-    ['model', calibration?.contentId, model.info.contentId],
-    ['template set', calibration?.templates, bank.templates.sha256],
-  ] as const;
-  for (const [what, fitted, used] of pairs) {
-    if (fitted !== undefined && fitted !== used) {
-      throw new ClipnError('ERR_CLIPN_CALIBRATION', `the calibration was fitted on another ${what}`, {
-        details: { fitted, used },
-      });
-    }
   }
 }

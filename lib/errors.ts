@@ -32,7 +32,8 @@ export const ERROR_HINTS = {
   ERR_CLIPN_BANK_MISMATCH:
     'A label bank belongs to one model, precision and template set: make it again for this model.',
   ERR_CLIPN_TEMPLATES: "Use 'clipn', 'openai', 'plain', or a file with one template a line, each with {} in it.",
-  ERR_CLIPN_CALIBRATION: 'Pass a calibration file made for this score, model and label bank.',
+  ERR_CLIPN_CALIBRATION: 'Make it again with `npx clipn-native calibrate` for what you use.',
+  ERR_CLIPN_TOO_FEW_IMAGES: 'Calibrate on more in-distribution images, or for a lower target.',
   ERR_CLIPN_DATA_FOLDER: 'Give a folder of images: class folders with images in them, or images alone.',
   ERR_CLIPN_DATA_CLASSES: 'Correct the labels, or name the class folders with --class-names FILE.',
   ERR_CLIPN_STORE_MISMATCH: 'Use another --store folder, or none: by default each model has a store of its own.',

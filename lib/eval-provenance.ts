@@ -11,14 +11,14 @@ export async function provenance(
   { info }: Model,
   bank: LabelBank,
   words: Negatives | undefined,
-  command: string,
+  { exif, command }: { exif: boolean; command: string },
 ): Promise<EvalResult['provenance']> {
   const { version } = require('../package.json') as { version: string };
   const core = await describeCore();
   const { name, count, sha256 } = bank.templates;
   return {
     model: { path: info.path, contentId: info.contentId, precision: info.precision, kind: info.config.kind },
-    preprocessing: preprocessingOf(info),
+    preprocessing: preprocessingOf(info, exif),
     labels: { count: bank.labels.length, sha256: createHash('sha256').update(bank.labels.join('\n')).digest('hex') },
     templates: { name, count, sha256 },
     negatives: words

@@ -31,6 +31,7 @@ export interface FeatureOptions {
   /** Folder of the store; by default one for what decides the features, in the cache folder. */
   store?: string | undefined;
   patches?: boolean | undefined;
+  exif: boolean;
   batch: number;
   shardRows?: number | undefined;
   limitPixels?: number | undefined;
@@ -39,9 +40,10 @@ export interface FeatureOptions {
 }
 
 /** Whatever decides the bytes that the tower sees; a change in decoding must change the number. */
-export function preprocessingOf({ config }: Model['info']): string {
+export function preprocessingOf({ config }: Model['info'], exif: boolean): string {
   const { imageSize, mean, std } = config;
-  return `${RESIZE_RULE}, ${imageSize} px, mean ${mean.join(' ')}, std ${std.join(' ')}, EXIF not applied, pixels 1`;
+  const values = `mean ${mean.join(' ')}, std ${std.join(' ')}`;
+  return `${RESIZE_RULE}, ${imageSize} px, ${values}, EXIF ${exif ? 'applied' : 'not applied'}, pixels 1`;
 }
 
 /**
@@ -59,7 +61,7 @@ export async function storedFeatures(
   const identity: StoreIdentity = {
     contentId: model.info.contentId,
     precision: model.info.precision,
-    preprocessing: preprocessingOf(model.info),
+    preprocessing: preprocessingOf(model.info, options.exif),
     dim: model.info.embedDim,
     patches: options.patches ? hashOf([bank.labels, bank.templates.sha256]) : '',
   };

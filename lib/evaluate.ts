@@ -1,6 +1,6 @@
 /** `eval`: folders of images to the paper's evaluation (spec 4), and to what helps to see why. */
 import { join } from 'node:path';
-import type { Calibration } from './calibration';
+import { assertCalibrationFits, type Calibration } from './calibration';
 import { type ClassLabels, isImagenet, matchClasses } from './class-names';
 import { ClipnError } from './errors';
 import { provenance } from './eval-provenance';
@@ -13,6 +13,7 @@ import { type LabelBank, selectRows } from './label-bank';
 import { wilsonInterval } from './metrics';
 import { loadModel, type Model, type Precision } from './model';
 import { groupNegatives } from './negatives';
+import { provenanceOf } from './provenance';
 import { publishedNumbers } from './published';
 import { type Scored, type ScorePass, scoreRows, usableScorers } from './score-pass';
 import { builtInScorers, type Need, type Scorer } from './scorers';
@@ -50,6 +51,8 @@ export interface EvalOptions {
   /** λ of GL-MCM, default 1. */
   lambda?: number | undefined;
   calibration?: Calibration | undefined;
+  /** Turn images as their EXIF orientation says. Default false, as in the paper's evaluation; `check` does. */
+  exif?: boolean | undefined;
   /** Scores of your own, after the built-in ones. */
   scorers?: readonly Scorer[] | undefined;
   /** Images in a call of the tower, default 8. Another number may change the last bits of features. */
@@ -67,7 +70,7 @@ export interface EvalOptions {
 
 /**
  * Evaluates as the paper does (spec 4): ID positive, each OOD set against all ID images, plain means over the sets,
- * EXIF orientation not applied. Features come from the store where it has them. Unreadable images are listed in the
+ * EXIF orientation not applied unless asked for. Features come from the store where it has them. Unreadable images are listed in the
  * result and left out of every figure.
  *
  * @throws ERR_CLIPN_DATA_FOLDER (missing, empty, mixed or wholly unreadable folder), ERR_CLIPN_DATA_CLASSES (class folders
@@ -127,7 +130,16 @@ async function evaluateOn(
   const { calibration, signal } = options;
   const bank = await labelBank(model, classes.labels, options, false);
   const deciding = options.score ?? calibration?.score ?? 'atd';
-  if (calibration) checkCalibration(calibration, model, bank, deciding);
+  const exif = options.exif ?? false;
+  if (calibration) {
+    assertCalibrationFits(calibration, provenanceOf(model.info, bank, { exif }));
+    if (calibration.score !== deciding) {
+      throw new ClipnError(
+        'ERR_CLIPN_CALIBRATION',
+        `the calibration is for score ${calibration.score}, not ${deciding}`,
+      );
+    }
+  }
   const words = options.negatives && groupNegatives(options.negatives, classes.labels);
   const { usable, skipped } = scorersFor(model, options);
   if (!usable.some(({ name }) => name === deciding)) throw cannotDecide(deciding, skipped, usable);
@@ -135,6 +147,7 @@ async function evaluateOn(
 
   const { store, readable } = await storedFeatures(model, bank, sets, {
     ...options,
+    exif,
     batch: options.batch ?? DEFAULT_BATCH,
     onProgress: (done, total) => options.onProgress?.({ stage: 'features', done, total }),
   });
@@ -171,7 +184,7 @@ async function evaluateOn(
   return {
     format: 'clipn-native eval 1',
     created: new Date(1000 * Number(process.env['SOURCE_DATE_EPOCH'] ?? Date.now() / 1000)).toISOString(),
-    provenance: await provenance(model, bank, words, options.command ?? 'evaluate()'),
+    provenance: await provenance(model, bank, words, { exif, command: options.command ?? 'evaluate()' }),
     id: {
       ...setSummary(id),
       accuracy: classes.labelled ? right / truth.length : null,
@@ -192,8 +205,8 @@ async function evaluateOn(
     },
     calibration: calibration
       ? {
-          target: null,
-          images: null,
+          target: calibration.formatVersion === 2 ? calibration.target : null,
+          images: calibration.formatVersion === 2 ? calibration.images : null,
           score: calibration.score,
           threshold: calibration.in,
           idAccepted: acceptedShare(idScored.scores[calibration.score]!, calibration.in),
@@ -250,20 +263,6 @@ function cannotDecide(score: string, skipped: EvalResult['skipped'], usable: rea
         hint: `Choose another score: ${names}.`,
       })
     : new ClipnError('ERR_CLIPN_INVALID_ARG', `there is no score ${score}; there are ${names}`);
-}
-
-function checkCalibration(calibration: Calibration, model: Model, bank: LabelBank, deciding: string): void {
-  const pairs = [
-    ['score', calibration.score, deciding],
-    ['model', calibration.contentId ?? model.info.contentId, model.info.contentId],
-    ['template set', calibration.templates ?? bank.templates.sha256, bank.templates.sha256],
-  ] as const;
-  for (const [what, fitted, used] of pairs) {
-    if (fitted === used) continue;
-    throw new ClipnError('ERR_CLIPN_CALIBRATION', `the calibration is for another ${what}`, {
-      details: { fitted, used },
-    });
-  }
 }
 
 function classWarnings({ labels, labelOf, labelled }: ClassLabels & { labelled: boolean }): string[] {

@@ -15,6 +15,7 @@ export interface FeaturePassOptions {
   batch: number;
   /** Features [batch, D] and, in a store with patches, [batch] values for its column. */
   encode(images: NativeImage[]): Promise<{ features: Float32Array; patchMcm?: Float32Array }>;
+  exif: boolean;
   limitPixels?: number | undefined;
   signal?: AbortSignal | undefined;
   /** Images done, of those whose features were not in the store. */
@@ -60,7 +61,7 @@ export async function encodeMissing(
   const hashes = new Uint8Array(missing.length * HASH_BYTES);
   const unreadable: Unreadable[] = [];
   const batches = new Batches(store, options);
-  const look = (index: number) => lookAt(paths[index]!, index, store, options.limitPixels);
+  const look = (index: number) => lookAt(paths[index]!, index, store, options);
   try {
     let done = 0;
     for await (const seen of ahead(missing, 3 * options.batch, look)) {
@@ -106,12 +107,12 @@ interface Seen {
   image?: NativeImage;
 }
 
-/** Hashes a file and decodes it if its content is new. Orientation is not applied (spec 4.2). Never rejects. */
+/** Hashes a file and decodes it if its content is new. Never rejects. */
 async function lookAt(
   path: string,
   index: number,
   store: FeatureStore,
-  limitPixels: number | undefined,
+  { exif, limitPixels }: FeaturePassOptions,
 ): Promise<Seen | Unreadable> {
   try {
     // Looked at before it is read: a file that changes meanwhile is read again the next time.
@@ -121,7 +122,7 @@ async function lookAt(
       .digest();
     const file = { path, ...stamp, sha256 };
     if (store.rowOf(sha256) !== -1) return { index, file };
-    return { index, file, image: await decodeImage(path, { exif: false, ...(limitPixels && { limitPixels }) }) };
+    return { index, file, image: await decodeImage(path, { exif, ...(limitPixels && { limitPixels }) }) };
   } catch (cause) {
     return { index, error: cause instanceof ClipnError ? cause : unreadableFile(path, cause) };
   }

@@ -1,5 +1,12 @@
 /** The public names of clipn-native. */
-export { type Calibration, readCalibration } from './calibration';
+export { type CalibrateOptions, type CalibrationRun, calibrate, conformalThreshold } from './calibrate';
+export {
+  type Calibration,
+  type FittedCalibration,
+  type HandCalibration,
+  readCalibration,
+  saveCalibration,
+} from './calibration';
 export {
   type CheckFailure,
   type CheckOptions,
@@ -40,6 +47,7 @@ export {
   type Precision,
 } from './model';
 export { type CoreInfo, describeCore } from './native';
+export type { Provenance } from './provenance';
 export { renderReport, reportCsv } from './report';
 export { readScoreFile } from './score-file';
 export type { ScoreBlock, Scorer } from './scorers';

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { exportModel, fetchLibtorch, loadLabelBank, loadModel, type Model, readCalibration } from '../lib';
+import { conformalThreshold } from '../lib/calibrate';
 import { matchClasses } from '../lib/class-names';
 import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from '../lib/errors';
 import { FeatureStore } from '../lib/feature-store';
@@ -131,6 +132,7 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
     const identity = { contentId: 'a', precision: 'fp32', preprocessing: '', dim: 1, patches: '' };
     return await FeatureStore.open(at('damaged-store'), identity, []);
   },
+  ERR_CLIPN_TOO_FEW_IMAGES: async () => conformalThreshold([1, 2, 3], 0.95),
   ERR_CLIPN_SCORES: async () => oodMetrics([], [0]),
   ERR_CLIPN_IMAGE_NOT_FOUND: () => model.encodeImages([at('absent.jpg')]),
   ERR_CLIPN_IMAGE_DECODE: () => model.encodeImages([text]),
