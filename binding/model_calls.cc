@@ -70,8 +70,9 @@ Napi::Value close_model(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// encodeImages(model, images: {data, width, height, channels}[], {side, mean, std, dim, pixels})
-//   → {features: Float32Array [n*d], pixels: Uint8Array [n*s*s*3] | undefined}
+// encodeImages(model, images: {data, width, height, channels}[], {side, mean, std, dim, pixels, patches: P or 0})
+//   → {features: Float32Array [n*d], pixels: Uint8Array [n*s*s*3] | undefined, patches: Float32Array [n*P*d] |
+//   undefined}
 Napi::Value Lane::encode_images(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto work = job(env);
@@ -92,13 +93,15 @@ Napi::Value Lane::encode_images(const Napi::CallbackInfo& info) {
     images[i] = {data.Data(), width, height, channels, stride};
     work->keep.push_back(Napi::Persistent(data.As<Napi::Object>()));
   }
-  const uint32_t side = number(options, "side"), dim = number(options, "dim");
+  const uint32_t side = number(options, "side"), dim = number(options, "dim"),
+                 patches = options.Has("patches") ? number(options, "patches") : 0;
   const bool want_pixels = options.Get("pixels").ToBoolean();
 
   auto features = std::make_shared<std::vector<float>>();
+  auto local = std::make_shared<std::vector<float>>();
   auto pixels = std::make_shared<std::vector<uint8_t>>();
-  work->run = [core = &core_, model, images = std::move(images), side, dim, mean = three(options.Get("mean")),
-               std = three(options.Get("std")), features, pixels](clipn_error* error) {
+  work->run = [core = &core_, model, images = std::move(images), side, dim, patches, mean = three(options.Get("mean")),
+               std = three(options.Get("std")), features, local, pixels](clipn_error* error) {
     const size_t n = images.size(), each = static_cast<size_t>(side) * side * 3;
     pixels->resize(n * each);
     features->resize(n * dim);
@@ -109,11 +112,14 @@ Napi::Value Lane::encode_images(const Napi::CallbackInfo& info) {
     const clipn_image_batch batch{
         sizeof(clipn_image_batch), side, pixels->data(), static_cast<int64_t>(n), {mean[0], mean[1], mean[2]},
         {std[0], std[1], std[2]}};
-    return core->encode_images(model.get(), &batch, dim, features->data(), error);
+    if (patches == 0) return core->encode_images(model.get(), &batch, dim, features->data(), error);
+    local->resize(n * patches * dim);
+    return core->encode_image_patches(model.get(), &batch, dim, patches, features->data(), local->data(), error);
   };
-  work->result = [features, pixels, want_pixels](Napi::Env e) -> Napi::Value {
+  work->result = [features, local, pixels, want_pixels](Napi::Env e) -> Napi::Value {
     Napi::Object out = Napi::Object::New(e);
     out.Set("features", floats(e, *features));
+    if (!local->empty()) out.Set("patches", floats(e, *local));
     if (want_pixels) {
       auto bytes = Napi::Uint8Array::New(e, pixels->size());
       std::memcpy(bytes.Data(), pixels->data(), pixels->size());

@@ -159,6 +159,16 @@ clipn_status clipn_encode_images(clipn_model* model, const clipn_image_batch* ba
   });
 }
 
+clipn_status clipn_encode_image_patches(clipn_model* model, const clipn_image_batch* batch, int64_t d, int64_t p,
+                                        float* features, float* patches, clipn_error* error) {
+  return guard(error, [&] {
+    require(model != nullptr && batch != nullptr && features != nullptr && patches != nullptr,
+            "clipn_encode_image_patches: null argument");
+    require(batch->size >= sizeof(clipn_image_batch) && batch->pixels != nullptr, "clipn_image_batch is incomplete");
+    model->encode_image_patches(*batch, d, p, features, patches);
+  });
+}
+
 clipn_status clipn_encode_text(clipn_model* model, clipn_tower tower, const int64_t* ids, int64_t n, int64_t l,
                                int64_t d, float* features, clipn_error* error) {
   return guard(error, [&] {

@@ -15,8 +15,12 @@ const MOST_SEARCHED = 4;
 const hash = (identity: unknown) => createHash('sha256').update(JSON.stringify(identity)).digest('hex');
 
 /** A folder for all that decides a row but its name: banks in it share rows. */
-function folderOf({ contentId, precision, tokenizer }: TextTowers, set: TemplateSet): string {
-  return join(cacheDir(), 'banks', hash([BANK_FORMAT_VERSION, contentId, precision, tokenizer.sha256, set.sha256]));
+function folderOf({ contentId, precision, tokenizer, hasNo }: TextTowers, set: TemplateSet): string {
+  return join(
+    cacheDir(),
+    'banks',
+    hash([BANK_FORMAT_VERSION, contentId, precision, tokenizer.sha256, set.sha256, hasNo]),
+  );
 }
 
 /** The bank stored at `path`, or null when there is none. */

@@ -8,6 +8,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   quickstart: async () => (await import('./commands/quickstart.js')).quickstartCommand,
   check: async () => (await import('./commands/check.js')).checkCommand,
   labels: async () => (await import('./commands/labels.js')).labelsCommand,
+  eval: async () => (await import('./commands/eval.js')).evalCommand,
   calibrate: async () => (await import('./commands/calibrate.js')).calibrateCommand,
   metrics: async () => (await import('./commands/metrics.js')).metricsCommand,
   export: async () => (await import('./commands/export.js')).exportCommand,

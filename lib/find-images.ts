@@ -4,11 +4,20 @@ import { extname, join } from 'node:path';
 import { glob, isDynamicPattern } from 'tinyglobby';
 import { ClipnError } from './errors';
 
-const EXTENSIONS = new Set(['.jpg', '.jpeg', '.png', '.webp', '.gif', '.tif', '.tiff', '.avif']);
+export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
+  '.jpg',
+  '.jpeg',
+  '.png',
+  '.webp',
+  '.gif',
+  '.tif',
+  '.tiff',
+  '.avif',
+]);
 
 /** Whether a file is an image by its extension. */
 export function isImageName(name: string): boolean {
-  return EXTENSIONS.has(extname(name).toLowerCase());
+  return IMAGE_EXTENSIONS.has(extname(name).toLowerCase());
 }
 
 /** Files named directly are kept whatever their name, so that a misspelt path is answered with its own error. */
@@ -28,7 +37,7 @@ async function imagesBelow(folder: string): Promise<string[]> {
   const images = names.filter(isImageName).sort();
   if (images.length === 0) {
     throw new ClipnError('ERR_CLIPN_IMAGE_NOT_FOUND', `the folder ${folder} holds no image`, {
-      hint: `Images are told by their extension: ${[...EXTENSIONS].join(' ')}.`,
+      hint: `Images are told by their extension: ${[...IMAGE_EXTENSIONS].join(' ')}.`,
     });
   }
   return images.map((name) => join(folder, name));

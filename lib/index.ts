@@ -17,7 +17,8 @@ export {
 } from './detector';
 export { type Diagnosis, diagnose } from './doctor';
 export { ClipnError, type ClipnErrorCode } from './errors';
-export type { Interval, SetMetrics } from './eval-result';
+export type { EvalResult, Interval, SetMetrics } from './eval-result';
+export { type EvalOptions, type EvalProgress, evaluate } from './evaluate';
 export { type ExportOptions, exportModel } from './export';
 export { type FetchOptions, fetchLibtorch } from './fetch';
 export type { DecodeOptions, ImageInput, RawImage } from './image';
@@ -50,7 +51,9 @@ export { type CoreInfo, describeCore } from './native';
 export type { Provenance } from './provenance';
 export type { BatchOptions, QueueOptions } from './queue-options';
 export type { ModelStats, Percentiles } from './queue-stats';
+export { renderReport, reportCsv } from './report';
 export { readScoreFile } from './score-file';
+export type { ScoreBlock, Scorer } from './scorers';
 export { type DecidingScore, type ScoreOptions, type ScoreResult, type Scores, score } from './scores';
 export {
   type Negatives,
@@ -61,3 +64,4 @@ export {
   teach,
 } from './teach';
 export type { Rule, Verdict } from './verdict';
+export { writeReport } from './write-report';

@@ -144,8 +144,16 @@ export interface NativeLane {
   encodeImages(
     handle: unknown,
     images: NativeImage[],
-    options: { side: number; mean: readonly number[]; std: readonly number[]; dim: number; pixels: boolean },
-  ): Task<{ features: Float32Array; pixels?: Uint8Array }>;
+    options: {
+      side: number;
+      mean: readonly number[];
+      std: readonly number[];
+      dim: number;
+      pixels: boolean;
+      /** P, to get the patches' features too. */
+      patches?: number;
+    },
+  ): Task<{ features: Float32Array; pixels?: Uint8Array; patches?: Float32Array }>;
   encodeText(
     handle: unknown,
     tower: 'yes' | 'no',

@@ -6,7 +6,10 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { exportModel, fetchLibtorch, loadLabelBank, loadModel, type Model, readCalibration, teach } from '../lib';
 import { conformalThreshold } from '../lib/calibrate';
+import { matchClasses } from '../lib/class-names';
 import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from '../lib/errors';
+import { FeatureStore } from '../lib/feature-store';
+import { readImageFolder } from '../lib/image-folder';
 import { resolveLibtorch } from '../lib/libtorch';
 import { oodMetrics } from '../lib/metrics';
 import { runTask, withLane } from '../lib/native';
@@ -134,6 +137,21 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
     return await teach(base, data, at('diverged'), { ...options, lr: 1e30 });
   },
   ERR_CLIPN_CALIBRATION: () => readCalibration(text),
+  ERR_CLIPN_DATA_FOLDER: () => readImageFolder(at('absent')),
+  ERR_CLIPN_DATA_CLASSES: async () => matchClasses(['owl'], ['cat']),
+  ERR_CLIPN_STORE_MISMATCH: async () => {
+    const identity = { contentId: 'a', precision: 'fp32', preprocessing: '', dim: 1, patches: '' };
+    const store = await FeatureStore.open(at('store'), identity, []);
+    store.addFile({ path: 'a', size: 1, mtime: 1n, sha256: new Uint8Array(32) });
+    await store.flush();
+    return await FeatureStore.open(at('store'), { ...identity, contentId: 'b' }, []);
+  },
+  ERR_CLIPN_STORE_FORMAT: async () => {
+    mkdirSync(at('damaged-store'));
+    writeFileSync(at('damaged-store/1.safetensors'), 'only a text');
+    const identity = { contentId: 'a', precision: 'fp32', preprocessing: '', dim: 1, patches: '' };
+    return await FeatureStore.open(at('damaged-store'), identity, []);
+  },
   ERR_CLIPN_TOO_FEW_IMAGES: async () => conformalThreshold([1, 2, 3], 0.95),
   ERR_CLIPN_SCORES: async () => oodMetrics([], [0]),
   ERR_CLIPN_IMAGE_NOT_FOUND: () => model.encodeImages([at('absent.jpg')]),

@@ -98,6 +98,16 @@ void copy_rows(const at::Tensor& rows, const char* method, int64_t n, int64_t d,
   std::memcpy(out, dense.const_data_ptr<float>(), static_cast<size_t>(n * d) * sizeof(float));
 }
 
+std::pair<at::Tensor, at::Tensor> two_tensors(const c10::IValue& value, const char* method) {
+  if (value.isTuple()) {
+    const auto& elements = value.toTupleRef().elements();
+    if (elements.size() == 2 && elements[0].isTensor() && elements[1].isTensor()) {
+      return {elements[0].toTensor(), elements[1].toTensor()};
+    }
+  }
+  throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " did not return two tensors");
+}
+
 }  // namespace
 
 Model::Model(const std::string& path, clipn_precision precision, clipn_device device)
@@ -126,10 +136,9 @@ void Model::require(const char* method, uint32_t bit) const {
   if ((methods_ & bit) == 0) throw Error(CLIPN_MODEL_CONTRACT, std::string("the model has no method ") + method);
 }
 
-at::Tensor Model::call(const char* method, at::Tensor input) {
-  c10::IValue result;
+c10::IValue Model::run(const char* method, at::Tensor input) {
   try {
-    result = module_.get_method(method)({std::move(input)});
+    return module_.get_method(method)({std::move(input)});
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& e) {
@@ -138,6 +147,10 @@ at::Tensor Model::call(const char* method, at::Tensor input) {
     // What the method does is the file's affair, and so is what it cannot do with this input.
     throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " failed: " + cause_line(e.what()));
   }
+}
+
+at::Tensor Model::call(const char* method, at::Tensor input) {
+  const c10::IValue result = run(method, std::move(input));
   if (!result.isTensor()) throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " did not return a tensor");
   return result.toTensor();
 }
@@ -149,6 +162,22 @@ void Model::encode_images(const clipn_image_batch& batch, int64_t d, float* feat
   const at::Tensor rows =
       towers_ ? towers_->encode_images(batch) : call("encode_image", pixels_to_tensor(batch).to(dtype_));
   copy_rows(rows, "encode_image", batch.n, d, features);
+}
+
+void Model::encode_image_patches(const clipn_image_batch& batch, int64_t d, int64_t p, float* features,
+                                 float* patches) {
+  if (batch.n < 1 || batch.side < 1) throw Error(CLIPN_INVALID_ARG, "an image batch needs n >= 1 and side >= 1");
+  const c10::InferenceMode no_grad;
+  const char* method = "encode_image_patches";
+  require(method, CLIPN_ENCODE_IMAGE_PATCHES);
+  const auto [rows, local] = towers_ ? towers_->encode_image_patches(batch)
+                                     : two_tensors(run(method, pixels_to_tensor(batch).to(dtype_)), method);
+  copy_rows(rows, method, batch.n, d, features);
+  if (local.dim() != 3 || local.size(0) != batch.n || local.size(1) != p) {
+    throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " returned patches of shape " + c10::str(local.sizes()) +
+                                          ", expected " + c10::str(at::IntArrayRef{batch.n, p, d}));
+  }
+  copy_rows(local.flatten(0, 1), method, batch.n * p, d, patches);
 }
 
 void Model::encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l, int64_t d, float* features) {

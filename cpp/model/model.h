@@ -25,6 +25,8 @@ class Model {
 
   // features: [batch.n, d]. Throws Error MODEL_CONTRACT when the model returns another shape.
   void encode_images(const clipn_image_batch& batch, int64_t d, float* features);
+  // Also patches: [batch.n, p, d].
+  void encode_image_patches(const clipn_image_batch& batch, int64_t d, int64_t p, float* features, float* patches);
   // ids [n, l] to features [n, d].
   void encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l, int64_t d, float* features);
   // The linears of all image blocks for n images, once, and nothing else. MODEL_CONTRACT when not rewritten.
@@ -32,6 +34,7 @@ class Model {
 
  private:
   void require(const char* method, uint32_t bit) const;
+  c10::IValue run(const char* method, at::Tensor input);
   at::Tensor call(const char* method, at::Tensor input);
 
   std::string clipn_json_;  // these two are filled while module_ is loaded: keep them before it

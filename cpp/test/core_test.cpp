@@ -35,7 +35,7 @@ TEST(Core, IsC) {
   for (size_t i = 0; i < std::size(expected); ++i) EXPECT_EQ(sizes[i], expected[i]) << i;
 }
 
-TEST(Core, RefusesNullArgumentsOfEveryFunction) { EXPECT_EQ(clipn_c11_refusals(), 15); }
+TEST(Core, RefusesNullArgumentsOfEveryFunction) { EXPECT_EQ(clipn_c11_refusals(), 16); }
 
 TEST(Core, RefusesStructsOfAnOlderCaller) {
   clipn_core_info info = {};
@@ -175,6 +175,36 @@ TEST_F(CoreModel, EncodesImagesAsTheFormulaSays) {
     expect_row(features.data(), expected, tolerance);
     expect_row(features.data() + 3, expected, tolerance);
   }
+}
+
+TEST_F(CoreModel, EncodesPatchesAsTheFormulaSays) {
+  const ModelHandle model = exported();
+  const std::vector<uint8_t> pixels(2 * 4 * 4 * 3, 77);
+  const clipn_image_batch batch = {sizeof(batch), 4, pixels.data(), 2, {0.5F, 0.5F, 0.5F}, {0.2F, 0.2F, 0.2F}};
+  constexpr int64_t kPatches = 4;
+  std::vector<float> alone(2 * 3), features(2 * 3), patches(2 * kPatches * 3);
+  ASSERT_EQ(clipn_encode_images(model.get(), &batch, 3, alone.data(), nullptr), CLIPN_OK);
+  ASSERT_EQ(clipn_encode_image_patches(model.get(), &batch, 3, kPatches, features.data(), patches.data(), nullptr),
+            CLIPN_OK);
+  for (size_t i = 0; i < features.size(); ++i) EXPECT_NEAR(features[i], alone[i], 1e-6);
+  const double level = (77.0 / 255 - 0.5) / 0.2;  // of every pixel, so that a patch is `level` times its filter's sum
+  for (int64_t patch = 0; patch < kPatches; ++patch) {
+    std::vector<double> x = checkpoint.row("visual.positional_embedding", 1 + patch);
+    for (int64_t channel = 0; channel < TinyCheckpoint::kWidth; ++channel) {
+      for (int64_t part = 0; part < 3; ++part) {
+        for (const double weight : checkpoint.row("visual.conv1.weight", 3 * channel + part)) {
+          x[channel] += level * weight;
+        }
+      }
+    }
+    const auto expected =
+        checkpoint.projected(TinyCheckpoint::layer_norm(TinyCheckpoint::layer_norm(x)), "visual.proj");
+    expect_row(patches.data() + 3 * patch, expected, 1e-5);
+    expect_row(patches.data() + 3 * (kPatches + patch), expected, 1e-5);
+  }
+  expect_refused(CLIPN_MODEL_CONTRACT, "patches of shape [2, 4, 3], expected [2, 5, 3]", [&](clipn_error* error) {
+    return clipn_encode_image_patches(model.get(), &batch, 3, 5, features.data(), patches.data(), error);
+  });
 }
 
 TEST_F(CoreModel, EncodesTextAsTheFormulaSays) {

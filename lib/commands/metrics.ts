@@ -47,8 +47,8 @@ async function run(args: Args): Promise<number> {
   return 0;
 }
 
-/** @throws UsageError for what is not NAME=FILE, for a name given twice, and for none */
-function namedFiles(given: readonly string[]): Map<string, string> {
+/** NAME=FILE pairs in order. @throws UsageError for what is not NAME=FILE, for a name given twice, and for none */
+export function namedFiles(given: readonly string[]): Map<string, string> {
   const files = new Map<string, string>();
   for (const pair of given) {
     const [, name, file] = /^([^=]+)=(.+)$/.exec(pair) ?? [];

@@ -51,6 +51,7 @@ def main() -> int:
             run("`check` on the sample photos agrees with Pillow and the reference", *script("check_photos")),
             run("50 steps of `teach`, its checkpoint and a resumed run are PyTorch's", *script("check_teach")),
             run("metrics are scikit-learn's, intervals as defined", *script("check_metrics")),
+            run("`eval` gives the reference's scores and scikit-learn's metrics", *script("check_eval")),
             run("no verdict changes between single, list, stream and reference", *script("check_verdicts", "--count", IMAGES)),
         ]
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed")

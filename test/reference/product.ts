@@ -1,7 +1,7 @@
 /**
  * The product's side of the comparisons with Python: one JSON document on stdin, one on stdout.
  *
- *   node --import tsx test/reference/product.ts pixels|ids|stages|verdicts|metrics|checkpoint
+ *   node --import tsx test/reference/product.ts pixels|ids|stages|verdicts|metrics|evaluations|checkpoint
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -9,7 +9,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
-import { type CheckFailure, type CheckResult, exportModel, loadModel, type Model } from '../../lib';
+import {
+  type CheckFailure,
+  type CheckResult,
+  type EvalOptions,
+  evaluate,
+  exportModel,
+  loadModel,
+  type Model,
+} from '../../lib';
 import { decodeImage } from '../../lib/image';
 import { oodMetrics, setMetrics, wilsonInterval } from '../../lib/metrics';
 import { createTokenizer } from '../../lib/tokenizer';
@@ -119,7 +127,15 @@ function metrics({ cases, shares }: MetricsInput) {
   };
 }
 
-const MODES = { pixels, ids, stages, verdicts, metrics, checkpoint };
+/** One evaluation with each deciding score, which lists every image with its score among the worst examples. */
+async function evaluations({ scores, ...options }: Omit<EvalOptions, 'model'> & { model: string; scores: string[] }) {
+  await using model = await loadModel(options.model);
+  const results = [];
+  for (const score of scores) results.push(await evaluate({ ...options, model, score, examples: 100_000 }));
+  return results;
+}
+
+const MODES = { pixels, ids, stages, verdicts, metrics, evaluations, checkpoint };
 
 async function main(): Promise<void> {
   const mode = MODES[process.argv[2] as keyof typeof MODES] as (input: unknown) => unknown;

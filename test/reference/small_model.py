@@ -33,12 +33,12 @@ def load() -> tuple[dict, dict]:
     return state, net
 
 
-def banks(state: dict, net: dict) -> tuple[torch.Tensor, torch.Tensor]:
+def banks(state: dict, net: dict, labels: list = LABELS, templates: list = TEMPLATES) -> tuple[torch.Tensor, torch.Tensor]:
     """Spec 2.1: unit vectors of every template, summed, unit again; [C, D] of the yes and of the no tower."""
     tokenize = Tokenizer(FOLDER / "tokenizer.json", net["context_length"])
     rows = {"": [], "_no": []}
-    for label in LABELS:
-        ids = tokenize([template.replace("{}", label) for template in TEMPLATES])
+    for label in labels:
+        ids = tokenize([template.replace("{}", label) for template in templates])
         for no, out in rows.items():
             out.append(unit(unit(encode_text(ids, state, net, no)).sum(0)))
     return torch.stack(rows[""]), torch.stack(rows["_no"])

@@ -169,6 +169,12 @@ typedef struct clipn_image_batch {
 CLIPN_API clipn_status clipn_encode_images(clipn_model* model, const clipn_image_batch* batch, int64_t d,
                                            float* features, clipn_error* error);
 
+/* As clipn_encode_images, and from the same forward pass patches: float [n, p, d], unit rows; p is the number of
+ * patches of the model's image tower. MODEL_CONTRACT for a model without CLIPN_ENCODE_IMAGE_PATCHES or with another p.
+ */
+CLIPN_API clipn_status clipn_encode_image_patches(clipn_model* model, const clipn_image_batch* batch, int64_t d,
+                                                  int64_t p, float* features, float* patches, clipn_error* error);
+
 typedef enum clipn_tower { CLIPN_TEXT_YES = 0, CLIPN_TEXT_NO = 1 } clipn_tower;
 
 /* ids: int64 [n, l]; features: float [n, d], unit rows (spec 1.3, 1.4). */

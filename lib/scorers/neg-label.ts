@@ -1,0 +1,20 @@
+/**
+ * NegLabel (Jiang et al., ICLR 2024) with a user's words u_k in G groups: the mean over groups of
+ * Σ_j exp(a_j) / (Σ_j exp(a_j) + Σ_{k in the group} exp(s·⟨f, u_k⟩)). In (0, 1). Higher = more in-distribution.
+ *
+ * Which words, and in which group: negatives.ts. The paper mines its words from WordNet; here the list is taken as it is.
+ */
+import type { Scorer } from './scorer';
+
+export const negLabel: Scorer = {
+  name: 'negLabel',
+  formula: 'mean over groups of Σ_j exp(a_j) / (Σ_j exp(a_j) + Σ_k exp(s·⟨f, u_k⟩)), u_k the negative words',
+  source: 'Jiang et al. (ICLR 2024), words and groups as docs/evaluation.md says',
+  needs: ['negatives'],
+  read: ({ core, negativeEnergies: groups }) =>
+    Float64Array.from(core.energy, (id, i) => {
+      let sum = 0;
+      for (const energies of groups!) sum += 1 / (1 + Math.exp(energies[i]! - id));
+      return sum / groups!.length;
+    }),
+};
