@@ -17,15 +17,27 @@ after(() => rmSync(folder, { recursive: true }));
 
 const run = (fake: FakeCuda, script: string) => withFakeCuda(path.join(folder, String(runs++)), fake, script);
 
-/** Loads the model on `device` and tells where it runs. */
-const load = async (fake: FakeCuda, device: string, precision = 'fp32') =>
+interface Loaded {
+  device: string;
+  deviceReason: string | null;
+  precision: string;
+  error?: { code: string; message: string };
+}
+
+/** Loads the model in each of these ways, in one process, and tells where it runs. */
+const load = async (fake: FakeCuda, ...ways: [device: string, precision: string][]) =>
   (await run(
     fake,
-    `const model = await lib.loadModel(${JSON.stringify(model)}, { device: '${device}', precision: '${precision}' });
-     const { device, deviceReason, precision } = model.info;
-     await model.close();
-     return { device, deviceReason, precision };`,
-  )) as { device: string; deviceReason: string | null; precision: string; error?: { code: string; message: string } };
+    `const loaded = [];
+     for (const [device, precision] of ${JSON.stringify(ways)}) {
+       loaded.push(await lib.loadModel(${JSON.stringify(model)}, { device, precision }).then(async (model) => {
+         const { device, deviceReason, precision } = model.info;
+         await model.close();
+         return { device, deviceReason, precision };
+       }, (error) => ({ error: known(error) })));
+     }
+     return loaded;`,
+  )) as Loaded[];
 
 const MISSING: [piece: string, fake: FakeCuda, reason: RegExp][] = [
   ['driver', { driver: false }, /no NVIDIA driver: .*libcuda\.so\.1/],
@@ -40,21 +52,23 @@ const MISSING: [piece: string, fake: FakeCuda, reason: RegExp][] = [
 describe('without a GPU of any kind, on a fake driver and plugin', { skip: skipFakeCuda, concurrency: 2 }, () => {
   for (const [piece, fake, reason] of MISSING) {
     test(`'cuda' is refused and 'auto' takes the CPU, each naming the missing ${piece}: ${reason.source}`, async () => {
-      const strict = await load(fake, 'cuda');
-      assert.equal(strict.error?.code, 'ERR_CLIPN_CUDA_UNAVAILABLE');
-      assert.match(strict.error!.message, reason);
-      const { device, deviceReason } = await load(fake, 'auto', 'auto');
-      assert.equal(device, 'cpu');
-      assert.match(deviceReason!, reason);
+      const [strict, auto] = await load(fake, ['cuda', 'fp32'], ['auto', 'auto']);
+      assert.equal(strict!.error?.code, 'ERR_CLIPN_CUDA_UNAVAILABLE');
+      assert.match(strict!.error!.message, reason);
+      assert.equal(auto!.device, 'cpu');
+      assert.match(auto!.deviceReason!, reason);
     });
   }
 
   test("'cuda' and 'auto' take CUDA when nothing is missing, 'cpu' does not", async () => {
-    assert.deepEqual(await load({}, 'cuda'), { device: 'cuda', deviceReason: null, precision: 'fp32' });
-    assert.deepEqual(await load({}, 'auto', 'auto'), { device: 'cuda', deviceReason: null, precision: 'bf16' });
-    const turing = await load({ gpu: '13000,1,75' }, 'auto', 'auto');
-    assert.equal(turing.precision, 'fp16', 'a GPU without bf16');
-    assert.deepEqual(await load({}, 'cpu'), { device: 'cpu', deviceReason: null, precision: 'fp32' });
+    assert.deepEqual(await load({}, ['cuda', 'fp32'], ['auto', 'auto'], ['auto', 'fp16'], ['cpu', 'fp32']), [
+      { device: 'cuda', deviceReason: null, precision: 'fp32' },
+      { device: 'cuda', deviceReason: null, precision: 'bf16' },
+      { device: 'cuda', deviceReason: null, precision: 'fp16' },
+      { device: 'cpu', deviceReason: null, precision: 'fp32' },
+    ]);
+    const [turing] = await load({ gpu: '13000,1,75' }, ['auto', 'auto']);
+    assert.equal(turing!.precision, 'fp16', 'a GPU without bf16');
   });
 
   test('images and scores go through the plugin, each bank under a number of its own', async () => {
@@ -96,7 +110,7 @@ describe('without a GPU of any kind, on a fake driver and plugin', { skip: skipF
 
   test('doctor names the missing piece, and the GPU when nothing is missing', async () => {
     const doctor = `
-      const { formatDiagnosis } = require(require.resolve('./lib/doctor', { paths: [process.env.PACKAGE] }));
+      const { formatDiagnosis } = require(require.resolve('./dist/doctor', { paths: [process.env.PACKAGE] }));
       return formatDiagnosis(await lib.diagnose());`;
     const report = (fake: FakeCuda) =>
       run(

@@ -1,7 +1,7 @@
 /**
  * A process in which CUDA seems to be there: a driver and a plugin without CUDA (cpp/test/fake_cuda), and the real libtorch
  * in a folder whose version.py says that it is a CUDA build. What chooses the device, and what passes on a device's
- * failures, runs for real.
+ * failures, runs for real, from the built library (tsx would take most of the time).
  */
 import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -44,7 +44,7 @@ export async function withFakeCuda(folder: string, fake: FakeCuda, script: strin
   const real = resolveLibtorch();
   mkdirSync(release, { recursive: true });
   mkdirSync(path.join(torch, 'lib'), { recursive: true });
-  cpSync(path.join(root, 'lib'), path.join(folder, 'lib'), { recursive: true });
+  cpSync(path.join(root, 'dist'), path.join(folder, 'dist'), { recursive: true });
   symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'));
   writeFileSync(path.join(folder, 'package.json'), readFileSync(path.join(root, 'package.json')));
   for (const name of readdirSync(real.dir)) symlinkSync(path.join(real.dir, name), path.join(torch, 'lib', name));
@@ -60,14 +60,14 @@ export async function withFakeCuda(folder: string, fake: FakeCuda, script: strin
     ...(fails !== undefined && { CLIPN_FAKE_PLUGIN: fails }),
     LD_LIBRARY_PATH: driver ? fakes : noDriver(folder),
   };
-  const program = `const lib = require(${JSON.stringify(path.join(folder, 'lib'))});
+  const program = `const lib = require(${JSON.stringify(path.join(folder, 'dist'))});
     const known = ({ code, message, hint, details }) => ({ code, message, hint, details });
     (async () => { ${script} })().then((value) => console.log(JSON.stringify(value)), (error) => {
       if (error.code === undefined) throw error;
       console.log(JSON.stringify({ error: known(error) }));
     });`;
   const printed = await new Promise<string>((resolve, reject) => {
-    const argv = ['--import', 'tsx', '-e', program];
+    const argv = ['-e', program];
     execFile(process.execPath, argv, { cwd: root, env }, (error, out, words) =>
       error ? reject(new Error(words || error.message)) : resolve(out),
     );
