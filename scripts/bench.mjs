@@ -1,11 +1,11 @@
 /**
  * `npm run bench [-- NAME… flags]`: set-up, then the suite, all of it or the named groups. Programs with flags of their
- * own (bench/loop.ts, overhead.ts, precision.ts) are run as they are when named alone.
+ * own (bench/loop.ts, metrics.ts and others) are run as they are when named alone.
  */
 import { join } from 'node:path';
 import { main, root, runNode } from './steps.mjs';
 
-const PROGRAMS = ['loop', 'overhead', 'precision'];
+const PROGRAMS = ['concurrency', 'few-labels', 'loop', 'metrics', 'overhead', 'precision'];
 
 await main(() => {
   const [name, ...flags] = process.argv.slice(2);
