@@ -50,21 +50,27 @@ static void layer_norm(const float* x, int64_t rows, int64_t width, const float*
   }
 }
 
+static inline float unchanged(float x) { return x; }
+
+template <float (*kFunction)(float), typename T>
+static void store_rows(const float* tile, int64_t rows, int64_t columns, const float* bias, T* out, int64_t ld) {
+  for (int64_t r = 0; r < rows; ++r, tile += columns, out += ld) {
+#pragma omp simd
+    for (int64_t j = 0; j < columns; ++j) put(&out[j], kFunction(tile[j] + bias[j]));
+  }
+}
+
 // out = activation(tile + bias); tile is [rows, columns], dense.
 template <typename T>
 static void store_linear(const float* tile, int64_t rows, int64_t columns, const float* bias, Activation activation,
                          T* out, int64_t ld) {
-  for (int64_t r = 0; r < rows; ++r, tile += columns, out += ld) {
-    if (activation == Activation::kGelu) {
-#pragma omp simd
-      for (int64_t j = 0; j < columns; ++j) put(&out[j], exact_gelu(tile[j] + bias[j]));
-    } else if (activation == Activation::kQuickGelu) {
-#pragma omp simd
-      for (int64_t j = 0; j < columns; ++j) put(&out[j], quick_gelu(tile[j] + bias[j]));
-    } else {
-#pragma omp simd
-      for (int64_t j = 0; j < columns; ++j) put(&out[j], tile[j] + bias[j]);
-    }
+  switch (activation) {
+    case Activation::kGelu:
+      return store_rows<exact_gelu>(tile, rows, columns, bias, out, ld);
+    case Activation::kQuickGelu:
+      return store_rows<quick_gelu>(tile, rows, columns, bias, out, ld);
+    case Activation::kNone:
+      return store_rows<unchanged>(tile, rows, columns, bias, out, ld);
   }
 }
 
