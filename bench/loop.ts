@@ -4,24 +4,13 @@
  *
  *   npm run bench -- loop [--seconds 20] [--json]
  */
-import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
-import path from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { describeCore, exportModel, loadModel } from '../lib';
-import { cachedCheckpoint } from '../test/support/checkpoint-writer';
-
-/** A photo-sized image of noise, decoded already: the loop's own work is what is measured, not sharp's. */
-function noise(width: number, height: number) {
-  let state = 1;
-  const data = Uint8Array.from({ length: width * height * 3 }, () => {
-    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-    return state >>> 24;
-  });
-  return { data, width, height, channels: 3 as const };
-}
+import { describeCore, loadModel } from '../lib';
+import { noisePixels } from '../lib/synthetic';
+import { vitB16 } from './prepare';
 
 async function delays(milliseconds: number): Promise<{ p50: number; p99: number; max: number }> {
   const monitor = monitorEventLoopDelay({ resolution: 1 });
@@ -34,11 +23,9 @@ async function delays(milliseconds: number): Promise<{ p50: number; p99: number;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { seconds: { type: 'string', default: '20' }, json: { type: 'boolean' } } });
-  const file = path.join(__dirname, '..', 'build', 'bench-vit-b16.pt');
-  if (!existsSync(file))
-    await exportModel(await cachedCheckpoint('ViT-B-16', { optimizer: true }), file, { imageOnly: true });
-  const model = await loadModel(file);
-  const images = Array.from({ length: 64 }, () => noise(640, 480));
+  const model = await loadModel((await vitB16()).model);
+  // Decoded already: the loop's own work is what is measured, not sharp's.
+  const images = noisePixels(64, 640, 480);
   await model.encodeImages(images.slice(0, 8));
 
   const idle = await delays(2000);

@@ -1,4 +1,4 @@
-// The module's exports: openCore, describeCore, closeModel, Lane.
+// The module's exports: openCore, describeCore, closeModel, closeTeacher, Lane.
 #include <napi.h>
 
 #include "core_library.h"
@@ -64,10 +64,63 @@ Napi::Value describe_core(const Napi::CallbackInfo& info) {
   return out;
 }
 
+// The driver's start and the plugin's take a second: libuv's pool is the place for them.
+class OpenCuda : public Napi::AsyncWorker {
+ public:
+  OpenCuda(Napi::Env env, const Core& core, std::string plugin)
+      : AsyncWorker(env), deferred_(env), core_(core), plugin_(std::move(plugin)) {
+    info_.size = sizeof(info_);
+  }
+
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+  void Execute() override {
+    status_ = core_.cuda_open(plugin_.empty() ? nullptr : plugin_.c_str(), &info_, &error_);
+    if (status_ != CLIPN_OK) SetError(error_.text);
+  }
+  void OnOK() override {
+    static constexpr const char* kParts[] = {"", "driver", "device", "architecture", "plugin"};
+    Napi::Object out = Napi::Object::New(Env());
+    out.Set("missing", info_.missing == CLIPN_CUDA_READY
+                           ? Env().Null()
+                           : Napi::Value(Napi::String::New(Env(), kParts[info_.missing])));
+    out.Set("reason", info_.reason);
+    out.Set("driver", info_.driver);
+    out.Set("devices", info_.devices);
+    out.Set("capability", info_.capability);
+    out.Set("memory", static_cast<double>(info_.memory));
+    out.Set("name", info_.name);
+    deferred_.Resolve(out);
+  }
+  void OnError(const Napi::Error& error) override {
+    deferred_.Reject(coded_error(Env(), error_code(status_), error.Message()).Value());
+  }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  const Core& core_;
+  std::string plugin_;
+  clipn_cuda_info info_{};
+  clipn_error error_{};
+  clipn_status status_ = CLIPN_OK;
+};
+
+// openCuda(plugin: string): Promise<{missing, reason, driver, devices, capability, memory, name}>; '' for no plugin
+Napi::Value open_cuda_async(const Napi::CallbackInfo& info) {
+  const Core* core = opened_core();
+  if (core == nullptr) throw coded_error(info.Env(), "ERR_CLIPN_INTERNAL", "openCore has not been called");
+  auto worker = std::make_unique<OpenCuda>(info.Env(), *core, info[0].As<Napi::String>());
+  const Napi::Promise promise = worker->promise();
+  worker.release()->Queue();  // the worker deletes itself when it has settled
+  return promise;
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("openCore", Napi::Function::New<open_core_async>(env, "openCore"));
   exports.Set("describeCore", Napi::Function::New<describe_core>(env, "describeCore"));
+  exports.Set("openCuda", Napi::Function::New<open_cuda_async>(env, "openCuda"));
   exports.Set("closeModel", Napi::Function::New<close_model>(env, "closeModel"));
+  exports.Set("closeTeacher", Napi::Function::New<close_teacher>(env, "closeTeacher"));
   exports.Set("Lane", Lane::define(env));
   return exports;
 }

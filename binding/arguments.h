@@ -21,6 +21,8 @@ inline clipn_precision precision_of(const std::string& name) {
   return name == "fp16" ? CLIPN_FP16 : CLIPN_FP32;
 }
 
+inline clipn_device device_of(const std::string& name) { return name == "cuda" ? CLIPN_CUDA : CLIPN_CPU; }
+
 inline Napi::Float32Array floats(Napi::Env env, const std::vector<float>& values) {
   auto array = Napi::Float32Array::New(env, values.size());
   if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(float));

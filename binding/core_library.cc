@@ -39,6 +39,7 @@ Core find_all(void* library) {
   find(library, "clipn_lane_cancel", found.lane_cancel);
   find(library, "clipn_lane_destroy", found.lane_destroy);
   find(library, "clipn_preprocess", found.preprocess);
+  find(library, "clipn_cuda_open", found.cuda_open);
   find(library, "clipn_model_open", found.model_open);
   find(library, "clipn_model_describe", found.model_describe);
   find(library, "clipn_model_close", found.model_close);
@@ -48,6 +49,10 @@ Core find_all(void* library) {
   find(library, "clipn_run_image_linears", found.run_image_linears);
   find(library, "clipn_score", found.score);
   find(library, "clipn_export", found.export_model);
+  find(library, "clipn_teacher_open", found.teacher_open);
+  find(library, "clipn_teacher_step", found.teacher_step);
+  find(library, "clipn_teacher_read", found.teacher_read);
+  find(library, "clipn_teacher_close", found.teacher_close);
   return found;
 }
 

@@ -16,6 +16,7 @@ struct Core {
   decltype(&clipn_lane_cancel) lane_cancel;
   decltype(&clipn_lane_destroy) lane_destroy;
   decltype(&clipn_preprocess) preprocess;
+  decltype(&clipn_cuda_open) cuda_open;
   decltype(&clipn_model_open) model_open;
   decltype(&clipn_model_describe) model_describe;
   decltype(&clipn_model_close) model_close;
@@ -25,6 +26,10 @@ struct Core {
   decltype(&clipn_run_image_linears) run_image_linears;
   decltype(&clipn_score) score;
   decltype(&clipn_export) export_model;
+  decltype(&clipn_teacher_open) teacher_open;
+  decltype(&clipn_teacher_step) teacher_step;
+  decltype(&clipn_teacher_read) teacher_read;
+  decltype(&clipn_teacher_close) teacher_close;
 };
 
 struct CoreLoadError {

@@ -22,6 +22,10 @@ inline const char* error_code(clipn_status status) {
       return "ERR_CLIPN_IO";
     case CLIPN_OUT_OF_MEMORY:
       return "ERR_CLIPN_OUT_OF_MEMORY";
+    case CLIPN_DEVICE_UNAVAILABLE:
+      return "ERR_CLIPN_CUDA_UNAVAILABLE";
+    case CLIPN_DEVICE_LOST:
+      return "ERR_CLIPN_DEVICE_LOST";
     case CLIPN_CLOSED:
       return "ERR_CLIPN_CLOSED";
     default:

@@ -44,6 +44,9 @@ class Lane : public Napi::ObjectWrap<Lane> {
   Napi::Value run_image_linears(const Napi::CallbackInfo& info);
   Napi::Value score(const Napi::CallbackInfo& info);
   Napi::Value export_model(const Napi::CallbackInfo& info);
+  Napi::Value open_teacher(const Napi::CallbackInfo& info);
+  Napi::Value teach(const Napi::CallbackInfo& info);
+  Napi::Value read_teacher(const Napi::CallbackInfo& info);
 
   Napi::Value cancel(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
@@ -65,3 +68,6 @@ class Lane : public Napi::ObjectWrap<Lane> {
 
 // closeModel(handle): frees the weights once no queued job uses them.
 Napi::Value close_model(const Napi::CallbackInfo& info);
+
+// closeTeacher(handle): frees the weights once no queued job uses them.
+Napi::Value close_teacher(const Napi::CallbackInfo& info);

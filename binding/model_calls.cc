@@ -32,15 +32,17 @@ std::array<float, 3> three(const Napi::Value& value) {
 
 }  // namespace
 
-// openModel(path, precision: 'fp32' | 'bf16') → {handle, methods, clipnJson, tokenizerJson, rewritten}
+// openModel(path, precision: 'fp32' | 'bf16' | 'fp16', device: 'cpu' | 'cuda') → {handle, methods, clipnJson,
+// tokenizerJson, rewritten}
 Napi::Value Lane::open_model(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto work = job(env);
   auto model = std::make_shared<SharedModel>();
   auto about = std::make_shared<clipn_model_info>();
   work->run = [core = &core_, path = info[0].As<Napi::String>().Utf8Value(),
-               precision = precision_of(info[1].As<Napi::String>()), model, about](clipn_error* error) {
-    const clipn_model_options options{sizeof(clipn_model_options), precision};
+               precision = precision_of(info[1].As<Napi::String>()), device = device_of(info[2].As<Napi::String>()),
+               model, about](clipn_error* error) {
+    const clipn_model_options options{sizeof(clipn_model_options), precision, device};
     clipn_model* opened = nullptr;
     const clipn_status status = core->model_open(path.c_str(), &options, &opened, error);
     if (status != CLIPN_OK) return status;

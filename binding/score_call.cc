@@ -7,8 +7,8 @@
 #include "errors.h"
 #include "lane.h"
 
-// score({features, yes, no | undefined, n, c, d, k, scale, logits: boolean}) → one array per field of
-// clipn_score_output
+// score({features, yes, no | undefined, n, c, d, k, scale, logits: boolean, device, bankId: number}) → one array per
+// field of clipn_score_output
 Napi::Value Lane::score(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto work = job(env);
@@ -32,7 +32,9 @@ Napi::Value Lane::score(const Napi::CallbackInfo& info) {
                                 n,
                                 c,
                                 d,
-                                k};
+                                k,
+                                device_of(in.Get("device").As<Napi::String>()),
+                                static_cast<uint64_t>(integer(in.Get("bankId")))};
   const bool logits = in.Get("logits").ToBoolean();
 
   // The nine per-image scores, then the top lists and logits.

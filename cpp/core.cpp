@@ -10,12 +10,14 @@
 #include <new>
 
 #include "cpu/dispatch.h"
+#include "cuda/open.h"
 #include "error.h"
 #include "image/resize.h"
 #include "lane/lane.h"
 #include "model/export.h"
 #include "model/model.h"
 #include "score/score.h"
+#include "teach/teacher.h"
 
 struct clipn_lane : clipn::Lane {
   using Lane::Lane;
@@ -23,6 +25,10 @@ struct clipn_lane : clipn::Lane {
 
 struct clipn_model : clipn::Model {
   using Model::Model;
+};
+
+struct clipn_teacher : clipn::Teacher {
+  using Teacher::Teacher;
 };
 
 namespace {
@@ -114,12 +120,20 @@ clipn_status clipn_preprocess(const clipn_image* image, uint32_t side, uint8_t* 
   });
 }
 
+clipn_status clipn_cuda_open(const char* plugin, clipn_cuda_info* out, clipn_error* error) {
+  return guard(error, [&] {
+    require(out != nullptr && out->size >= sizeof(clipn_cuda_info), "clipn_cuda_info is null or too small");
+    clipn::open_cuda(plugin, *out);
+  });
+}
+
 clipn_status clipn_model_open(const char* path, const clipn_model_options* options, clipn_model** out,
                               clipn_error* error) {
   return guard(error, [&] {
     require(path != nullptr && options != nullptr && out != nullptr, "clipn_model_open: null argument");
     require(options->size >= sizeof(clipn_model_options), "clipn_model_options is too small");
-    *out = std::make_unique<clipn_model>(path, options->precision).release();
+    require(options->device == CLIPN_CPU || options->device == CLIPN_CUDA, "clipn_model_open: no such device");
+    *out = std::make_unique<clipn_model>(path, options->precision, options->device).release();
   });
 }
 
@@ -176,6 +190,7 @@ clipn_status clipn_score(const clipn_score_input* input, const clipn_score_outpu
     require(input != nullptr && output != nullptr, "clipn_score: null argument");
     require(input->size >= sizeof(clipn_score_input) && output->size >= sizeof(clipn_score_output),
             "clipn_score: a struct is too small");
+    require(input->device == CLIPN_CPU || input->device == CLIPN_CUDA, "clipn_score: no such device");
     clipn::score(*input, *output);
   });
 }
@@ -192,3 +207,38 @@ clipn_status clipn_export(const clipn_export_options* options, clipn_error* erro
     clipn::export_model(*options);
   });
 }
+
+clipn_status clipn_teacher_open(const clipn_teacher_options* options, clipn_teacher** out, clipn_error* error) {
+  return guard(error, [&] {
+    require(options != nullptr && options->size >= sizeof(clipn_teacher_options),
+            "clipn_teacher_options is null or too small");
+    require(out != nullptr && options->checkpoint != nullptr && options->device != nullptr &&
+                (options->tensors != nullptr || options->tensor_count == 0),
+            "clipn_teacher_open: null argument");
+    require(options->architecture != nullptr && options->architecture->size >= sizeof(clipn_architecture),
+            "clipn_architecture is null or too small");
+    *out = std::make_unique<clipn_teacher>(*options).release();
+  });
+}
+
+clipn_status clipn_teacher_step(clipn_teacher* teacher, const clipn_teacher_batch* batch, clipn_teacher_losses* losses,
+                                clipn_error* error) {
+  return guard(error, [&] {
+    require(teacher != nullptr && batch != nullptr && losses != nullptr, "clipn_teacher_step: null argument");
+    require(batch->size >= sizeof(clipn_teacher_batch) && losses->size >= sizeof(clipn_teacher_losses),
+            "clipn_teacher_step: a struct is too small");
+    require(batch->image != nullptr && batch->yes != nullptr && batch->ids != nullptr && batch->maps != nullptr,
+            "clipn_teacher_batch is incomplete");
+    *losses = teacher->step(*batch);
+  });
+}
+
+clipn_status clipn_teacher_read(const clipn_teacher* teacher, clipn_teacher_part part, const char* name, float* out,
+                                uint64_t count, clipn_error* error) {
+  return guard(error, [&] {
+    require(teacher != nullptr && name != nullptr && out != nullptr, "clipn_teacher_read: null argument");
+    teacher->read(part, name, out, count);
+  });
+}
+
+void clipn_teacher_close(clipn_teacher* teacher) { const std::unique_ptr<clipn_teacher> owned(teacher); }

@@ -12,7 +12,9 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   calibrate: async () => (await import('./commands/calibrate.js')).calibrateCommand,
   metrics: async () => (await import('./commands/metrics.js')).metricsCommand,
   export: async () => (await import('./commands/export.js')).exportCommand,
+  teach: async () => (await import('./commands/teach.js')).teachCommand,
   fetch: async () => (await import('./commands/fetch.js')).fetchCommand,
+  bench: async () => (await import('./commands/bench.js')).benchCommand,
   doctor: async () => (await import('./commands/doctor.js')).doctorCommand,
 };
 

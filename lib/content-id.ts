@@ -84,6 +84,7 @@ async function* readRange(
 export async function readDense(file: FileHandle, entry: TensorEntry): Promise<Buffer> {
   const span = Buffer.alloc(entry.byteLength);
   await file.read(span, 0, span.length, entry.offset);
+  if (entry.stride.join() === denseStride(entry.shape).join()) return span;
   const item = ITEM_SIZE[entry.dtype];
   const count = entry.shape.reduce((product, size) => product * size, 1);
   const dense = Buffer.alloc(count * item);

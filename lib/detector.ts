@@ -1,14 +1,15 @@
 /** Images to verdicts: one image, a list, or a stream. */
 import { createHash } from 'node:crypto';
-import { inBatches } from './batches';
 import { assertCalibrationFits, type Calibration, parseCalibration } from './calibration';
 import { ClipnError } from './errors';
 import { type DecodeOptions, decodeImage, type ImageInput } from './image';
+import type { Consumer, Encoded, ImageRequest } from './image-queue';
+import { inOrder } from './in-order';
 import type { LabelBank } from './labels';
-import type { Model } from './model';
-import type { NativeImage, NativeScores } from './native';
+import type { CloseOptions, Model } from './model';
+import type { NativeScores } from './native';
 import { provenanceOf } from './provenance';
-import { DECIDING_SCORES, type DecidingScore, type ScoreResult, type Scores, scoreOn } from './scores';
+import { DECIDING_SCORES, type DecidingScore, type ScoreResult, type Scores } from './scores';
 import { type Decision, decide, decisionOf, type Rule, ruleWarning, type Verdict } from './verdict';
 
 export interface DetectorOptions extends DecodeOptions {
@@ -60,7 +61,7 @@ export interface CheckOptions {
   signal?: AbortSignal;
 }
 
-type Decoded = { image: NativeImage } | { error: ClipnError };
+type Judged = Omit<CheckResult, 'image'>;
 
 /** Made by `model.createDetector` or `loadDetector`. */
 export class Detector {
@@ -71,6 +72,7 @@ export class Detector {
   readonly #options: DetectorOptions;
   readonly #decision: Decision;
   readonly #ownsModel: boolean;
+  readonly #judge: Consumer<Judged>;
 
   /** @internal */
   constructor(model: Model, bank: LabelBank, options: DetectorOptions, ownsModel = false) {
@@ -80,6 +82,7 @@ export class Detector {
     this.#options = options;
     this.#decision = decisionOf(options, bank.no !== null);
     this.#ownsModel = ownsModel;
+    this.#judge = { wantsPixels: options.trace === true, answer: (encoded, n) => this.#judgeRows(encoded, n) };
     if (options.calibration !== undefined) {
       parseCalibration(options.calibration, 'the calibration');
       assertCalibrationFits(options.calibration, provenanceOf(model.info, bank, options));
@@ -92,22 +95,28 @@ export class Detector {
    * Judges one image, or a list of them in order.
    *
    * A single image that cannot be read rejects; in a list it becomes a `CheckFailure` and the others are answered.
+   * Single images asked for at the same time go to the tower together. Do not change a buffer before its answer: it is
+   * read when there is room for its pixels.
    *
-   * @throws ERR_CLIPN_IMAGE_*, ERR_CLIPN_INVALID_ARG, ERR_CLIPN_CLOSED, or `signal.reason`
+   * @throws ERR_CLIPN_IMAGE_*, ERR_CLIPN_INVALID_ARG, ERR_CLIPN_QUEUE_FULL (a single image, `queue.whenFull: 'reject'`),
+   *   ERR_CLIPN_CLOSED, or `signal.reason`
    */
   check(image: ImageInput, options?: CheckOptions): Promise<CheckResult>;
   check(images: readonly ImageInput[], options?: CheckOptions): Promise<(CheckResult | CheckFailure)[]>;
   async check(
     input: ImageInput | readonly ImageInput[],
-    options: CheckOptions = {},
+    { signal }: CheckOptions = {},
   ): Promise<CheckResult | (CheckResult | CheckFailure)[]> {
-    const many = Array.isArray(input);
+    if (!Array.isArray(input)) {
+      const result = await this.#answer(input as ImageInput, 'single', signal);
+      if ('error' in result) throw result.error;
+      return result;
+    }
     const results: (CheckResult | CheckFailure)[] = [];
-    for await (const result of this.stream(many ? input : [input as ImageInput], options)) results.push(result);
-    if (many) return results;
-    const only = results[0]!;
-    if ('error' in only) throw only.error;
-    return only;
+    await this.#model.queue.whole(async () => {
+      for await (const result of this.#inOrder(input, 'listed', signal)) results.push(result);
+    });
+    return results;
   }
 
   /**
@@ -119,41 +128,49 @@ export class Detector {
     source: Iterable<ImageInput> | AsyncIterable<ImageInput>,
     { signal }: CheckOptions = {},
   ): AsyncGenerator<CheckResult | CheckFailure, void, undefined> {
-    const decode = async (input: ImageInput): Promise<Decoded> => {
-      try {
-        return { image: await decodeImage(input, this.#options) };
-      } catch (error) {
-        if (error instanceof ClipnError) return { error };
-        throw error;
-      }
-    };
-    yield* inBatches(source, decode, (batch) => this.#judge(batch, signal), { ...this.#model.batch, signal });
+    yield* this.#inOrder(source, 'streamed', signal);
   }
 
-  async #judge(
-    batch: { item: ImageInput; ready: Decoded }[],
+  #inOrder(
+    source: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+    kind: 'listed' | 'streamed',
     signal: AbortSignal | undefined,
-  ): Promise<(CheckResult | CheckFailure)[]> {
-    const { topK = 5, trace = false } = this.#options;
-    const images = batch.flatMap(({ ready }) => ('image' in ready ? [ready.image] : []));
-    let judged: CheckResult[] = [];
-    if (images.length > 0) {
-      const { features, pixels } = await this.#model.encodePixels(images, trace, signal);
-      const { scale } = this.#model.info.config;
-      const scored = await scoreOn(this.#model.lane, features, this.bank, { topK, scale, logits: trace, signal });
-      judged = images.map((_, i) => ({
-        ...this.#verdict(scored, i),
-        ...(trace && pixels !== undefined && this.#trace(scored, features, pixels, i, images.length)),
-      }));
-    }
-    let next = 0;
-    return batch.map(({ item, ready }) => {
-      const name = typeof item === 'string' ? { image: item } : {};
-      return 'error' in ready ? { ...name, error: ready.error } : { ...name, ...judged[next++]! };
-    });
+  ) {
+    const start = (input: ImageInput, leave: AbortSignal) => this.#answer(input, kind, leave);
+    return inOrder(source, start, { window: this.#model.queue.room, signal });
   }
 
-  #verdict(scored: ScoreResult, i: number): CheckResult {
+  /** An image that cannot be read is a `CheckFailure`; whatever else goes wrong is thrown. */
+  async #answer(
+    input: ImageInput,
+    kind: ImageRequest<Judged>['kind'],
+    signal: AbortSignal | undefined,
+  ): Promise<CheckResult | CheckFailure> {
+    const name = typeof input === 'string' ? { image: input } : {};
+    let unreadable: unknown;
+    const decode = () =>
+      decodeImage(input, this.#options).catch((error) => {
+        unreadable = error;
+        throw error;
+      });
+    try {
+      return { ...name, ...(await this.#model.queue.submit({ decode, consumer: this.#judge, kind, signal })) };
+    } catch (error) {
+      if (error === unreadable && error instanceof ClipnError) return { ...name, error };
+      throw error;
+    }
+  }
+
+  async #judgeRows({ features, pixels }: Encoded, n: number): Promise<Judged[]> {
+    const { topK = 5, trace = false } = this.#options;
+    const scored = await this.#model.scoreFeatures(features, this.bank, { topK, logits: trace });
+    return Array.from({ length: n }, (_, i) => ({
+      ...this.#verdict(scored, i),
+      ...(trace && pixels !== undefined && this.#trace(scored, features, pixels, i, n)),
+    }));
+  }
+
+  #verdict(scored: ScoreResult, i: number): Judged {
     const scores = {} as Scores;
     for (const name of [...DECIDING_SCORES, 'logPOut'] as const) scores[name] = scored[name][i]!;
     const top: TopEntry[] = [];
@@ -186,9 +203,9 @@ export class Detector {
     };
   }
 
-  /** Closes the model too if `loadDetector` opened it. Safe to call again. */
-  async close(): Promise<void> {
-    if (this.#ownsModel) await this.#model.close();
+  /** Closes the model too, as `model.close` does, if `loadDetector` opened it. Safe to call again. */
+  async close(options?: CloseOptions): Promise<void> {
+    if (this.#ownsModel) await this.#model.close(options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,6 +3,7 @@ import { fork } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { cacheDir } from './cache-dir';
+import { type CudaInfo, cudaRemedy } from './cuda';
 import { availableCores, type Candidate, type Core, listCandidates, resolveLibtorch } from './libtorch';
 import { type Machine, thisMachine } from './machine';
 import { unsupportedPlatform } from './platform';
@@ -132,7 +133,7 @@ function findGlue(machine: Machine): string | null {
   }
 }
 
-function readCpu(): Diagnosis['cpu'] {
+export function readCpu(): Diagnosis['cpu'] {
   if (!existsSync('/proc/cpuinfo')) return { model: null, features: [] };
   const text = readFileSync('/proc/cpuinfo', 'utf8');
   const flags = new Set(/^(?:flags|Features)\s*:\s*(.*)$/m.exec(text)?.[1]?.split(' '));
@@ -204,6 +205,7 @@ export function formatDiagnosis(d: Diagnosis): string {
     ['cores', d.cores.map((core) => `${core.minor}-${core.flavour} ${core.path}`).join('\n') || 'none found'],
     ['libtorch', root],
     ['probe', probe],
+    ['CUDA', formatCuda(d.probe)],
     ['sharp', 'error' in d.sharp ? d.sharp.error : `${d.sharp.sharp}, libvips ${d.sharp.vips}`],
     ['model', d.model ?? 'clipn-native-model-small is not installed'],
     ['cache', d.cacheDir],
@@ -211,6 +213,25 @@ export function formatDiagnosis(d: Diagnosis): string {
   ];
   const lines = rows.map(([name, text]) => `${name.padEnd(13)} ${text.replaceAll('\n', `\n${' '.repeat(14)}`)}`);
   return `${lines.join('\n')}\n\n${d.next}`;
+}
+
+function formatCuda(probe: Probe): string {
+  if (!probe.ok) return 'not looked for: nothing loads';
+  if (probe.cuda === undefined) return 'unknown: looking for it ended the process; the CPU works';
+  const { usable, missing, reason, driver, device, plugin }: CudaInfo = probe.cuda;
+  const gpu =
+    device === null ? [] : [`${device.name}, compute capability ${device.capability}, ${gibibytes(device.memory)}`];
+  const found = [
+    ...gpu,
+    ...(driver === null ? [] : [`driver for CUDA ${driver}`]),
+    plugin === null ? 'no plugin for this libtorch' : `plugin ${plugin}`,
+  ].join('; ');
+  if (usable) return `usable: ${found}`;
+  return `not usable, ${missing} missing: ${reason}\n${found}\n${cudaRemedy(probe.cuda)}; the CPU works without.`;
+}
+
+function gibibytes(bytes: number): string {
+  return `${(bytes / 2 ** 30).toFixed(0)} GiB`;
 }
 
 function formatCandidate({ source, path, version, flavour, usable, reason }: Candidate): string {

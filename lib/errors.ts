@@ -16,6 +16,8 @@ export const ERROR_HINTS = {
   ERR_CLIPN_CORE_NOT_FOUND: 'Build the core for your libtorch: `npm run build` in a clone, with CLIPN_LIBTORCH set.',
   ERR_CLIPN_CORE_ABI: 'The core library belongs to another version of this package: reinstall, or rebuild both.',
   ERR_CLIPN_CUDA_UNAVAILABLE: "Use device 'cpu', or 'auto' to fall back to it.",
+  ERR_CLIPN_DEVICE_LOST:
+    'Restart the process: CUDA cannot recover in this one. If it recurs, look at the system log for Xid.',
   ERR_CLIPN_FETCH: 'Check the network and proxy, or pass a file with `fetch --from PATH`.',
   ERR_CLIPN_FETCH_HASH: 'The file is not what was published: delete it and fetch again, or pass the right --sha256.',
   ERR_CLIPN_MODEL_NOT_FOUND: 'Check the path; `npx clipn-native export CHECKPOINT OUT` makes a model file.',
@@ -32,6 +34,9 @@ export const ERROR_HINTS = {
   ERR_CLIPN_BANK_MISMATCH:
     'A label bank belongs to one model, precision and template set: make it again for this model.',
   ERR_CLIPN_TEMPLATES: "Use 'clipn', 'openai', 'plain', or a file with one template a line, each with {} in it.",
+  ERR_CLIPN_TEACH_DATA:
+    'Give a folder of WebDataset .tar shards, a .csv or .tsv of image paths and captions, or a folder of class folders.',
+  ERR_CLIPN_TEACH_DIVERGED: 'Start again with a lower --lr, or in fp32; --base may be the checkpoint that was kept.',
   ERR_CLIPN_CALIBRATION: 'Make it again with `npx clipn-native calibrate` for what you use.',
   ERR_CLIPN_TOO_FEW_IMAGES: 'Calibrate on more in-distribution images, or for a lower target.',
   ERR_CLIPN_DATA_FOLDER: 'Give a folder of images: class folders with images in them, or images alone.',
@@ -45,6 +50,7 @@ export const ERROR_HINTS = {
   ERR_CLIPN_INVALID_ARG: 'See the message: it names the argument.',
   ERR_CLIPN_IO: 'Check that the path exists, is writable and that the disk has room.',
   ERR_CLIPN_OUT_OF_MEMORY: 'Use smaller batches, or free memory.',
+  ERR_CLIPN_QUEUE_FULL: "Ask again later, raise `queue.max`, or let calls wait with `queue.whenFull: 'wait'`.",
   ERR_CLIPN_CLOSED: 'The model was closed: load it again.',
   ERR_CLIPN_INTERNAL: 'This is a defect: please report it with the output of `npx clipn-native doctor`.',
 } as const;

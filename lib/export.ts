@@ -135,7 +135,8 @@ async function refuseSameFile(source: string, out: string): Promise<void> {
   });
 }
 
-async function loadTokenizer(file: string | undefined, { architecture }: Network) {
+/** The tokenizer of a checkpoint: CLIP's own, or the file given. @throws ClipnError ERR_CLIPN_TOKENIZER, ERR_CLIPN_IO */
+export async function loadTokenizer(file: string | undefined, { architecture }: Network) {
   const { vocabSize, contextLength } = architecture;
   if (file === undefined && vocabSize !== CLIP_VOCABULARY) {
     throw new ClipnError(
@@ -184,7 +185,7 @@ async function hashSource(
 }
 
 /** exp(logit_scale); only recorded, but a model file must be able to say it. */
-async function readTrainedScale(checkpoint: Checkpoint): Promise<number> {
+export async function readTrainedScale(checkpoint: Checkpoint): Promise<number> {
   const logScale = await readScalar(checkpoint, 'logit_scale');
   const scale = Math.exp(logScale);
   if (scale > 0 && scale < Number.POSITIVE_INFINITY) return scale;

@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { download } from './download';
 import { ClipnError } from './errors';
+import { CUDA_LIBTORCH_VERSION, CUDA_VARIANT, stageCudaLibtorch } from './fetch-cuda';
 import { withLock } from './fetch-lock';
 import { type Inspection, inspectLibtorch, minorOf } from './libtorch-inspect';
 import { libtorchCacheDir } from './libtorch-places';
@@ -24,7 +25,7 @@ const MEASURED_SHA256: Record<string, string> = {
 };
 
 export interface FetchProgress {
-  phase: 'wait' | 'download' | 'verify' | 'unpack' | 'done';
+  phase: 'wait' | 'size' | 'download' | 'verify' | 'unpack' | 'done';
   /** One line for people. */
   message: string;
   /** How much is done and of how much, where known: bytes of a file, parts of a folder. */
@@ -33,7 +34,7 @@ export interface FetchProgress {
 }
 
 export interface FetchOptions {
-  /** 'cpu'; a CUDA variant is refused, for this version ships no CUDA core. */
+  /** 'cpu' or 'cu130'. The latter takes 2.6 GB from pip and 4.2 GB on disk; `from`, `mirror` and `sha256` are for 'cpu'. */
   variant?: string;
   /** A wheel, a libtorch zip, a folder that holds libtorch, or an http(s) or file URL of a wheel or zip. */
   from?: string;
@@ -41,7 +42,7 @@ export interface FetchOptions {
   mirror?: string;
   /** Expected SHA-256 of the file, 64 hex digits. */
   sha256?: string;
-  /** E.g. '2.13.0', the default. With `from`, any patch release of the default's minor is taken unless this is given. */
+  /** E.g. '2.13.0', the default ('2.14.1' with CUDA). With `from`, any patch release of the default's minor is taken unless this is given. */
   version?: string;
   onProgress?: (progress: FetchProgress) => void;
   signal?: AbortSignal;
@@ -65,7 +66,7 @@ const DOWNLOAD = '.download';
  * another process fetches, this one waits and then finds its copy. Everything temporary lies in the cache folder and is
  * removed on failure and on abort, but for a download that broke off: the next call goes on with it.
  *
- * @throws ERR_CLIPN_CUDA_UNAVAILABLE, ERR_CLIPN_INVALID_ARG, ERR_CLIPN_PLATFORM, ERR_CLIPN_FETCH, ERR_CLIPN_FETCH_HASH,
+ * @throws ERR_CLIPN_INVALID_ARG, ERR_CLIPN_PLATFORM, ERR_CLIPN_FETCH, ERR_CLIPN_FETCH_HASH,
  *   ERR_CLIPN_LIBTORCH_VERSION, ERR_CLIPN_IO; the signal's reason when aborted.
  */
 export async function fetchLibtorch(options: FetchOptions = {}, machine: Machine = thisMachine()): Promise<Fetched> {
@@ -73,9 +74,11 @@ export async function fetchLibtorch(options: FetchOptions = {}, machine: Machine
   const { from, signal } = options;
   signal?.throwIfAborted();
   const cache = libtorchCacheDir(machine.env);
-  const version = options.version ?? LIBTORCH_VERSION;
+  const cuda = options.variant === CUDA_VARIANT;
+  const version = options.version ?? (cuda ? CUDA_LIBTORCH_VERSION : LIBTORCH_VERSION);
+  const flavour = cuda ? CUDA_VARIANT : 'cpu';
   const present = async () =>
-    from === undefined ? await reusable(join(cache, `${version}+cpu`), options.sha256, machine) : null;
+    from === undefined ? await reusable(join(cache, `${version}+${flavour}`), options.sha256, machine, flavour) : null;
   const onWait = (pid: number | null) => {
     const who = pid === null ? 'another process' : `process ${pid}`;
     options.onProgress?.({ phase: 'wait', message: `Waiting for ${who}, which fetches libtorch` });
@@ -87,7 +90,8 @@ export async function fetchLibtorch(options: FetchOptions = {}, machine: Machine
     await mkdir(cache, { recursive: true });
     return await withLock(join(cache, '.lock'), { onWait, signal }, async () => {
       await removeAbandoned(cache);
-      return (await present()) ?? (await fetchInto(cache, version, options, machine));
+      const fetchAnew = cuda ? fetchCudaInto : fetchInto;
+      return (await present()) ?? (await fetchAnew(cache, version, options, machine));
     });
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
@@ -125,6 +129,47 @@ async function fetchInto(cache: string, version: string, options: FetchOptions, 
   }
 }
 
+async function fetchCudaInto(
+  cache: string,
+  version: string,
+  options: FetchOptions,
+  machine: Machine,
+): Promise<Fetched> {
+  const { signal, onProgress = () => {} } = options;
+  const temporary = await mkdtemp(join(cache, TEMPORARY));
+  try {
+    const staged = join(temporary, 'libtorch');
+    const wheels = join(temporary, 'wheels');
+    await stageCudaLibtorch({ wheels, staged, version, machine, onProgress, signal });
+    const found = inspectLibtorch(staged, { supported: 'any', headers: true }, machine);
+    if (found.refusal !== undefined || found.flavour !== CUDA_VARIANT || found.version !== version) {
+      const what = found.refusal?.reason ?? `it is ${found.version}+${found.flavour}`;
+      throw new ClipnError('ERR_CLIPN_FETCH', `What pip brought is no libtorch ${version}+${CUDA_VARIANT}: ${what}.`);
+    }
+    signal?.throwIfAborted();
+    return await putInPlace(staged, `${version}+${CUDA_VARIANT}`, temporary, cache, machine, onProgress);
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+/** Renames a staged copy into the cache; one that is there is replaced. */
+async function putInPlace(
+  staged: string,
+  name: string,
+  temporary: string,
+  cache: string,
+  machine: Machine,
+  onProgress: FetchOptions['onProgress'],
+): Promise<Fetched> {
+  const target = join(cache, name);
+  if (existsSync(target)) await rename(target, join(temporary, 'replaced'));
+  await rename(staged, target);
+  const placed = asFetched(inspectLibtorch(target, { supported: 'any', headers: false }, machine));
+  onProgress?.({ phase: 'done', message: `libtorch ${name} is in ${target}` });
+  return placed;
+}
+
 /** Checks the file or folder and installs it, unless the cache has a copy from the same file. */
 async function place(source: string, work: Work): Promise<Fetched> {
   const { options, cache, machine } = work;
@@ -144,16 +189,17 @@ function mirrorOf({ mirror }: FetchOptions, { env }: Machine): string | undefine
 
 function checkOptions({ variant = 'cpu', sha256, version, from, mirror }: FetchOptions): void {
   const invalid = (message: string, hint: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', message, { hint });
-  if (/^(cu\d+|cuda)$/.test(variant)) {
-    throw new ClipnError(
-      'ERR_CLIPN_CUDA_UNAVAILABLE',
-      `Variant '${variant}' was asked for, but this version ships no CUDA core yet.`,
-      {
-        hint: 'Use `--variant cpu`.',
-      },
+  const cuda = variant === CUDA_VARIANT;
+  if (variant !== 'cpu' && !cuda) {
+    throw invalid(`There is no variant '${variant}'.`, `Use \`--variant cpu\` or \`--variant ${CUDA_VARIANT}\`.`);
+  }
+  if (cuda && (from !== undefined || mirror !== undefined || sha256 !== undefined)) {
+    const hint = 'Give pip an index or find-links of your own, or name an unpacked copy with CLIPN_LIBTORCH.';
+    throw invalid(
+      `Variant '${variant}' is many files, which pip collects: from, mirror and sha256 are not for it.`,
+      hint,
     );
   }
-  if (variant !== 'cpu') throw invalid(`There is no variant '${variant}'.`, 'Use `--variant cpu`.');
   if (sha256 !== undefined && !/^[0-9a-f]{64}$/i.test(sha256)) {
     throw invalid(`sha256 is '${sha256}'.`, 'Pass 64 hexadecimal digits, as sha256sum prints them.');
   }
@@ -241,12 +287,7 @@ async function install(source: string, sha256: string | null, work: Work): Promi
   await writeFile(join(staged, RECORD), `${JSON.stringify({ file: basename(source), sha256 })}\n`);
   signal?.throwIfAborted();
 
-  const target = join(cache, `${version}+cpu`);
-  if (existsSync(target)) await rename(target, join(temporary, 'replaced'));
-  await rename(staged, target);
-  const placed = asFetched(inspectLibtorch(target, { supported: 'any', headers: false }, machine));
-  onProgress?.({ phase: 'done', message: `libtorch ${version}+cpu is in ${target}` });
-  return placed;
+  return await putInPlace(staged, `${version}+cpu`, temporary, cache, machine, onProgress);
 }
 
 function asFetched(found: Inspection): Fetched {
@@ -255,9 +296,14 @@ function asFetched(found: Inspection): Fetched {
 }
 
 /** The copy at `target` when it is whole and, if a hash is given, came from the file with that hash. */
-async function reusable(target: string, sha256: string | undefined, machine: Machine): Promise<Fetched | null> {
+async function reusable(
+  target: string,
+  sha256: string | undefined,
+  machine: Machine,
+  flavour = 'cpu',
+): Promise<Fetched | null> {
   const found = inspectLibtorch(target, { supported: 'any', headers: true }, machine);
-  if (found.refusal !== undefined || found.flavour !== 'cpu') return null;
+  if (found.refusal !== undefined || found.flavour !== flavour) return null;
   if (sha256 !== undefined && (await recordedHash(target)) !== sha256.toLowerCase()) return null;
   return asFetched(found);
 }

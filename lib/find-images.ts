@@ -15,6 +15,11 @@ export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
   '.avif',
 ]);
 
+/** Whether a file is an image by its extension. */
+export function isImageName(name: string): boolean {
+  return IMAGE_EXTENSIONS.has(extname(name).toLowerCase());
+}
+
 /** Files named directly are kept whatever their name, so that a misspelt path is answered with its own error. */
 export async function findImages(operands: readonly string[]): Promise<string[]> {
   const found: string[] = [];
@@ -29,7 +34,7 @@ export async function findImages(operands: readonly string[]): Promise<string[]>
 
 async function imagesBelow(folder: string): Promise<string[]> {
   const names = await glob('**/*', { cwd: folder, onlyFiles: true, expandDirectories: false });
-  const images = names.filter((name) => IMAGE_EXTENSIONS.has(extname(name).toLowerCase())).sort();
+  const images = names.filter(isImageName).sort();
   if (images.length === 0) {
     throw new ClipnError('ERR_CLIPN_IMAGE_NOT_FOUND', `the folder ${folder} holds no image`, {
       hint: `Images are told by their extension: ${[...IMAGE_EXTENSIONS].join(' ')}.`,

@@ -38,6 +38,7 @@ export {
   wilsonInterval,
 } from './metrics';
 export {
+  type CloseOptions,
   type EncodeOptions,
   type LabelBankOptions,
   type LoadModelOptions,
@@ -48,9 +49,19 @@ export {
 } from './model';
 export { type CoreInfo, describeCore } from './native';
 export type { Provenance } from './provenance';
+export type { BatchOptions, QueueOptions } from './queue-options';
+export type { ModelStats, Percentiles } from './queue-stats';
 export { renderReport, reportCsv } from './report';
 export { readScoreFile } from './score-file';
 export type { ScoreBlock, Scorer } from './scorers';
 export { type DecidingScore, type ScoreOptions, type ScoreResult, type Scores, score } from './scores';
+export {
+  type Negatives,
+  type TeachOptions,
+  type TeachProgress,
+  type TeachResult,
+  type TeachStep,
+  teach,
+} from './teach';
 export type { Rule, Verdict } from './verdict';
 export { writeReport } from './write-report';

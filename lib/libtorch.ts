@@ -71,6 +71,12 @@ export function availableCores(machine: Machine = thisMachine()): Core[] {
   return cores;
 }
 
+/** The CUDA plugin that lies beside a core, or null. */
+export function cudaPlugin(core: string): string | null {
+  const plugin = core.replace(/libclipn_core-(\d+\.\d+)-cpu/, 'libclipn_cuda-$1');
+  return plugin !== core && existsSync(plugin) ? plugin : null;
+}
+
 /**
  * The libtorch to run on and its core: the option, else `CLIPN_LIBTORCH`, else the first usable of the managed cache, a
  * Python torch found on disk, and the system.

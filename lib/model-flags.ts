@@ -8,7 +8,7 @@ import { note, type Progress } from './terminal';
 export const MODEL_FLAGS: Record<string, Flag> = {
   model: { value: 'M', doc: 'model file; the package clipn-native-model-small when absent' },
   device: { value: 'D', choices: ['auto', 'cpu', 'cuda'], doc: 'where to compute, default auto' },
-  precision: { value: 'P', choices: ['fp32', 'bf16', 'auto'], doc: 'arithmetic, default fp32' },
+  precision: { value: 'P', choices: ['fp32', 'bf16', 'fp16', 'auto'], doc: 'arithmetic, default fp32' },
   libtorch: { value: 'DIR', doc: 'folder of libtorch; found by itself when absent' },
 };
 

@@ -1,9 +1,12 @@
 /** A loaded model: encodes images and texts on its own core thread, makes label banks and detectors. */
+import { availableParallelism } from 'node:os';
 import { cachedLabelBank } from './bank-cache';
-import { type BatchOptions, inBatches } from './batches';
+import { cudaUnavailable, openCuda } from './cuda';
 import { Detector, type DetectorOptions } from './detector';
 import { ClipnError } from './errors';
 import { type DecodeOptions, decodeImage, type ImageInput } from './image';
+import { type Consumer, type Encoded, ImageQueue } from './image-queue';
+import { inOrder } from './in-order';
 import {
   assertBankFits,
   type LabelBankOptions as BuildOptions,
@@ -24,20 +27,35 @@ import {
   openLane,
   runTask,
 } from './native';
+import { type BatchOptions, type QueueLimits, type QueueOptions, queueLimits } from './queue-options';
+import type { ModelStats } from './queue-stats';
+import { type ScoreOptions, scoreOn } from './scores';
 import { createTokenizer, type Tokenizer } from './tokenizer';
 
-export type Precision = 'fp32' | 'bf16';
+export type Precision = 'fp32' | 'bf16' | 'fp16';
 
 export interface LoadModelOptions {
-  /** Where to compute. `cuda` is strict; `auto` takes the CPU where there is no CUDA core. Default `auto`. */
+  /** Where to compute. `cuda` is strict; `auto` takes the CPU where CUDA lacks a piece (`info.deviceReason`). Default `auto`. */
   device?: 'auto' | 'cpu' | 'cuda';
-  /** Arithmetic: `fp32` gives the same verdict everywhere; `auto` is bf16 where the CPU has it. Default `fp32`. */
+  /**
+   * Arithmetic: `fp32` gives the same verdict everywhere; `auto` is bf16 where the CPU or GPU has it, on an older GPU fp16.
+   * `fp16` needs CUDA. Default `fp32`.
+   */
   precision?: Precision | 'auto';
   /** Threads of the model's lane. Default 0: libtorch's own choice, one per physical core. */
   threads?: number;
   /** Folder of libtorch; found by itself when absent (docs/libtorch.md). One per process. */
   libtorch?: string;
+  /** How images of all callers are gathered into batches. */
+  batch?: BatchOptions;
+  /** How many images the model takes at once, and what happens to more. */
+  queue?: QueueOptions;
   signal?: AbortSignal;
+}
+
+export interface CloseOptions {
+  /** Answer the images that were taken before (default); else those that are in no batch yet reject with ERR_CLIPN_CLOSED. */
+  drain?: boolean;
 }
 
 export interface LabelBankOptions extends BuildOptions {
@@ -56,7 +74,9 @@ export interface ModelInfo {
   path: string;
   /** Hash of the weights: banks and caches are keyed on it. */
   contentId: string;
-  device: 'cpu';
+  device: 'cpu' | 'cuda';
+  /** With device `auto`: why it is not CUDA. Else null. */
+  deviceReason: string | null;
   precision: Precision;
   /** Width D of a feature. */
   embedDim: number;
@@ -82,39 +102,37 @@ const ENCODE_IMAGE_PATCHES = 2;
 const ENCODE_TEXT_YES = 4;
 const ENCODE_TEXT_NO = 8;
 
-/** Images per batch, and images decoded ahead of the core, at most. */
-const BATCH: BatchOptions = { size: 8, window: 24 };
+/** Images decoded at the same time: one a core, and no more than libuv's pool has threads, where sharp works. */
+const DECODERS = Math.min(availableParallelism(), Number(process.env.UV_THREADPOOL_SIZE) || 4);
 
 /**
  * Loads a model file made by `clipn-native export`.
  *
  * @throws ERR_CLIPN_MODEL_NOT_FOUND, ERR_CLIPN_MODEL_FORMAT, ERR_CLIPN_MODEL_CONTRACT, ERR_CLIPN_LIBTORCH_*,
- *   ERR_CLIPN_CUDA_UNAVAILABLE (device `cuda`), ERR_CLIPN_INVALID_ARG, or `signal.reason`
+ *   ERR_CLIPN_CUDA_UNAVAILABLE (device `cuda`), ERR_CLIPN_DEVICE_LOST, ERR_CLIPN_INVALID_ARG, or `signal.reason`
  */
 export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
-  const { device = 'auto', precision = 'fp32', threads = 0, libtorch, signal } = options;
+  const { device = 'auto', precision = 'fp32', threads = 0, libtorch, batch, queue, signal } = options;
   if (typeof path !== 'string') throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'the model path must be a string');
   if (!['auto', 'cpu', 'cuda'].includes(device)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `device must be auto, cpu or cuda, not ${device}`);
   }
-  if (!['fp32', 'bf16', 'auto'].includes(precision)) {
-    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision must be fp32, bf16 or auto, not ${precision}`);
+  if (!['fp32', 'bf16', 'fp16', 'auto'].includes(precision)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision must be fp32, bf16, fp16 or auto, not ${precision}`);
   }
   if (!Number.isInteger(threads) || threads < 0) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `threads must be a whole number of at least 0, not ${threads}`);
   }
-  if (device === 'cuda') {
-    throw new ClipnError('ERR_CLIPN_CUDA_UNAVAILABLE', 'this version of clipn-native has no CUDA core');
-  }
+  const limits = queueLimits(batch, queue);
   signal?.throwIfAborted();
   const config = await checkModelFile(path, signal);
   const engine = await openEngine(libtorch);
-  const arithmetic = precision === 'auto' ? (engine.core.cpuBf16 ? 'bf16' : 'fp32') : precision;
+  const target = await targetOf(engine, device, precision);
   const lane = openLane(engine, threads);
   try {
-    const native = await runTask(lane, signal, () => lane.openModel(path, arithmetic));
+    const native = await runTask(lane, signal, () => lane.openModel(path, target.precision, target.device));
     try {
-      return new Model(path, engine, lane, native, arithmetic, config);
+      return new Model(path, engine, lane, native, target, config, limits);
     } catch (error) {
       engine.addon.closeModel(native.handle);
       throw error;
@@ -125,6 +143,33 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
   }
 }
 
+/** Where and in which arithmetic a model runs. */
+interface Target {
+  device: 'cpu' | 'cuda';
+  precision: Precision;
+  /** Why `auto` did not take CUDA; else null. */
+  reason: string | null;
+}
+
+async function targetOf(
+  engine: Engine,
+  device: NonNullable<LoadModelOptions['device']>,
+  precision: NonNullable<LoadModelOptions['precision']>,
+): Promise<Target> {
+  const cuda = device === 'cpu' ? null : await openCuda(engine);
+  if (cuda !== null && !cuda.usable && device === 'cuda') throw cudaUnavailable(cuda);
+  if (cuda?.usable) {
+    const best = Number(cuda.device?.capability) >= 8 ? 'bf16' : 'fp16';
+    return { device: 'cuda', precision: precision === 'auto' ? best : precision, reason: null };
+  }
+  if (precision === 'fp16') {
+    const why = cuda === null ? '' : `, and ${cuda.reason}`;
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision fp16 needs CUDA${why}; on a CPU use fp32 or bf16`);
+  }
+  const best = engine.core.cpuBf16 ? 'bf16' : 'fp32';
+  return { device: 'cpu', precision: precision === 'auto' ? best : precision, reason: cuda?.reason ?? null };
+}
+
 /** Made by `loadModel`. Holds the weights until `close()`. */
 export class Model {
   readonly info: ModelInfo;
@@ -132,6 +177,8 @@ export class Model {
   readonly #lane: NativeLane;
   readonly #handle: unknown;
   readonly #towers: TextTowers | undefined;
+  /** @internal Where every image goes. */
+  readonly queue: ImageQueue;
   #closing: Promise<void> | undefined;
 
   /** @internal */
@@ -140,8 +187,9 @@ export class Model {
     engine: Engine,
     lane: NativeLane,
     native: NativeModel,
-    precision: Precision,
+    target: Target,
     config: ModelConfig,
+    limits: QueueLimits,
   ) {
     this.#engine = engine;
     this.#lane = lane;
@@ -149,8 +197,9 @@ export class Model {
     this.info = Object.freeze({
       path,
       contentId: config.contentId,
-      device: 'cpu',
-      precision,
+      device: target.device,
+      deviceReason: target.reason,
+      precision: target.precision,
       embedDim: config.embedDim,
       imageSize: config.imageSize,
       contextLength: config.contextLength,
@@ -161,6 +210,12 @@ export class Model {
       config,
     });
     assertMethods(this.info);
+    this.queue = new ImageQueue({
+      limits,
+      decoders: DECODERS,
+      encode: (images, pixels) => this.encodePixels(images, pixels, undefined),
+      closed: () => this.#closed(),
+    });
     if (this.info.hasText) this.#towers = this.#textTowers(native.tokenizerJson);
   }
 
@@ -178,10 +233,19 @@ export class Model {
     };
   }
 
+  /** @internal Tokenizer and text towers; undefined when the file has none. */
+  get towers(): TextTowers | undefined {
+    return this.#towers;
+  }
+
   /** @internal The lane, or ERR_CLIPN_CLOSED. */
   get lane(): NativeLane {
-    if (this.#closing) throw new ClipnError('ERR_CLIPN_CLOSED', `the model ${this.info.path} is closed`);
+    if (this.#closing) throw this.#closed();
     return this.#lane;
+  }
+
+  #closed(): ClipnError {
+    return new ClipnError('ERR_CLIPN_CLOSED', `the model ${this.info.path} is closed`);
   }
 
   /**
@@ -235,34 +299,27 @@ export class Model {
     images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
     options: EncodeOptions = {},
   ): Promise<Float32Array> {
-    const decode = (image: ImageInput) => decodeImage(image, options);
-    const encode = async (batch: { ready: NativeImage }[]) => {
-      const { features } = await this.encodePixels(
-        batch.map(({ ready }) => ready),
-        false,
-        options.signal,
-      );
-      return [features];
+    const { signal } = options;
+    const kind = Array.isArray(images) ? 'listed' : 'streamed';
+    const encode = (image: ImageInput, leave: AbortSignal) =>
+      this.queue.submit({ decode: () => decodeImage(image, options), consumer: ROWS, kind, signal: leave });
+    const rows: Float32Array[] = [];
+    const encodeAll = async () => {
+      for await (const row of inOrder(images, encode, { window: this.queue.room, signal })) rows.push(row);
     };
-    const parts: Float32Array[] = [];
-    for await (const part of inBatches(images, decode, encode, { ...BATCH, signal: options.signal })) parts.push(part);
-    const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-    let offset = 0;
-    for (const part of parts) {
-      all.set(part, offset);
-      offset += part.length;
-    }
+    await (kind === 'listed' ? this.queue.whole(encodeAll) : encodeAll());
+    const dim = this.info.embedDim;
+    const all = new Float32Array(rows.length * dim);
+    rows.forEach((row, i) => {
+      all.set(row, i * dim);
+    });
     return all;
   }
 
-  /** @internal Decoded images to features; `pixels` also returns what the tower saw, uint8 [N, S, S, 3]. */
-  async encodePixels(
-    images: NativeImage[],
-    pixels: boolean,
-    signal: AbortSignal | undefined,
-  ): Promise<{ features: Float32Array; pixels?: Uint8Array }> {
+  /** @internal One batch, straight to the lane; `pixels` also returns what the tower saw, uint8 [N, S, S, 3]. */
+  async encodePixels(images: NativeImage[], pixels: boolean, signal: AbortSignal | undefined): Promise<Encoded> {
     const { imageSize: side, mean, std, embedDim: dim } = this.info.config;
-    return await runTask(this.lane, signal, () =>
+    return await runTask(this.#lane, signal, () =>
       this.#lane.encodeImages(this.#handle, images, { side, mean, std, dim, pixels }),
     );
   }
@@ -284,14 +341,29 @@ export class Model {
     await runTask(this.lane, undefined, () => this.#lane.runImageLinears(this.#handle, n));
   }
 
-  /** @internal */
-  get batch(): BatchOptions {
-    return BATCH;
+  /** @internal Scores features on the model's lane, also while close() waits for the last answers. */
+  async scoreFeatures(features: Float32Array, bank: LabelBank, options: ScoreOptions & { logits: boolean }) {
+    return await scoreOn(this.#lane, features, bank, {
+      ...options,
+      scale: this.info.config.scale,
+      device: this.info.device,
+    });
   }
 
-  /** Finishes queued work, ends the thread and frees the weights. Safe to call again; later calls on the model fail. */
-  async close(): Promise<void> {
-    this.#closing ??= closeLane(this.#lane).then(() => this.#engine.addon.closeModel(this.#handle));
+  /** What the model has done, and what it is doing: images, batches, latencies. */
+  stats(): ModelStats {
+    return this.queue.stats();
+  }
+
+  /**
+   * Ends the thread and frees the weights, when what was asked before is answered: single images, lists, and what a
+   * stream has read ahead. Later calls, and a stream's later images, fail with ERR_CLIPN_CLOSED. Safe to call again.
+   */
+  async close({ drain = true }: CloseOptions = {}): Promise<void> {
+    const answered = this.queue.close(drain);
+    this.#closing ??= answered
+      .then(() => closeLane(this.#lane))
+      .then(() => this.#engine.addon.closeModel(this.#handle));
     await this.#closing;
   }
 
@@ -299,6 +371,13 @@ export class Model {
     await this.close();
   }
 }
+
+/** Answers an image with its row. */
+const ROWS: Consumer<Float32Array> = {
+  wantsPixels: false,
+  answer: async ({ features }, n) =>
+    Array.from({ length: n }, (_, i) => features.slice((i * features.length) / n, ((i + 1) * features.length) / n)),
+};
 
 /** What clipn.json promises, the methods must keep: whether a bank has a "no" side hangs on it. */
 function assertMethods({ path, config, hasText, hasNo }: ModelInfo): void {

@@ -5,6 +5,22 @@ import { type Libtorch, resolveLibtorch } from './libtorch';
 import { thisMachine } from './machine';
 import { addonError } from './platform';
 
+/** The GPU and what keeps it from being used, as the core sees it. */
+export interface NativeCuda {
+  missing: 'driver' | 'device' | 'architecture' | 'plugin' | null;
+  /** What was found instead of the missing piece; '' when nothing is missing. */
+  reason: string;
+  /** CUDA version that the driver supports, e.g. 13000; 0 without a driver. */
+  driver: number;
+  devices: number;
+  /** Compute capability of device 0, e.g. 90; 0 without one. */
+  capability: number;
+  /** Bytes of device 0. */
+  memory: number;
+  /** Name of device 0. */
+  name: string;
+}
+
 /** What the core says of itself. */
 export interface CoreInfo {
   /** libtorch the core was compiled against, e.g. `2.13.0`. */
@@ -44,6 +60,9 @@ export interface NativeScoreInput {
   k: number;
   scale: number;
   logits: boolean;
+  device: 'cpu' | 'cuda';
+  /** Not 0: names the bank's numbers, which a GPU keeps under it. */
+  bankId: number;
 }
 
 /** One entry per image in each; `top*` are [n, k], `logits*` [n, c]. Meanings: `clipn_score_output` in core.h. */
@@ -75,6 +94,45 @@ export interface NativeExportOptions {
   tokenizerJson: string;
 }
 
+/** core.h `clipn_teacher_options`. */
+export interface NativeTeacherOptions {
+  checkpoint: string;
+  tensors: NativeExportOptions['tensors'];
+  architecture: Architecture;
+  precision: 'fp32' | 'bf16';
+  device: 'cpu' | 'cuda';
+  prompts: number;
+  microBatch: number;
+  stepsTaken: number;
+  scale: number;
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  weightDecay: number;
+}
+
+/** core.h `clipn_teacher_batch`: features [n, d], ids [n, l], maps and groups [n]. */
+export interface NativeTeacherBatch {
+  n: number;
+  l: number;
+  d: number;
+  image: Float32Array;
+  yes: Float32Array;
+  ids: BigInt64Array;
+  maps: BigInt64Array;
+  groups: BigInt64Array | undefined;
+  learningRate: number;
+}
+
+/** core.h `clipn_teacher_losses`. */
+export interface NativeTeacherLosses {
+  finite: boolean;
+  yes: number;
+  no: number;
+  text: number;
+  total: number;
+}
+
 interface Task<T> {
   ticket: number;
   promise: Promise<T>;
@@ -82,7 +140,7 @@ interface Task<T> {
 
 /** One core thread with a first-in-first-out queue. Tasks run there, never on libuv's pool or the JS thread. */
 export interface NativeLane {
-  openModel(path: string, precision: 'fp32' | 'bf16'): Task<NativeModel>;
+  openModel(path: string, precision: 'fp32' | 'bf16' | 'fp16', device: 'cpu' | 'cuda'): Task<NativeModel>;
   encodeImages(
     handle: unknown,
     images: NativeImage[],
@@ -107,6 +165,9 @@ export interface NativeLane {
   runImageLinears(handle: unknown, n: number): Task<void>;
   score(input: NativeScoreInput): Task<NativeScores>;
   exportModel(options: NativeExportOptions): Task<void>;
+  openTeacher(options: NativeTeacherOptions): Task<unknown>;
+  teach(teacher: unknown, batch: NativeTeacherBatch): Task<NativeTeacherLosses>;
+  readTeacher(teacher: unknown, part: number, name: string, count: number): Task<Float32Array>;
   cancel(ticket: number): boolean;
   close(): Promise<void>;
   shutDownNow(): void;
@@ -115,7 +176,10 @@ export interface NativeLane {
 interface Addon {
   openCore(preload: string[], core: string): Promise<void>;
   describeCore(): CoreInfo;
+  /** Looks at the GPU; with the path of a plugin also opens it, for the whole process. */
+  openCuda(plugin: string): Promise<NativeCuda>;
   closeModel(handle: unknown): void;
+  closeTeacher(handle: unknown): void;
   Lane: new (threads: number) => NativeLane;
 }
 

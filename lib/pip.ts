@@ -13,6 +13,14 @@ export type Pip = readonly [command: string, ...args: string[]];
 
 const PIPS: readonly Pip[] = [['python3', '-m', 'pip'], ['python', '-m', 'pip'], ['pip3'], ['pip']];
 
+/** Every tag of a wheel that runs where glibc 2.28 does: pip takes a tag given to it literally. */
+const CUDA_PLATFORM_TAGS = [
+  ...Array.from({ length: 24 }, (_, i) => `manylinux_2_${28 - i}_x86_64`),
+  'manylinux2014_x86_64',
+  'manylinux2010_x86_64',
+  'manylinux1_x86_64',
+];
+
 /** Wheel tags of the oldest system that the wheel runs on. */
 const PLATFORM_TAGS: Record<string, { tag: string; local: string }> = {
   'linux-x64': { tag: 'manylinux_2_28_x86_64', local: '+cpu' },
@@ -88,6 +96,50 @@ export async function pipDownload({ pip, version, target, machine, report, signa
   if (wheel !== undefined) return join(target, wheel);
   const lastLines = output.trim().split('\n').slice(-3).join('\n');
   throw new ClipnError('ERR_CLIPN_FETCH', `pip could not download ${requirement}:\n${lastLines}`, {
+    details: { command: command.join(' '), exitCode: code, output },
+  });
+}
+
+export interface PipDownloads extends Omit<PipDownload, 'version'> {
+  requirements: readonly string[];
+  /** Below PYTORCH_WHEELS, e.g. 'cu130'. */
+  index: string;
+  /** Whether what they require is downloaded too. */
+  dependencies: boolean;
+}
+
+/**
+ * Paths of the wheels of these requirements for Linux on x64, and of their own when asked for.
+ *
+ * @throws ERR_CLIPN_FETCH with pip's last lines, all of its output in `details`.
+ */
+export async function pipDownloads(options: PipDownloads): Promise<string[]> {
+  const { pip, requirements, index, dependencies, target, machine, report, signal } = options;
+  const command = [
+    ...pip,
+    'download',
+    ...(dependencies ? [] : ['--no-deps']),
+    '--only-binary=:all:',
+    '--python-version',
+    '3.11',
+    ...CUDA_PLATFORM_TAGS.flatMap((tag) => ['--platform', tag]),
+    ...(machine.env['PIP_RETRIES'] === undefined ? ['--retries', '2'] : []),
+    '--progress-bar',
+    'off',
+    '--extra-index-url',
+    `${PYTORCH_WHEELS}/${index}`,
+    '-d',
+    target,
+    ...requirements,
+  ];
+  const onLine = (line: string) => {
+    if (/^\s*(Downloading|Processing|Using cached)\b/.test(line)) report(line.trim());
+  };
+  const { code, output } = await run(command, onLine, { ...machine.env, TMPDIR: target }, signal);
+  if (code === 0)
+    return (await readdir(target)).filter((name) => name.endsWith('.whl')).map((name) => join(target, name));
+  const lastLines = output.trim().split('\n').slice(-3).join('\n');
+  throw new ClipnError('ERR_CLIPN_FETCH', `pip could not download ${requirements.join(' ')}:\n${lastLines}`, {
     details: { command: command.join(' '), exitCode: code, output },
   });
 }

@@ -1,11 +1,16 @@
 /** Started by `doctor` as a child process: opens libtorch and the core and reports, so that a crash ends only this process. */
-import { type CoreInfo, describeCore } from './native';
+import { type CudaInfo, openCuda } from './cuda';
+import { type CoreInfo, openEngine } from './native';
 
-export type ProbeReport = { ok: true; core: CoreInfo } | { ok: false; code: string; message: string };
+/** `cuda` is absent when looking for it ended the process. */
+export type ProbeReport = { ok: true; core: CoreInfo; cuda?: CudaInfo } | { ok: false; code: string; message: string };
 
 async function report(): Promise<ProbeReport> {
   try {
-    return { ok: true, core: await describeCore(process.argv[2]) };
+    const engine = await openEngine(process.argv[2]);
+    // First what is known: a driver at fault may end this process.
+    process.send?.({ ok: true, core: engine.core });
+    return { ok: true, core: engine.core, cuda: await openCuda(engine) };
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     return { ok: false, code: code ?? 'ERR_CLIPN_INTERNAL', message };

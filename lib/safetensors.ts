@@ -72,9 +72,9 @@ export async function readHeader(
 }
 
 export interface TensorToWrite {
-  dtype: 'F32' | 'U8';
+  dtype: 'F32' | 'I32' | 'U8';
   shape: readonly number[];
-  data: Float32Array | Uint8Array;
+  data: Float32Array | Int32Array | Uint8Array;
 }
 
 /** Writes a file and waits until the disk has it. Not atomic: write to a temporary name and rename. */

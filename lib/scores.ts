@@ -1,4 +1,5 @@
 /** The scores of spec section 3 for rows of features against a label bank; the arithmetic is the core's. */
+import { threadId } from 'node:worker_threads';
 import { ClipnError } from './errors';
 import type { LabelBank } from './labels';
 import { type NativeLane, type NativeScores, runTask, sharedLane } from './native';
@@ -48,12 +49,28 @@ export async function score(features: Float32Array, bank: LabelBank, options: Sc
   return result;
 }
 
+const bankIds = new WeakMap<LabelBank, number>();
+let lastBankId = 0;
+
+/** A number for the bank, by which a GPU keeps its rows: the same object is the same bank. Workers share the GPU's store. */
+function idOf(bank: LabelBank): number {
+  const id = bankIds.get(bank) ?? threadId * 2 ** 32 + ++lastBankId;
+  bankIds.set(bank, id);
+  return id;
+}
+
 /** As `score`, on a given lane; `logits` also returns the [N, C] logits. */
 export async function scoreOn(
   lane: NativeLane,
   features: Float32Array,
   bank: LabelBank,
-  { topK = 5, scale = 100, signal, logits = false }: ScoreOptions & { logits?: boolean },
+  {
+    topK = 5,
+    scale = 100,
+    signal,
+    logits = false,
+    device = 'cpu',
+  }: ScoreOptions & { logits?: boolean; device?: 'cpu' | 'cuda' },
 ): Promise<ScoreResult & Pick<NativeScores, 'logitsYes' | 'logitsNo'>> {
   const d = bank.dim;
   const c = bank.labels.length;
@@ -66,6 +83,7 @@ export async function scoreOn(
   if (!(scale > 0)) throw new ClipnError('ERR_CLIPN_INVALID_ARG', `scale must be positive, not ${scale}`);
   const n = features.length / d;
   const k = Math.min(topK, c);
-  const input = { features, yes: bank.yes, no: bank.no ?? undefined, n, c, d, k, scale, logits };
+  const bankId = device === 'cuda' ? idOf(bank) : 0;
+  const input = { features, yes: bank.yes, no: bank.no ?? undefined, n, c, d, k, scale, logits, device, bankId };
   return { ...(await runTask(lane, signal, () => lane.score(input))), n, k };
 }

@@ -42,14 +42,55 @@ const MAX_PICKLE_BYTES = 16 << 20;
 
 /** @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT, or ERR_CLIPN_CHECKPOINT_UNSAFE. */
 export async function readTorchArchive(path: string, signal?: AbortSignal): Promise<TensorTable> {
+  return await useArchive(path, signal, (root, archive) => tableOf(stateDictOf(root, archive), archive, signal));
+}
+
+/**
+ * A checkpoint of our own training: its steps, and its state dict together with the optimizer's moments, which are named
+ * `exp_avg:KEY` and `exp_avg_sq:KEY`. The keys lose their `module.`.
+ *
+ * @throws as `readTorchArchive`, also when there is no optimizer state that names its tensors.
+ */
+export async function readTrainingArchive(
+  path: string,
+  signal?: AbortSignal,
+): Promise<{ step: number; tensors: TensorTable }> {
+  return await useArchive(path, signal, async (root, archive) => {
+    const named = new Map(stateDictOf(root, archive));
+    const step = at(root, 'step');
+    const state = at(at(root, 'optimizer'), 'state');
+    const groups = at(at(root, 'optimizer'), 'param_groups');
+    if (!isSize(step) || !Array.isArray(groups)) throw archive.damaged('it has no steps and optimizer to go on from');
+    for (const group of groups) {
+      const [numbers, names] = [at(group, 'params'), at(group, 'param_names')];
+      if (!Array.isArray(numbers) || !Array.isArray(names)) throw archive.damaged('its optimizer names no tensors');
+      for (const [i, number] of numbers.entries()) {
+        for (const moment of ['exp_avg', 'exp_avg_sq']) {
+          named.set(`${moment}:${String(names[i])}`, at(at(state, number), moment) ?? null);
+        }
+      }
+    }
+    const table = await tableOf(named, archive, signal);
+    return { step, tensors: new Map([...table].map(([key, entry]) => [key.replace('module.', ''), entry])) };
+  });
+}
+
+function at(value: PickleValue | undefined, key: PickleValue): PickleValue | undefined {
+  return value instanceof Map ? value.get(key) : undefined;
+}
+
+async function useArchive<T>(
+  path: string,
+  signal: AbortSignal | undefined,
+  use: (root: PickleValue, archive: TorchZip) => Promise<T>,
+): Promise<T> {
   return await TorchZip.use(path, 'ERR_CLIPN_CHECKPOINT_FORMAT', signal, async (archive) => {
     refuseProgram(archive);
     if (archive.has('byteorder') && (await archive.read('byteorder')).toString() !== 'little') {
       throw archive.damaged('its tensors are big-endian; save it again on a little-endian machine');
     }
     const data = await archive.read('data.pkl', MAX_PICKLE_BYTES);
-    const root = readPickle(data, { allowed: ALLOWED_GLOBALS, source: path });
-    return await tableOf(stateDictOf(root, archive), archive, signal);
+    return await use(readPickle(data, { allowed: ALLOWED_GLOBALS, source: path }), archive);
   });
 }
 

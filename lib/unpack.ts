@@ -43,6 +43,43 @@ export async function unpackLibtorch(
   report: Report,
   signal?: AbortSignal,
 ): Promise<void> {
+  await unpack(archive, target, { wanted: NEEDED, cuda: false }, report, signal);
+}
+
+/** Libraries of NVIDIA's wheels; what torch/ finds beside itself. */
+const NVIDIA = /^nvidia\/.+\.so[.\d]*$/;
+
+/** As `unpackLibtorch`, for torch's CUDA wheel and the nvidia wheels that it requires. @throws ERR_CLIPN_FETCH */
+export async function unpackCudaWheel(
+  archive: string,
+  target: string,
+  report: Report,
+  signal?: AbortSignal,
+): Promise<void> {
+  const wanted = new RegExp(`${NEEDED.source}|${NVIDIA.source}`);
+  await unpack(archive, target, { wanted, cuda: true }, report, signal);
+}
+
+/** The text of the first entry whose name matches; null when none does. @throws ERR_CLIPN_FETCH */
+export async function readEntry(archive: string, pattern: RegExp): Promise<string | null> {
+  let text: string | null = null;
+  await visit(archive, async (entries, openStream) => {
+    const entry = entries.find(({ fileName }) => pattern.test(fileName));
+    if (entry === undefined || entry.uncompressedSize > 1 << 20) return;
+    text = '';
+    for await (const chunk of await openStream(entry)) text += (chunk as Buffer).toString('utf8');
+  });
+  return text;
+}
+
+type Visit = (
+  entries: Entry[],
+  openStream: (entry: Entry) => Promise<Readable>,
+  broken: (error: unknown) => ClipnError,
+) => Promise<void>;
+
+/** Opens a zip, judges its directory and hands it over. */
+async function visit(archive: string, use: Visit): Promise<void> {
   const broken = (error: unknown) =>
     new ClipnError('ERR_CLIPN_FETCH', `${archive} cannot be unpacked: ${(error as Error).message}`, {
       cause: error,
@@ -61,13 +98,26 @@ export async function unpackLibtorch(
     });
     const reason = hostility(entries, zip.fileSize);
     if (reason !== null) throw broken(new Error(reason));
-    const cuda = entries.find((entry) => /(^|\/)libtorch_(cuda|hip)\.so$/.test(entry.fileName));
-    if (cuda !== undefined) throw notCpu(archive, `it holds ${cuda.fileName}`);
-    const needed = entries.filter((entry) => NEEDED.test(entry.fileName) && !entry.fileName.endsWith('/'));
-    if (needed.length === 0) throw broken(new Error('it holds no torch/lib or libtorch/lib'));
+    await use(entries, promisify<Entry, Readable>(zip.openReadStream.bind(zip)), broken);
+  } finally {
+    zip.close();
+  }
+}
+
+async function unpack(
+  archive: string,
+  target: string,
+  { wanted, cuda }: { wanted: RegExp; cuda: boolean },
+  report: Report,
+  signal?: AbortSignal,
+): Promise<void> {
+  await visit(archive, async (entries, openStream, broken) => {
+    const foreign = entries.find((entry) => /(^|\/)libtorch_(cuda|hip)\.so$/.test(entry.fileName));
+    if (foreign !== undefined && !cuda) throw notCpu(archive, `it holds ${foreign.fileName}`);
+    const needed = entries.filter((entry) => wanted.test(entry.fileName) && !entry.fileName.endsWith('/'));
+    if (needed.length === 0 && !cuda) throw broken(new Error('it holds no torch/lib or libtorch/lib'));
 
     const total = needed.reduce((sum, entry) => sum + entry.uncompressedSize, 0);
-    const openStream = promisify<Entry, Readable>(zip.openReadStream.bind(zip));
     let done = 0;
     for (const entry of needed) {
       signal?.throwIfAborted();
@@ -96,9 +146,7 @@ export async function unpackLibtorch(
       });
       if (checksum !== entry.crc32) throw broken(new Error(`the checksum of ${entry.fileName} is wrong`));
     }
-  } finally {
-    zip.close();
-  }
+  });
 }
 
 /** What makes the archive one to refuse, judged by its directory alone; null when nothing does. */

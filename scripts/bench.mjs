@@ -1,17 +1,16 @@
 /**
- * `npm run bench -- NAME [flags]`: set-up, then bench/NAME.ts. Without a name, lists what there is.
+ * `npm run bench [-- NAME… flags]`: set-up, then the suite, all of it or the named groups. Programs with flags of their
+ * own (bench/loop.ts, metrics.ts and others) are run as they are when named alone.
  */
-import { basename, join } from 'node:path';
-import { filesBelow, main, root, runNode, Stop } from './steps.mjs';
+import { join } from 'node:path';
+import { main, root, runNode } from './steps.mjs';
 
-await main(async () => {
+const PROGRAMS = ['concurrency', 'few-labels', 'loop', 'metrics', 'overhead', 'precision'];
+
+await main(() => {
   const [name, ...flags] = process.argv.slice(2);
-  const names = filesBelow('bench', ['.ts']).map((file) => basename(file, '.ts'));
-  if (name === undefined) {
-    console.log(`npm run bench -- NAME\n\n${names.map((each) => `  ${each}`).join('\n')}`);
-    return;
-  }
-  if (!names.includes(name)) throw new Stop(`no benchmark ${name}; there are ${names.join(', ')}`);
   runNode(['scripts/setup.mjs']);
-  runNode(['--import', 'tsx', join(root, 'bench', `${name}.ts`), ...flags]);
+  const program = PROGRAMS.includes(name);
+  const args = program ? flags : process.argv.slice(2);
+  runNode(['--import', 'tsx', join(root, 'bench', `${program ? name : 'suite'}.ts`), ...args]);
 });

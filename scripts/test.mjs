@@ -1,6 +1,6 @@
 /**
  * `npm test`: set-up, linters, the core's own tests, the TypeScript tests, the packed packages, and the comparison with PyTorch.
- *   node scripts/test.mjs [--only lint|native|sanitize|node|package|python]…
+ *   node scripts/test.mjs [--only lint|native|cuda|sanitize|node|package|python]…
  * What cannot run here is named; when CI=true it is a failure.
  */
 import { spawnSync } from 'node:child_process';
@@ -23,7 +23,7 @@ import {
   step,
 } from './steps.mjs';
 
-const PARTS = ['lint', 'native', 'sanitize', 'node', 'package', 'python'];
+const PARTS = ['lint', 'native', 'cuda', 'sanitize', 'node', 'package', 'python'];
 const LIBTORCH_VERSION = () => require('./dist/fetch.js').LIBTORCH_VERSION;
 
 /** What each runner counted itself. */
@@ -163,6 +163,7 @@ await main(async () => {
   runNode(['scripts/setup.mjs']);
   if (wanted('lint')) runNode(['scripts/lint.mjs']);
   if (wanted('native')) await step('native tests', () => nativeTests());
+  if (wanted('cuda')) await step('CUDA kernels, compiled', () => runNode(['scripts/check-cuda.mjs']));
   if (wanted('sanitize')) await step('native tests under sanitisers (minutes when fresh)', sanitizedTests);
   const files = filesBelow('test', ['.test.ts']);
   const ofPackage = filesBelow('test/package', ['.test.ts']);

@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, syml
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { exportModel, fetchLibtorch, loadLabelBank, loadModel, type Model, readCalibration } from '../lib';
+import { exportModel, fetchLibtorch, loadLabelBank, loadModel, type Model, readCalibration, teach } from '../lib';
 import { conformalThreshold } from '../lib/calibrate';
 import { matchClasses } from '../lib/class-names';
 import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from '../lib/errors';
@@ -14,7 +14,9 @@ import { resolveLibtorch } from '../lib/libtorch';
 import { oodMetrics } from '../lib/metrics';
 import { runTask, withLane } from '../lib/native';
 import { apiModel } from './support/api-model';
+import { type FakeCuda, skipFakeCuda, withFakeCuda } from './support/fake-cuda';
 import { elf, fakeMachine, wheelTree, writeTree } from './support/fake-libtorch';
+import { smallestTeaching } from './support/teaching';
 import { smallestFiles } from './support/tiny-model';
 import { pickle } from './support/torch-zip';
 import { zip } from './support/zip';
@@ -76,6 +78,15 @@ function inPackage(name: string, libraries: (real: string, release: string) => v
     throw new ClipnError(code, message, { hint });
   };
 }
+/** Encodes an image on a CUDA that only seems to be there, in a process of its own. */
+function onFakeCuda(name: string, fake: FakeCuda) {
+  return async () => {
+    const script = `const model = await lib.loadModel(${JSON.stringify(await apiModel())}, { device: 'cuda' });
+      await model.encodeImages([{ data: new Uint8Array(3), width: 1, height: 1, channels: 3 }]);`;
+    const { error } = (await withFakeCuda(at(name), fake, script)) as { error: ClipnError };
+    throw new ClipnError(error.code, error.message, { hint: error.hint });
+  };
+}
 const core = (folder: string) => readdirSync(folder).find((name) => name.startsWith('libclipn_core-'))!;
 const glue = 'clipn_native.node';
 
@@ -96,7 +107,8 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
     // A library that loads, but is no core.
     symlinkSync(path.join(resolveLibtorch().dir, 'libc10.so'), path.join(release, core(real)));
   }),
-  ERR_CLIPN_CUDA_UNAVAILABLE: async () => loadModel(await apiModel(), { device: 'cuda' }),
+  ERR_CLIPN_CUDA_UNAVAILABLE: onFakeCuda('no-gpu', { gpu: '13000,0,0' }),
+  ERR_CLIPN_DEVICE_LOST: onFakeCuda('lost', { fails: 'lost' }),
   ERR_CLIPN_FETCH: () => fetchLibtorch({ from: at('absent.whl') }, fakeMachine(at('fetch'))),
   ERR_CLIPN_FETCH_HASH: () => fetchLibtorch({ from: text, sha256: '0'.repeat(64) }, fakeMachine(at('fetch-hash'))),
   ERR_CLIPN_MODEL_NOT_FOUND: () => loadModel(at('absent')),
@@ -116,6 +128,14 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
     return await model.createDetector({ ...bank, model: { ...bank.model, contentId: 'another' } });
   },
   ERR_CLIPN_TEMPLATES: () => model.createLabelBank(['cat'], { templates: at('absent') }),
+  ERR_CLIPN_TEACH_DATA: async () => {
+    const { base, options } = await smallestTeaching(at('teaching'));
+    return await teach(base, at('absent'), at('taught'), options);
+  },
+  ERR_CLIPN_TEACH_DIVERGED: async () => {
+    const { base, data, options } = await smallestTeaching(at('diverging'));
+    return await teach(base, data, at('diverged'), { ...options, lr: 1e30 });
+  },
   ERR_CLIPN_CALIBRATION: () => readCalibration(text),
   ERR_CLIPN_DATA_FOLDER: () => readImageFolder(at('absent')),
   ERR_CLIPN_DATA_CLASSES: async () => matchClasses(['owl'], ['cat']),
@@ -143,8 +163,28 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
   ERR_CLIPN_OUT_OF_MEMORY: () => {
     const [features, no] = [new Float32Array(1), undefined];
     // More than a process can address; the core itself would refuse k > c.
-    const input = { features, yes: features, no, n: 1, c: 1, d: 1, k: 2 ** 47, scale: 100, logits: false };
+    const input = {
+      features,
+      yes: features,
+      no,
+      n: 1,
+      c: 1,
+      d: 1,
+      k: 2 ** 47,
+      scale: 100,
+      logits: false,
+      device: 'cpu',
+      bankId: 0,
+    } as const;
     return withLane((lane) => runTask(lane, undefined, () => lane.score(input)));
+  },
+  ERR_CLIPN_QUEUE_FULL: async () => {
+    await using narrow = await loadModel(await apiModel(), { queue: { max: 1, whenFull: 'reject' } });
+    const detector = await narrow.createDetector(['cat'], { labelBank: { cache: false, templates: 'plain' } });
+    const image = { data: new Uint8Array(3), width: 1, height: 1, channels: 3 } as const;
+    const [first, second] = await Promise.allSettled([detector.check(image), detector.check(image)]);
+    assert.equal(first.status, 'fulfilled');
+    if (second.status === 'rejected') throw second.reason;
   },
   ERR_CLIPN_CLOSED: () => closed.encodeImages([{ data: new Uint8Array(3), width: 1, height: 1, channels: 3 }]),
   ERR_CLIPN_INTERNAL: () =>
@@ -156,7 +196,8 @@ test('every code has a way to provoke it, and every way its code', () => {
 });
 
 for (const [code, provoke] of Object.entries(PROVOCATIONS)) {
-  test(`${code} is raised as a ClipnError with a message and a hint`, async () => {
+  const skip = /CUDA|DEVICE/.test(code) && skipFakeCuda;
+  test(`${code} is raised as a ClipnError with a message and a hint`, { skip }, async () => {
     // BANK_MISMATCH and others throw before they return a promise.
     const error = await provoke().then(
       () => assert.fail('nothing was thrown'),

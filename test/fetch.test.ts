@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type FetchOptions, fetchLibtorch } from '../lib/fetch';
 import type { Machine } from '../lib/machine';
-import { fakeMachine, type Tree, wheelTree, writeTree, zipTree } from './support/fake-libtorch';
+import { elf, fakeMachine, type Tree, wheelTree, writeTree, zipTree } from './support/fake-libtorch';
 import { zip } from './support/zip';
 
 let root: string;
@@ -108,6 +108,27 @@ describe('fetch takes libtorch from', () => {
     assert.ok(said.includes('Downloading torch (1 kB)'), said.join('\n'));
   });
 
+  it('pip, the CUDA build: its size is said first, torch/ and nvidia/ lie side by side', async () => {
+    fakeCudaPip({});
+    const said: string[] = [];
+    const { dir, ...rest } = await fetched({ variant: 'cu130', onProgress: ({ message }) => said.push(message) });
+    assert.match(said[0]!, /^libtorch 2\.14\.1\+cu130: 2\.6 GB to download, 4\.2 GB on disk$/);
+    assert.deepEqual(rest, { version: '2.14.1', flavour: 'cu130' });
+    assert.equal(dir, join(root, 'cache/libtorch/2.14.1+cu130/torch/lib'));
+    assert.ok(existsSync(join(dir, '../../nvidia/cu13/lib/libcusparse.so.12')));
+    assert.ok(!existsSync(join(dir, '../../nvidia/cu13/include')), 'headers of CUDA stay behind');
+    const [first, second] = readFileSync(join(root, 'arguments'), 'utf8').trim().split('\n');
+    assert.match(
+      first!,
+      /--no-deps .*--extra-index-url https:\/\/download\.pytorch\.org\/whl\/cu130 .*torch==2\.14\.1$/,
+    );
+    assert.match(second!, /cuda-toolkit\[cusparse\]==13\.0\.3$/);
+    assert.doesNotMatch(second!, /--no-deps/);
+    await fetched({ variant: 'cu130' });
+    assert.equal(readFileSync(join(root, 'arguments'), 'utf8').trim().split('\n').length, 2, 'pip was asked again');
+    assert.deepEqual(cached(), ['2.14.1+cu130']);
+  });
+
   it('the cache at once when it is there: nothing is unpacked and pip is not asked', async () => {
     const from = archive(wheelTree());
     const { dir } = await fetched({ from });
@@ -126,6 +147,24 @@ describe('fetch takes libtorch from', () => {
     assert.deepEqual(cached(), ['2.13.0+cpu']);
   });
 });
+
+/** A pip that has torch 2.14.1+cu130, which requires `requires`, and for that a wheel with one library. */
+function fakeCudaPip({
+  requires = 'cuda-toolkit[cusparse]==13.0.3; platform_system == "Linux"',
+  library = 'libcusparse.so.12',
+}) {
+  const metadata = `Name: torch\nRequires-Dist: sympy>=1.13\n${requires === '' ? '' : `Requires-Dist: ${requires}\n`}`;
+  const tree = { ...wheelTree('2.14.1+cu130', { cuda: true }), 'torch-2.14.1.dist-info/METADATA': metadata };
+  const torch = archive(tree, 'torch-2.14.1-cp311-test.whl');
+  const nvidia = archive(
+    { [`nvidia/cu13/lib/${library}`]: elf(), 'nvidia/cu13/include/x.h': '' },
+    'nvidia_cusparse-1-test.whl',
+  );
+  fakePip(`echo "$@" >> ${root}/arguments
+    case "$*" in *torch==*) wheel=${torch};; *) wheel=${nvidia};; esac
+    while [ "$1" != -d ]; do shift; done
+    echo "Downloading $(basename $wheel)"; cp $wheel "$2"/`);
+}
 
 /** A python3 on PATH whose pip runs this shell script. */
 function fakePip(script: string): void {
@@ -149,8 +188,18 @@ describe('fetch refuses, leaving nothing behind,', () => {
     await refused({ from }, 'ERR_CLIPN_FETCH', /not a CPU build .*libtorch_cuda\.so/);
   });
 
-  it('the variant cu130, for which there is no core yet', async () => {
-    await refused({ variant: 'cu130' }, 'ERR_CLIPN_CUDA_UNAVAILABLE', /no CUDA core/);
+  it('files of the user for the variant cu130, and variants that there are not', async () => {
+    const message = /many files, which pip collects/;
+    await refused({ variant: 'cu130', from: archive(wheelTree()) }, 'ERR_CLIPN_INVALID_ARG', message);
+    await refused({ variant: 'cu130', sha256: '0'.repeat(64) }, 'ERR_CLIPN_INVALID_ARG', message);
+    await refused({ variant: 'cu121' }, 'ERR_CLIPN_INVALID_ARG', /no variant 'cu121'/);
+  });
+
+  it('a wheel of pip that is no CUDA build, and nvidia wheels that lack a library', async () => {
+    fakeCudaPip({ requires: '' });
+    await refused({ variant: 'cu130' }, 'ERR_CLIPN_FETCH', /requires no nvidia package/);
+    fakeCudaPip({ library: 'libother.so.1' });
+    await refused({ variant: 'cu130' }, 'ERR_CLIPN_FETCH', /libcusparse\.so\.12 not found/);
   });
 
   it('an unknown variant and a malformed hash', async () => {

@@ -43,6 +43,14 @@ describe('a process ends by itself and without a crash', { concurrency: 2 }, () 
   test('when the last promise is not awaited: pending work keeps it alive until it is done', () =>
     endsWell(`loadModel(model).then((m) => { m.encodeImages([image]).then((f) => console.log(f.length)); });`, '32'));
 
+  test('when an image waits for company: it keeps the process alive until it is answered', () =>
+    endsWell(
+      `loadModel(model, { batch: { maxDelayMs: 300 } }).then((m) => {
+        m.encodeImages([image]).then((f) => console.log(f.length));
+      });`,
+      '32',
+    ));
+
   test('when models are loaded and closed over and over', () =>
     endsWell(
       `(async () => {

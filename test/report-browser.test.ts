@@ -17,13 +17,17 @@ const DESKTOP = { width: 1280, height: 900 };
 const PHONE = { width: 360, height: 740 };
 const EVIL = '</script></style></title><img src=x onerror="window.pwned=1">\'"&<!--';
 
-describe('the report in Chromium', { skip: skipWithoutBrowser }, () => {
+/** Each test is skipped, not their suite, so that the summary counts them. */
+const check = (name: string, use: () => Promise<void>) => test(name, { skip: skipWithoutBrowser }, use);
+
+describe('the report in Chromium', () => {
   let folder: string;
   let browser: Browser;
   let result: EvalResult;
   const urls: Record<'full' | 'plain' | 'hostile', string> = { full: '', plain: '', hostile: '' };
 
   before(async () => {
+    if (skipWithoutBrowser) return;
     folder = mkdtempSync(path.join(tmpdir(), 'clipn-report-'));
     [browser, result] = await Promise.all([launchBrowser(), exampleResult(30)]);
     result.worst.falseAccepts.splice(6);
@@ -105,7 +109,7 @@ describe('the report in Chromium', { skip: skipWithoutBrowser }, () => {
     });
   }
 
-  test('draws a histogram and a ROC curve per OOD set, loads nothing, and breaks no rule of axe', () =>
+  check('draws a histogram and a ROC curve per OOD set, loads nothing, and breaks no rule of axe', () =>
     withPage('full', { viewport: DESKTOP }, async (page) => {
       assert.equal(await page.locator('.histogram canvas').count(), 4);
       assert.equal(await page.locator('.roc canvas').count(), 4);
@@ -116,9 +120,10 @@ describe('the report in Chromium', { skip: skipWithoutBrowser }, () => {
         assert.ok((await shareOfColour(page, within('roc'), 'ink')) > 0.0005);
       }
       assert.deepEqual(await violations(page), []);
-    }));
+    }),
+  );
 
-  test('follows the system into the dark, on a phone too, and its button out of it', () =>
+  check('follows the system into the dark, on a phone too, and its button out of it', () =>
     withPage('full', { viewport: PHONE, colorScheme: 'dark' }, async (page) => {
       assert.ok((await background(page)) < 60);
       assert.deepEqual(await violations(page), []);
@@ -126,9 +131,10 @@ describe('the report in Chromium', { skip: skipWithoutBrowser }, () => {
       await page.getByRole('button', { name: 'Light theme' }).click();
       assert.ok((await background(page)) > 220);
       assert.ok((await shareOfColour(page, '.histogram canvas', 'ood')) > 0.0005, 'charts are drawn anew');
-    }));
+    }),
+  );
 
-  test('sorts, filters and pages the classes by keyboard', () =>
+  check('sorts, filters and pages the classes by keyboard', () =>
     withPage('full', { viewport: DESKTOP }, async (page) => {
       const rows = page.locator('#class-table tbody tr');
       const column = (i: number) => rows.evaluateAll((all, at) => all.map((row) => row.children[at]!.textContent!), i);
@@ -156,9 +162,10 @@ describe('the report in Chromium', { skip: skipWithoutBrowser }, () => {
       const found = result.classes.map(({ label }) => label).filter((label) => label.toLowerCase().includes('er'));
       assert.ok(found.length > 0 && found.length < 25);
       assert.deepEqual((await column(0)).sort(), found.sort());
-    }));
+    }),
+  );
 
-  test('shows another metric and score, and moves the threshold, by keyboard', () =>
+  check('shows another metric and score, and moves the threshold, by keyboard', () =>
     withPage('full', { viewport: DESKTOP }, async (page) => {
       await page.focus('input[name=metric]:checked');
       await page.keyboard.press('ArrowRight');
@@ -185,16 +192,18 @@ describe('the report in Chromium', { skip: skipWithoutBrowser }, () => {
       await page.locator('#chart-table summary').press('Enter');
       const row = await page.locator('#chart-table tbody tr').nth(20).locator('td').allTextContents();
       assert.equal(`${row[0]} %`, ofId);
-    }));
+    }),
+  );
 
-  test('draws the least that is valid: one score, set, class and bin', () =>
+  check('draws the least that is valid: one score, set, class and bin', () =>
     withPage('plain', { viewport: PHONE }, async (page) => {
       assert.equal(await page.locator('.plot canvas').count(), 2);
       assert.ok((await shareOfColour(page, '.histogram canvas', 'ood')) > 0.0005);
       assert.equal(await page.textContent('#class-status'), '1–1 of 1');
-    }));
+    }),
+  );
 
-  test('shows hostile names as the text they are', () =>
+  check('shows hostile names as the text they are', () =>
     withPage('hostile', { viewport: PHONE }, async (page) => {
       assert.equal(await page.evaluate(() => (window as { pwned?: number }).pwned), undefined);
       assert.equal(await page.locator('img[src=x]').count(), 0);
@@ -202,5 +211,6 @@ describe('the report in Chromium', { skip: skipWithoutBrowser }, () => {
       assert.equal(await page.locator('figure h3 .key').first().textContent(), `iNaturalist${EVIL}`);
       const labels = await page.locator('#class-table tbody th').allTextContents();
       assert.ok(labels.length === 25 && labels.every((label) => label.endsWith(EVIL)));
-    }));
+    }),
+  );
 });

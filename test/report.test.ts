@@ -120,9 +120,24 @@ describe('the page', () => {
   test('leaves out what an evaluation does not have', async () => {
     const page = await renderReport(plainResult(result));
     for (const id of ['published', 'calibration', 'unreadable']) assert.ok(!page.includes(`id="${id}"`), id);
-    assert.match(page, /No OOD image has mcm of at least/);
-    assert.match(page, /Every ID image has mcm of at least/);
+    assert.match(page, /OOD images with the highest mcm: none were kept/);
+    assert.match(page, /no class folders/);
     assert.ok(!/NaN|undefined|null|\[object/.test(textOf(page.replace(/<(script|style)\b.*?<\/\1>/gs, ''))));
+  });
+
+  test('says which of the worst images are judged right all the same, and where no class is known', async () => {
+    const { falseAccepts, falseRejects } = result.worst;
+    const worst = {
+      falseAccepts: [falseAccepts[0]!, { ...falseAccepts[1]!, score: result.threshold - 1e-6 }],
+      falseRejects: [falseRejects[0]!, { ...falseRejects[1]!, score: result.threshold, truth: null }],
+    };
+    const page = await renderReport({ ...result, worst });
+    const cards = [...page.matchAll(/<li>\s*<img class="thumbnail"(.*?)<\/li>\s*(?=<li>|<\/ul>)/gs)].map(
+      (card) => card[1]!,
+    );
+    const judged = cards.map((card) => /judged right: (\w+)/.exec(card)?.[1]);
+    assert.deepEqual(judged, [undefined, 'rejected', undefined, 'accepted']);
+    assert.match(cards[3]!, /is <strong>of unknown class/);
   });
 
   test('never prints markup that a label, path or message brings', async () => {

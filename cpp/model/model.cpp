@@ -14,6 +14,8 @@
 #include <new>
 #include <utility>
 
+#include "cuda/open.h"
+#include "cuda/plugin.h"
 #include "error.h"
 #include "model/normalise.h"
 #include "tower/rewrite.h"
@@ -33,7 +35,8 @@ constexpr std::array<Method, 4> kMethods{{
     {"encode_text_no", CLIPN_ENCODE_TEXT_NO},
 }};
 
-at::ScalarType arithmetic_type(clipn_precision precision) {
+at::ScalarType arithmetic_type(clipn_precision precision, clipn_device device) {
+  if (precision == CLIPN_FP16 && device == CLIPN_CUDA) return at::kHalf;
   switch (precision) {
     case CLIPN_FP32:
       return at::kFloat;
@@ -107,8 +110,8 @@ std::pair<at::Tensor, at::Tensor> two_tensors(const c10::IValue& value, const ch
 
 }  // namespace
 
-Model::Model(const std::string& path, clipn_precision precision)
-    : module_(load(path, &clipn_json_, &tokenizer_json_)), dtype_(arithmetic_type(precision)) {
+Model::Model(const std::string& path, clipn_precision precision, clipn_device device)
+    : module_(load(path, &clipn_json_, &tokenizer_json_)), device_(device), dtype_(arithmetic_type(precision, device)) {
   for (const auto& [name, bit] : kMethods) {
     if (module_.find_method(name)) methods_ |= bit;
   }
@@ -118,7 +121,7 @@ Model::Model(const std::string& path, clipn_precision precision)
   // The profiling executor re-specialises graphs in the first calls, which costs more than it gains here.
   torch::jit::getExecutorMode() = false;
   module_.eval();
-  towers_ = rewrite(module_, precision);
+  towers_ = device == CLIPN_CUDA ? cuda_plugin().open_towers(module_, precision) : rewrite(module_, precision);
   if (towers_) {
     module_ = {};  // the packed weights are all that is needed
 #if defined(__GLIBC__)

@@ -14,11 +14,12 @@ namespace clipn {
 class Model {
  public:
   // Throws Error: MODEL_NOT_FOUND, MODEL_FORMAT, MODEL_CONTRACT (no encode_image), INVALID_ARG (precision).
-  Model(const std::string& path, clipn_precision precision);
+  // On CUDA also DEVICE_UNAVAILABLE, DEVICE_LOST and OUT_OF_MEMORY.
+  Model(const std::string& path, clipn_precision precision, clipn_device device = CLIPN_CPU);
 
   uint32_t methods() const { return methods_; }
   // Whether the towers run with packed weights (tower/rewrite.h) rather than as the file has them.
-  bool rewritten() const { return towers_ != nullptr; }
+  bool rewritten() const { return towers_ != nullptr && device_ == CLIPN_CPU; }
   const std::string& clipn_json() const { return clipn_json_; }
   const std::string& tokenizer_json() const { return tokenizer_json_; }
 
@@ -40,6 +41,7 @@ class Model {
   std::string tokenizer_json_;
   torch::jit::Module module_;  // empty when towers_ took its weights
   std::unique_ptr<PackedTowers> towers_;
+  clipn_device device_;
   at::ScalarType dtype_;
   uint32_t methods_ = 0;
 };

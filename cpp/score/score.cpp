@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cpu/dispatch.h"
+#include "cuda/open.h"
 #include "error.h"
 
 #ifndef _OPENMP
@@ -270,6 +271,17 @@ void score(const cpu::Kernels& kernels, const clipn_score_input& input, const cl
   }
 }
 
-void score(const clipn_score_input& input, const clipn_score_output& output) { score(cpu::kernels(), input, output); }
+void score(const clipn_score_input& input, const clipn_score_output& output) {
+  if (input.device == CLIPN_CUDA) {
+    check(input, output);
+    // The device keeps no logits and short lists only; the rest is the CPU's, to the same 1e-5.
+    const bool on_device = input.k <= kCudaMaxTop && output.logits_yes == nullptr && output.logits_no == nullptr;
+    if (on_device && input.n > 0) {
+      score_by_plugin(input, output);
+      return;
+    }
+  }
+  score(cpu::kernels(), input, output);
+}
 
 }  // namespace clipn

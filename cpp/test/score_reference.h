@@ -81,7 +81,7 @@ struct Reference {
 
   static Reference of(const Problem& problem, int64_t row) {
     const size_t c = problem.c;
-    Doubles a(c), b(c), cosine(c), log_in(c), log_out(c);
+    Doubles a(c), b(c);
     for (size_t j = 0; j < c; ++j) {
       double x = 0, y = 0;
       for (int64_t i = 0; i < problem.d; ++i) {
@@ -89,10 +89,16 @@ struct Reference {
         x += f * problem.yes[j * problem.d + i];
         y += f * problem.no[j * problem.d + i];
       }
-      cosine[j] = x;
       a[j] = problem.scale * x;
       b[j] = problem.scale * y;
     }
+    return of_logits(a, b, problem.scale);
+  }
+
+  static Reference of_logits(const Doubles& a, const Doubles& b, double scale) {
+    const size_t c = a.size();
+    Doubles cosine(c), log_in(c), log_out(c);
+    for (size_t j = 0; j < c; ++j) cosine[j] = a[j] / scale;
     Reference r;
     r.energy = log_sum_exp(a);
     for (size_t j = 0; j < c; ++j) {

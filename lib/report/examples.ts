@@ -20,24 +20,36 @@ function topItem({ label, p, pYes }: Top): Markup {
 
 const topList = (top: readonly Top[]) => html`<ol class="top">${top.map(topItem)}</ol>`;
 
-function exampleCard({ set, image, truth, score, top, thumbnail }: Example, decidingScore: string): Markup {
+interface Judgement {
+  decidingScore: string;
+  threshold: number;
+}
+
+/** @param own an ID image; its class is unknown where the ID folder has no class folders */
+function exampleCard(example: Example, own: boolean, { decidingScore, threshold }: Judgement): Markup {
+  const { set, image, truth, score, top, thumbnail } = example;
   const more = top.slice(SHOWN);
+  const origin = own ? html`is <strong>${truth ?? 'of unknown class'}</strong>` : html`from <strong>${set}</strong>`;
+  const isRight = own === score >= threshold;
   return html`<li>
     ${thumbnail === null ? html`<p class="thumbnail">the image is no longer there</p>` : html`<img class="thumbnail" src="${thumbnail}" alt="Thumbnail of ${image}" decoding="async">`}
-    <p class="which"><span>${truth === null ? html`from <strong>${set}</strong>` : html`is <strong>${truth}</strong>`}</span>
-      <span title="${score}">${decidingScore} ${scoreValue(score)}</span></p>
-    <p class="path">${image}</p>
+    <p class="which"><span>${origin}</span> <span title="${score}">${decidingScore} ${scoreValue(score)}</span></p>
+    <p class="path">${image}${isRight && html` <em>(still judged right: ${own ? 'accepted' : 'rejected'})</em>`}</p>
     <div class="labels">${topList(top.slice(0, SHOWN))}
       ${more.length > 0 && html`<details><summary>${more.length} more</summary>${topList(more)}</details>`}</div>
   </li>`;
 }
 
-export function worstExamples({ worst, decidingScore, threshold }: EvalResult): Markup {
-  const part = (id: string, title: string, text: string, examples: readonly Example[], none: string) =>
-    html`<h3 id="${id}">${title}</h3>
-      ${examples.length === 0 ? html`<p class="lead">${none}</p>` : html`<p class="lead">${text}</p><ul class="examples">${examples.map((example) => exampleCard(example, decidingScore))}</ul>`}`;
-  const least = `${decidingScore} of at least ${scoreValue(threshold)}`;
-  return html`<p class="lead">With each image its top labels. <em>p</em>: how likely this label among all; <em>yes</em> (p_yes) and <em>no</em> (1&nbsp;−&nbsp;p_yes): how likely that the image shows it at all.</p>
-    ${part('false-accepts', 'Strangers let in', `OOD images with the highest ${decidingScore}.`, worst.falseAccepts, `No OOD image has ${least}.`)}
-    ${part('false-rejects', 'Your own turned away', `ID images with the lowest ${decidingScore}.`, worst.falseRejects, `Every ID image has ${least}.`)}`;
+export function worstExamples({ worst, ...judgement }: EvalResult): Markup {
+  const { decidingScore } = judgement;
+  const part = (id: string, title: string, text: string, examples: readonly Example[], own: boolean) =>
+    html`<h3 id="${id}">${title}</h3><p class="lead">${text}${examples.length === 0 && ': none were kept'}.</p>
+      ${examples.length > 0 && html`<ul class="examples">${examples.map((example) => exampleCard(example, own, judgement))}</ul>`}`;
+  const hasNo = [...worst.falseAccepts, ...worst.falseRejects].some(({ top }) => top.some(({ pYes }) => pYes !== null));
+  return html`<p class="lead">With each image its top labels. <em>p</em>: how likely this label among all${
+    hasNo &&
+    html`; <em>yes</em> (p_yes) and <em>no</em> (1&nbsp;−&nbsp;p_yes): how likely that the image shows it at all`
+  }.</p>
+    ${part('false-accepts', 'Strangers let in', `OOD images with the highest ${decidingScore}`, worst.falseAccepts, false)}
+    ${part('false-rejects', 'Your own turned away', `ID images with the lowest ${decidingScore}`, worst.falseRejects, true)}`;
 }

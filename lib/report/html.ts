@@ -1,6 +1,6 @@
 /** HTML that cannot be broken by what it holds: every value that a template does not mark as markup is escaped. */
 
-/** Markup, made by `html` only. */
+/** Text that is markup already: of `html`, or a file of ours. */
 export class Markup {
   constructor(readonly text: string) {}
 }

@@ -23,13 +23,13 @@ function verdict(result: EvalResult, digits: number): Markup {
     const interval = range(averageInterval(each, name), digits);
     return html`<strong title="${average[name]}">${percent(average[name], digits)} %</strong> <span class="interval">(${interval})</span>`;
   };
-  const over = each.length === 1 ? Object.keys(sets)[0]! : `the mean of ${each.length} OOD sets`;
+  const over = each.length === 1 ? `on ${Object.keys(sets)[0]}` : `as means over ${each.length} OOD sets`;
   return html`<p class="verdict">
       Judged by <strong>${decidingScore}</strong>, one of your images outranks a stranger ${figure('auroc')} of the time.
       A threshold that keeps 95 % of yours, <strong title="${threshold}">${scoreValue(threshold)}</strong>, lets
       ${figure('fprAtIdTpr95')} of the strangers in.
     </p>
-    <p class="note">AUROC and FPR95, ${over}, with 95 % confidence intervals.
+    <p class="note">AUROC and FPR95 ${over}, with 95 % confidence intervals.
       “Yours” are images of the given classes (in-distribution, ID); “strangers” show anything else (out-of-distribution, OOD).</p>`;
 }
 

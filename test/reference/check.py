@@ -49,6 +49,7 @@ def main() -> int:
             run("torch.jit.load gives the reference's features", *script("check_torchscript", model, args.checkpoint, "ViT-B-16")),
             run("every stage is the reference's", *script("check_stages", "--networks", networks, "--model", model)),
             run("`check` on the sample photos agrees with Pillow and the reference", *script("check_photos")),
+            run("50 steps of `teach`, its checkpoint and a resumed run are PyTorch's", *script("check_teach")),
             run("metrics are scikit-learn's, intervals as defined", *script("check_metrics")),
             run("`eval` gives the reference's scores and scikit-learn's metrics", *script("check_eval")),
             run("no verdict changes between single, list, stream and reference", *script("check_verdicts", "--count", IMAGES)),

@@ -101,7 +101,7 @@ export async function writeCheckpoint(file: string, network: Network, options: C
 /** Changes when the code that decides a checkpoint's bytes does. */
 function recipe(): string {
   const hash = createHash('sha256');
-  for (const source of ['seeded-weights.ts', 'torch-zip.ts', 'checkpoint-writer.ts']) {
+  for (const source of ['seeded-weights.ts', '../../lib/torch-writer.ts', 'checkpoint-writer.ts']) {
     hash.update(readFileSync(path.join(__dirname, source)));
   }
   return hash.digest('hex').slice(0, 8);

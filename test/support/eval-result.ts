@@ -272,6 +272,7 @@ export async function exampleResult(classes = 100): Promise<EvalResult> {
 export function plainResult(result: EvalResult): EvalResult {
   const { SUN: set } = result.ood;
   const { sets, ...mcm } = result.scores['mcm']!;
+  const { intervals, roc: _, ...average } = sets['SUN']!;
   const roc = { fpr: [0, 1], tpr: [0, 1] };
   return {
     ...result,
@@ -283,7 +284,8 @@ export function plainResult(result: EvalResult): EvalResult {
     scores: {
       mcm: {
         ...mcm,
-        sets: { SUN: { ...sets['SUN']!, roc } },
+        average,
+        sets: { SUN: { ...average, intervals, roc } },
         histogram: { edges: [0.9, 1], id: [2000], ood: { SUN: [1000] } },
       },
     },

@@ -36,7 +36,7 @@ export async function withModel<T>(file: string, use: (model: Loaded) => Promise
   const lane = new addon.Lane(1);
   try {
     const { handle, methods, clipnJson, tokenizerJson } = await runTask(lane, undefined, () =>
-      lane.openModel(file, 'fp32'),
+      lane.openModel(file, 'fp32', 'cpu'),
     );
     try {
       return await use({ lane, handle, methods, config: parseModelConfig(clipnJson, file), tokenizerJson });

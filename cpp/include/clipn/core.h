@@ -40,8 +40,10 @@ typedef enum clipn_status {
   CLIPN_CHECKPOINT = 5,      /* a tensor of the checkpoint cannot be read as described */
   CLIPN_IO = 6,              /* a file cannot be read or written */
   CLIPN_OUT_OF_MEMORY = 7,
-  CLIPN_CLOSED = 8,  /* the lane is closing */
-  CLIPN_INTERNAL = 9 /* a defect here or in libtorch; the text has its own words */
+  CLIPN_CLOSED = 8,              /* the lane is closing */
+  CLIPN_INTERNAL = 9,            /* a defect here or in libtorch; the text has its own words */
+  CLIPN_DEVICE_UNAVAILABLE = 10, /* no CUDA here; the text says what is missing */
+  CLIPN_DEVICE_LOST = 11         /* the GPU failed: every later call on it in this process will, too */
 } clipn_status;
 
 /* Caller-owned message buffer; always NUL-terminated, cut at its end. */
@@ -100,6 +102,33 @@ typedef struct clipn_image {
 /* Shorter side to `side` (Pillow's bicubic, byte for byte), centre crop; out is uint8 [side, side, 3]. */
 CLIPN_API clipn_status clipn_preprocess(const clipn_image* image, uint32_t side, uint8_t* out, clipn_error* error);
 
+/* ---- CUDA: a plugin beside the core, opened at run time ---------------------------------------------------------- */
+
+typedef enum clipn_device { CLIPN_CPU = 0, CLIPN_CUDA = 1 } clipn_device;
+
+typedef enum clipn_cuda_part {
+  CLIPN_CUDA_READY = 0,        /* nothing is missing */
+  CLIPN_CUDA_DRIVER = 1,       /* libcuda.so.1 */
+  CLIPN_CUDA_DEVICE = 2,       /* a GPU */
+  CLIPN_CUDA_ARCHITECTURE = 3, /* a GPU that the kernels were compiled for */
+  CLIPN_CUDA_PLUGIN = 4        /* the plugin, or what it links (a CUDA libtorch) */
+} clipn_cuda_part;
+
+typedef struct clipn_cuda_info {
+  uint32_t size;
+  clipn_cuda_part missing; /* the first piece that is */
+  int32_t driver;          /* CUDA version that the driver supports, e.g. 13000; 0 without one */
+  int32_t devices;
+  int32_t capability; /* of device 0, e.g. 90 */
+  uint64_t memory;    /* bytes of device 0 */
+  char name[256];     /* of device 0 */
+  char reason[1024];  /* what was found instead of `missing`; "" when READY */
+} clipn_cuda_info;
+
+/* Looks at driver and device 0 and, if `plugin` (a path) is given, opens it for the whole process: models and scores
+ * may then use CLIPN_CUDA. OK whatever is found: out->missing says it. Takes a second where there is a GPU. */
+CLIPN_API clipn_status clipn_cuda_open(const char* plugin, clipn_cuda_info* out, clipn_error* error);
+
 /* ---- models ------------------------------------------------------------------------------------------------------ */
 
 typedef struct clipn_model clipn_model;
@@ -111,7 +140,8 @@ enum { CLIPN_ENCODE_IMAGE = 1, CLIPN_ENCODE_IMAGE_PATCHES = 2, CLIPN_ENCODE_TEXT
 
 typedef struct clipn_model_options {
   uint32_t size;
-  clipn_precision precision; /* of the arithmetic: FP32 or BF16, whatever the file stores */
+  clipn_precision precision; /* of the arithmetic: FP32 or BF16 (on CUDA FP16, too), whatever the file stores */
+  clipn_device device;       /* CUDA: DEVICE_UNAVAILABLE unless clipn_cuda_open has opened it */
 } clipn_model_options;
 
 typedef struct clipn_model_info {
@@ -165,6 +195,9 @@ typedef struct clipn_score_input {
   const float* bank_no;  /* h [c, d], unit rows; NULL for a plain CLIP */
   int64_t n, c, d;
   int64_t k; /* entries of the top list, 0 <= k <= c */
+  clipn_device
+      device;       /* CUDA: the same scores to 1e-5; with logits wanted or k > 16 the CPU computes them all the same */
+  uint64_t bank_id; /* CUDA: not 0: names the bank's numbers, which are kept on the device under it */
 } clipn_score_input;
 
 /* Every score is higher = more in-distribution, except log_p_out. Without bank_no, those marked (no) are NaN. */
@@ -224,6 +257,61 @@ typedef struct clipn_export_options {
 } clipn_export_options;
 
 CLIPN_API clipn_status clipn_export(const clipn_export_options* options, clipn_error* error);
+
+/* ---- teaching: the no tower on features of the frozen towers (spec 5) ----------------------------------------------
+ */
+
+typedef struct clipn_teacher clipn_teacher;
+
+typedef struct clipn_teacher_options {
+  uint32_t size;
+  const char* checkpoint; /* file that holds the tensors, uncompressed */
+  /* The no tower's tensors under their published names; prompt_no is zero when absent. To go on with a training, the
+   * optimizer's moments too, named "exp_avg:" or "exp_avg_sq:" and the tensor; they are zero when absent. */
+  const clipn_tensor* tensors;
+  uint64_t tensor_count;
+  const clipn_architecture* architecture;
+  clipn_precision precision; /* of the matrix products: FP32 or BF16; the weights are float32 */
+  const char* device;        /* "cpu" or "cuda" (DEVICE_UNAVAILABLE without a CUDA libtorch) */
+  uint32_t prompts;          /* K, maps of prompt_no */
+  uint32_t micro_batch;      /* texts whose activations are kept at a time; 0 = all of a batch */
+  uint64_t steps_taken;      /* to get the moments */
+  double scale;              /* s = exp(logit_scale) */
+  double beta1, beta2, epsilon, weight_decay;
+} clipn_teacher_options;
+
+typedef struct clipn_teacher_batch {
+  uint32_t size;
+  int64_t n, l;
+  const float* image;    /* f [n, d], unit rows */
+  const float* yes;      /* g [n, d], unit rows */
+  const int64_t* ids;    /* [n, l] token ids, read out at the largest of a row (spec 1.3) */
+  const int64_t* maps;   /* [n] the prompt map of each text, 0 ... K - 1, or K for the mean of all (spec 1.4) */
+  const int64_t* groups; /* [n] captions of one group are no negatives of each other; NULL: every other one is */
+  double learning_rate;
+} clipn_teacher_batch;
+
+/* Losses of the batch before the step (spec 5.2). */
+typedef struct clipn_teacher_losses {
+  uint32_t size;
+  uint32_t finite; /* 0: a loss or a gradient is not finite, and nothing was changed */
+  double yes, no, text, total;
+} clipn_teacher_losses;
+
+typedef enum clipn_teacher_part {
+  CLIPN_TEACHER_WEIGHT = 0,
+  CLIPN_TEACHER_MEAN = 1,  /* exp_avg, running mean of the gradient */
+  CLIPN_TEACHER_SQUARE = 2 /* exp_avg_sq, running mean of its square */
+} clipn_teacher_part;
+
+CLIPN_API clipn_status clipn_teacher_open(const clipn_teacher_options* options, clipn_teacher** out,
+                                          clipn_error* error);
+CLIPN_API clipn_status clipn_teacher_step(clipn_teacher* teacher, const clipn_teacher_batch* batch,
+                                          clipn_teacher_losses* losses, clipn_error* error);
+/* Copies a trained tensor or a moment of it, float [count], row-major. */
+CLIPN_API clipn_status clipn_teacher_read(const clipn_teacher* teacher, clipn_teacher_part part, const char* name,
+                                          float* out, uint64_t count, clipn_error* error);
+CLIPN_API void clipn_teacher_close(clipn_teacher* teacher);
 
 #ifdef __cplusplus
 }

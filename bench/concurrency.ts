@@ -1,0 +1,166 @@
+/**
+ * JPEG buffers to verdicts while 1, 8 or 64 calls of `check()` are always under way, and as one stream: images a second,
+ * latency of a call, memory. Photos of 1024 × 768, scaled up from the sample photos; 1,000 classes. Each row is a process
+ * of its own: its largest resident set is its own too. ViT-B/16 has seeded weights, whose values do not change the work.
+ *
+ *   npm run bench -- concurrency [--seconds 15] [--model small|vit] [--json]
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { cpus } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import sharp from 'sharp';
+import { exportModel, type LabelBank, loadModel, type Model } from '../lib';
+import { smallModel } from '../lib/default-model';
+import { cachedCheckpoint } from '../test/support/checkpoint-writer';
+
+const root = path.join(__dirname, '..');
+const WIDTH = 1024;
+const HEIGHT = 768;
+const CLASSES = 1000;
+const ROWS = [1, 8, 64, 'stream'] as const;
+
+interface Row {
+  model: string;
+  concurrency: number | 'stream';
+  imagesPerSecond: number;
+  /** Of one call, in ms; a stream has no calls. */
+  p50: number | null;
+  p99: number | null;
+  meanBatch: number | null;
+  /** Largest resident set of the process, and what it was before the first photo, in MB. */
+  maxRssMb: number;
+  loadedRssMb: number;
+}
+
+async function modelFile(name: string): Promise<string> {
+  if (name === 'small') return smallModel()!.model;
+  const file = path.join(root, 'build', 'bench-vit-b16.pt');
+  if (!existsSync(file))
+    await exportModel(await cachedCheckpoint('ViT-B-16', { optimizer: true }), file, { imageOnly: true });
+  return file;
+}
+
+/** The sample photos, as a camera would have made them: JPEG, quality 90, 4:2:0. */
+async function photos(): Promise<Buffer[]> {
+  const { photos: folder } = smallModel()!;
+  const files = readdirSync(folder).filter((name) => name.endsWith('.jpg'));
+  return await Promise.all(
+    files.map((name) =>
+      sharp(path.join(folder, name)).resize(WIDTH, HEIGHT, { fit: 'cover' }).jpeg({ quality: 90 }).toBuffer(),
+    ),
+  );
+}
+
+/** Seeded unit rows: scoring them costs what scoring real ones does. */
+function bankFor({ info }: Model): LabelBank {
+  let state = 1;
+  const rows = () => {
+    const all = Float32Array.from({ length: CLASSES * info.embedDim }, () => {
+      state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+      return state / 2 ** 31 - 1;
+    });
+    for (let i = 0; i < all.length; i += info.embedDim) {
+      const row = all.subarray(i, i + info.embedDim);
+      const norm = Math.hypot(...row);
+      for (let d = 0; d < row.length; d++) row[d]! /= norm;
+    }
+    return all;
+  };
+  return {
+    labels: Array.from({ length: CLASSES }, (_, j) => `class ${j}`),
+    dim: info.embedDim,
+    yes: rows(),
+    no: rows(),
+    templates: { name: 'seeded', sha256: '', count: 1, lines: ['{}'] },
+    model: { contentId: info.contentId, precision: info.precision },
+    truncated: [],
+    warnings: [],
+  };
+}
+
+const rssMb = () => Math.round(process.memoryUsage.rss() / 1e6);
+
+async function measure(name: string, concurrency: number | 'stream', seconds: number): Promise<Row> {
+  const jpegs = await photos();
+  const model = await loadModel(await modelFile(name));
+  const detector = await model.createDetector(bankFor(model));
+  const loadedRssMb = rssMb();
+  let next = 0;
+  const photo = () => jpegs[next++ % jpegs.length]!;
+  await detector.check(Array.from({ length: 16 }, photo));
+
+  const before = model.stats?.();
+  const times: number[] = [];
+  let done = 0;
+  const start = performance.now();
+  const end = start + 1000 * seconds;
+  const caller = async () => {
+    while (performance.now() < end) {
+      const asked = performance.now();
+      await detector.check(photo());
+      times.push(performance.now() - asked);
+      done++;
+    }
+  };
+  function* source() {
+    while (performance.now() < end) yield photo();
+  }
+  if (concurrency === 'stream') for await (const _ of detector.stream(source())) done++;
+  else await Promise.all(Array.from({ length: concurrency }, caller));
+  const imagesPerSecond = (1000 * done) / (performance.now() - start);
+  const after = model.stats?.();
+  await model.close();
+
+  times.sort((a, b) => a - b);
+  const at = (q: number) => (times.length === 0 ? null : times[Math.ceil(q * times.length) - 1]!);
+  return {
+    model: name,
+    concurrency,
+    imagesPerSecond,
+    p50: at(0.5),
+    p99: at(0.99),
+    meanBatch: before && after ? (after.done - before.done) / (after.batches - before.batches) : null,
+    maxRssMb: Math.round(process.resourceUsage().maxRSS / 1e3),
+    loadedRssMb,
+  };
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      seconds: { type: 'string', default: '15' },
+      model: { type: 'string' },
+      row: { type: 'string' },
+      json: { type: 'boolean' },
+    },
+  });
+  if (values.row !== undefined) {
+    const concurrency = values.row === 'stream' ? values.row : Number(values.row);
+    console.log(JSON.stringify(await measure(values.model!, concurrency, Number(values.seconds))));
+    return;
+  }
+  const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
+  if (!values.json) console.log(`${machine.cores} cores of ${machine.cpu}, photos of ${WIDTH} × ${HEIGHT}\n`);
+  const columns = ['model', 'in flight', 'images/s', 'p50 ms', 'p99 ms', 'mean batch', 'MB', 'loaded'];
+  if (!values.json) console.log(columns.map((column) => column.padStart(10)).join(''));
+  for (const name of values.model === undefined ? ['small', 'vit'] : [values.model]) {
+    await modelFile(name);
+    for (const row of ROWS) {
+      const flags = ['--row', String(row), '--model', name, '--seconds', values.seconds];
+      const said = execFileSync(process.execPath, ['--import', 'tsx', __filename, ...flags], { encoding: 'utf8' });
+      const result: Row = JSON.parse(said);
+      const number = (value: number | null) => (value === null ? '-' : value.toFixed(1));
+      const { imagesPerSecond, p50, p99, meanBatch, maxRssMb, loadedRssMb } = result;
+      const cells = [name, String(row), ...[imagesPerSecond, p50, p99, meanBatch].map(number), maxRssMb, loadedRssMb];
+      console.log(
+        values.json
+          ? JSON.stringify({ benchmark: 'concurrency', machine, ...result })
+          : cells.map((cell) => String(cell).padStart(10)).join(''),
+      );
+    }
+  }
+}
+
+main();

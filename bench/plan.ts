@@ -1,0 +1,165 @@
+/** Who is compared on what. Runs of a block take turns; within a block the work of one precision class is equal. */
+import path from 'node:path';
+import type { Case } from './peers/serve';
+
+export interface ContenderSpec {
+  name: string;
+  precision: 'fp32' | 'bf16' | 'int8';
+  /** A program of peers/ and its arguments. */
+  program: string;
+  engine?: string;
+}
+
+const contender = (name: string, precision: ContenderSpec['precision'], program: string, engine?: string) => ({
+  name,
+  precision,
+  program,
+  ...(engine !== undefined && { engine }),
+});
+
+export const CONTENDERS = {
+  fp32: contender('clipn-native', 'fp32', 'clipn.ts'),
+  bf16: contender('clipn-native', 'bf16', 'clipn.ts'),
+  ortFp32: contender('onnxruntime-node', 'fp32', 'onnxruntime.ts'),
+  ortInt8: contender('onnxruntime-node', 'int8', 'onnxruntime.ts'),
+  hfFp32: contender('transformers.js', 'fp32', 'transformers.ts'),
+  hfInt8: contender('transformers.js', 'int8', 'transformers.ts'),
+  eagerFp32: contender('PyTorch eager', 'fp32', 'torch_worker.py', 'eager'),
+  eagerBf16: contender('PyTorch eager', 'bf16', 'torch_worker.py', 'eager'),
+  compileBf16: contender('torch.compile, frozen', 'bf16', 'torch_worker.py', 'compile'),
+  linearsFp32: contender('PyTorch', 'fp32', 'torch_worker.py', 'linears'),
+  linearsBf16: contender('PyTorch', 'bf16', 'torch_worker.py', 'linears'),
+  torchScores: contender('PyTorch', 'fp32', 'torch_worker.py', 'scores'),
+  sharp: contender('sharp', 'fp32', 'sharp.ts'),
+  pillow: contender('Pillow', 'fp32', 'torch_worker.py', 'pixels'),
+} satisfies Record<string, ContenderSpec>;
+
+export type ContenderKey = keyof typeof CONTENDERS;
+
+export interface Run {
+  contender: ContenderKey;
+  case: Case;
+  /** Name in the table, when it is not the contender's. */
+  name?: string;
+  /** What the others are compared with. */
+  ours?: true;
+}
+
+export interface Block {
+  group: 'tower' | 'files' | 'scores' | 'pixels';
+  title: string;
+  /** What one call handles, for rates. */
+  items: number;
+  unit: 'images' | 'calls';
+  rounds: number;
+  runs: Run[];
+}
+
+const run = (contender: ContenderKey, work: Case): Run => ({
+  contender,
+  case: work,
+  ...(CONTENDERS[contender].name === 'clipn-native' && { ours: true }),
+});
+
+type Towers = Exclude<ContenderKey, 'linearsFp32' | 'linearsBf16' | 'torchScores' | 'sharp' | 'pillow'>;
+
+/** Towers, and the bare linears in every way there is: the bound is the fastest of them. */
+function towers(batch: number, rounds: number, who: readonly Towers[], variants: readonly string[]): Block {
+  const linears = (contender: ContenderKey, variant?: string): Run => ({
+    contender,
+    case: { kind: 'linears', batch, ...(variant !== undefined && { variant }) },
+    name: variant === undefined ? 'linears alone, clipn-native' : `linears alone, ${variant}`,
+  });
+  const other = variants.flatMap((variant) => [
+    linears('linearsFp32', variant),
+    ...(variant === 'mkl' ? [] : [linears('linearsBf16', variant)]),
+  ]);
+  return {
+    group: 'tower',
+    title: `ViT-B/16 image tower, batch ${batch}`,
+    items: batch,
+    unit: 'images',
+    rounds,
+    runs: [...who.map((key) => run(key, { kind: 'tower', batch })), linears('fp32'), linears('bf16'), ...other],
+  };
+}
+
+function scores(n: number, c: number, rounds: number): Block {
+  const work = { kind: 'scores', n, c, d: 512 } as const;
+  return {
+    group: 'scores',
+    title: `Score pass, N = ${n}, C = ${c}, D = 512`,
+    items: n,
+    unit: 'images',
+    rounds,
+    runs: [
+      { contender: 'fp32', case: work, ours: true },
+      { contender: 'torchScores', case: { ...work, variant: 'eager' }, name: 'PyTorch eager, the same scores' },
+      { contender: 'torchScores', case: { ...work, variant: 'products' }, name: 'the two matrix products alone' },
+    ],
+  };
+}
+
+function pixels(width: number, height: number): Block {
+  const work = { kind: 'pixels', width, height } as const;
+  return {
+    group: 'pixels',
+    title: `Resize and crop to 224 × 224, one thread, from ${width} × ${height}`,
+    items: 1,
+    unit: 'images',
+    rounds: 15,
+    runs: [
+      { contender: 'pillow', case: { ...work, variant: 'clipn' }, name: 'clipn-native', ours: true },
+      { contender: 'pillow', case: { ...work, variant: 'pillow' }, name: 'Pillow (equal bytes)' },
+      { contender: 'sharp', case: work, name: "sharp's own resize (other bytes)" },
+    ],
+  };
+}
+
+const FILES = 32;
+const everyone: Towers[] = ['fp32', 'bf16', 'ortFp32', 'ortInt8', 'hfFp32', 'eagerFp32', 'eagerBf16', 'compileBf16'];
+
+export const BLOCKS: Block[] = [
+  towers(8, 7, everyone, ['packed', 'mm', 'mkl']),
+  towers(1, 9, ['fp32', 'bf16', 'ortFp32', 'ortInt8', 'eagerFp32', 'eagerBf16'], ['packed', 'mm']),
+  towers(32, 3, ['fp32', 'bf16'], ['packed']),
+  {
+    group: 'files',
+    title: `End to end: ${FILES} JPEG files, about 500 × 400, to features (clipn-native: to verdicts, 1000 labels)`,
+    items: FILES,
+    unit: 'images',
+    rounds: 3,
+    runs: (['fp32', 'bf16', 'ortFp32', 'ortInt8', 'hfFp32', 'hfInt8', 'eagerFp32', 'eagerBf16'] as const).map((key) =>
+      run(key, { kind: 'files', count: FILES }),
+    ),
+  },
+  scores(1, 1000, 15),
+  scores(8, 1000, 15),
+  scores(64, 1000, 15),
+  scores(1024, 1000, 9),
+  scores(64, 21841, 9),
+  scores(1024, 21841, 3),
+  scores(64, 100000, 5),
+  pixels(500, 375),
+  pixels(1920, 1080),
+  pixels(4000, 3000),
+];
+
+/**
+ * Peers keep the memory of large results instead of mapping it anew at each call, which would slow them at large batches;
+ * clipn-native runs as its users run it.
+ */
+export const envOf = (spec: ContenderSpec): Record<string, string> =>
+  spec.program === 'clipn.ts' ? {} : { MALLOC_MMAP_MAX_: '0', MALLOC_TRIM_THRESHOLD_: '4294967295' };
+
+/** The contender's command line. */
+export function commandOf(
+  spec: ContenderSpec,
+  given: { files: string; checkpoint: string; threads: number; python: string; photos: readonly string[] },
+): string[] {
+  const program = path.join(__dirname, 'peers', spec.program);
+  const common = ['--precision', spec.precision, '--threads', String(given.threads), '--files', given.files];
+  return spec.engine === undefined
+    ? [process.execPath, '--import', 'tsx', program, ...common, ...given.photos]
+    : [given.python, program, '--engine', spec.engine, '--checkpoint', given.checkpoint, ...common, ...given.photos];
+}

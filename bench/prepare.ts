@@ -1,0 +1,66 @@
+/** What the benchmarks read, made once in build/bench/: the seeded ViT-B/16 as a model file, its pixels, the peers' files. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { exportModel, loadModel } from '../lib';
+import { findImages } from '../lib/find-images';
+import { decodeImage } from '../lib/image';
+import { cachedCheckpoint } from '../test/support/checkpoint-writer';
+
+const ROOT = path.join(__dirname, '..');
+export const BENCH_FILES = path.join(ROOT, 'build', 'bench');
+export const PHOTOS = path.join(ROOT, 'models', 'small', 'photos');
+
+function isOlder(file: string, than: readonly string[]): boolean {
+  return !existsSync(file) || than.some((each) => statSync(each).mtimeMs > statSync(file).mtimeMs);
+}
+
+/** Paths of the checkpoint and of the model file; written anew when the core that exports changed. */
+export async function vitB16(): Promise<{ checkpoint: string; model: string }> {
+  mkdirSync(BENCH_FILES, { recursive: true });
+  const checkpoint = await cachedCheckpoint('ViT-B-16');
+  const model = path.join(BENCH_FILES, 'vit-b16.pt');
+  const release = path.join(ROOT, 'build', 'Release');
+  const cores = existsSync(release) ? readdirSync(release).filter((name) => name.startsWith('libclipn_core')) : [];
+  if (isOlder(model, [checkpoint, ...cores.map((name) => path.join(release, name))])) {
+    await exportModel(checkpoint, model, { imageOnly: true });
+  }
+  return { checkpoint, model };
+}
+
+/** The sample photos as the tower sees them, uint8 [n, 224, 224, 3]. */
+export async function writePixels(model: string): Promise<string> {
+  const file = path.join(BENCH_FILES, 'pixels.u8');
+  const loaded = await loadModel(model);
+  try {
+    const images = await Promise.all((await findImages([PHOTOS])).map((photo) => decodeImage(photo)));
+    writeFileSync(file, (await loaded.encodePixels(images, true, undefined)).pixels!);
+  } finally {
+    await loaded.close();
+  }
+  return file;
+}
+
+/** A Python with PyTorch: a named or active one, or one that the README's commands made. */
+export function findPython(modules: string): string | null {
+  const inEnvironment = (folder: string | undefined) => folder && path.join(folder, 'bin/python');
+  const own = ['bench-venv', 'reference-venv'].map((name) => inEnvironment(path.join(ROOT, 'build', name)));
+  const candidates = [process.env['CLIPN_PYTHON'], inEnvironment(process.env['VIRTUAL_ENV']), ...own, 'python3'];
+  const works = (python: string) => spawnSync(python, ['-c', `import ${modules}`]).status === 0;
+  return candidates.find((python): python is string => !!python && works(python)) ?? null;
+}
+
+/** The ONNX files and the float64 reference, when Python has what they need. */
+export function writeOnnx(checkpoint: string, pixels: string): void {
+  const out = path.join(BENCH_FILES, 'clip');
+  const scripts = ['export_onnx.py', 'vit.py'].map((name) => path.join(__dirname, 'peers', name));
+  if (!isOlder(path.join(out, 'reference.f32'), [checkpoint, ...scripts])) return;
+  const python = findPython('numpy, onnx, onnxruntime, onnxscript, torch');
+  if (python === null) {
+    console.error('No Python with torch, onnx, onnxruntime and onnxscript: no ONNX file, no float64 reference.');
+    return;
+  }
+  console.error('writing the ONNX files …');
+  const { status, stderr } = spawnSync(python, [scripts[0]!, checkpoint, pixels, out], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`export_onnx.py ended with ${status}:\n${stderr}`);
+}

@@ -1,0 +1,133 @@
+/** What runs leave behind: build/bench/results.json. The tables are made of it. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describeCore } from '../lib';
+import { type BenchMachine, type BenchResult, describeMachine } from '../lib/bench';
+import type { Times } from '../lib/timing';
+
+export interface Row {
+  name: string;
+  contender: string;
+  precision: string;
+  /** As in peers/serve.ts. */
+  kind: string;
+  /** What the others of its class are compared with. */
+  ours: boolean;
+  /** Milliseconds a call; absent when it could not run. */
+  ms?: Times;
+  /** Smallest cosine between its features and the float64 reference's, over the images. */
+  cosine?: number;
+  /** Why there is no figure. */
+  missing?: string;
+}
+
+export interface BlockResult {
+  group: string;
+  title: string;
+  items: number;
+  rounds: number;
+  command: string;
+  when: string;
+  rows: Row[];
+}
+
+export interface ProcessResult {
+  contender: string;
+  precision: string;
+  versions: Record<string, string>;
+  startMs: number;
+  loadMs: number | null;
+  rssBytes: number | null;
+  peakBytes: number | null;
+}
+
+/** Programs of their own, each with the JSON that it prints. */
+export interface ProgramResult<T> {
+  command: string;
+  when: string;
+  result: T;
+}
+
+export interface OverheadRow {
+  name: string;
+  microseconds: Times;
+}
+
+export interface NativeRow {
+  name: string;
+  /** Microseconds of wall time a call: median over the repetitions, and their spread. */
+  median: number;
+  spread: number;
+}
+
+export interface LoopResult {
+  imagesPerSecond: number;
+  eventLoopDelayMs: Record<'idle' | 'busy', { p50: number; p99: number; max: number }>;
+}
+
+/** One model on one set of images: each precision against fp32. */
+export interface PrecisionResult {
+  model: string;
+  data: string;
+  images: number;
+  /** Of the images' names and bytes, in order. */
+  sha256: string;
+  labels: number;
+  templates: string;
+  rows: {
+    precision: string;
+    /** What `auto` is here. */
+    used: string;
+    cosineLeast: number;
+    cosineMedian: number;
+    /** Shares of the images, 0 to 1. */
+    sameLabel: number;
+    sameVerdict: number;
+    smallChange: number;
+    /** Largest |ΔATD|. */
+    largestChange: number;
+    /** Share with cosine ≥ 0.9995, the same label and |ΔATD| ≤ 0.01. */
+    within: number;
+  }[];
+}
+
+export interface Results {
+  format: 1;
+  machine: BenchMachine;
+  versions: Record<string, string>;
+  threads: number;
+  blocks: BlockResult[];
+  processes: ProcessResult[];
+  overhead?: ProgramResult<OverheadRow[]>;
+  native?: ProgramResult<NativeRow[]>;
+  loop?: ProgramResult<LoopResult>;
+  small?: ProgramResult<BenchResult>;
+  precision?: ProgramResult<PrecisionResult>[];
+}
+
+const ROOT = path.join(__dirname, '..');
+const FILE = path.join(ROOT, 'build', 'bench', 'results.json');
+
+/** The results so far of this machine and setting, or empty ones. */
+export async function startResults(threads?: number): Promise<Results> {
+  const machine = describeMachine();
+  const core = await describeCore();
+  const { version } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { version: string };
+  const commit = spawnSync('git', ['describe', '--always', '--dirty'], { cwd: ROOT, encoding: 'utf8' }).stdout?.trim();
+  const versions: Record<string, string> = {
+    'clipn-native': version,
+    Node: process.versions.node,
+    libtorch: core.torchVersion,
+  };
+  if (commit) versions['commit'] = commit;
+  const now = { format: 1, machine, versions, threads: threads ?? machine.physicalCores } as const;
+  const before = existsSync(FILE) ? (JSON.parse(readFileSync(FILE, 'utf8')) as Results) : null;
+  const sameSetting = before?.machine.cpu === machine.cpu && before.threads === now.threads;
+  return sameSetting ? { ...before, ...now } : { ...now, blocks: [], processes: [] };
+}
+
+export function writeResults(results: Results): void {
+  mkdirSync(path.dirname(FILE), { recursive: true });
+  writeFileSync(FILE, `${JSON.stringify(results, null, 1)}\n`);
+}

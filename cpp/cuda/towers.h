@@ -1,0 +1,18 @@
+// The towers of a model on device 0.
+#ifndef CLIPN_CUDA_TOWERS_H_
+#define CLIPN_CUDA_TOWERS_H_
+
+#include <torch/csrc/jit/api/module.h>
+
+#include <memory>
+
+#include "tower/packed_towers.h"
+
+namespace clipn {
+
+// Moves the module's weights to device 0 in the precision's type. Throws Error.
+std::unique_ptr<PackedTowers> open_cuda_towers(torch::jit::Module module, clipn_precision precision);
+
+}  // namespace clipn
+
+#endif  // CLIPN_CUDA_TOWERS_H_

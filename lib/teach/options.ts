@@ -1,0 +1,125 @@
+/** What a training run can be told; the defaults are the paper's constants (spec 5.3) unless said otherwise. */
+import type { Activation } from '../architecture';
+import { ClipnError } from '../errors';
+import type { StoredDtype } from '../model-config';
+
+/** `paper`: every other caption of the batch is a negative. `distinct`: not those that say the same. */
+export type Negatives = 'paper' | 'distinct';
+
+export const NEGATIVES = ['distinct', 'paper'] as const satisfies readonly Negatives[];
+
+/** AdamW's constants, the same for every run (spec 5.3). */
+export const ADAMW = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2 } as const;
+
+/** K, maps of the learnable prompt (spec 1.4). */
+export const PROMPTS = 16;
+
+export const TEACH_DEFAULTS = {
+  epochs: 10,
+  batch: 2048,
+  lr: 3e-4,
+  seed: 0,
+  precision: 'fp32',
+  device: 'auto',
+  negatives: 'distinct',
+  templates: 'clipn',
+  augmentations: 0,
+  microBatch: 0,
+  saveEvery: 500,
+} as const;
+
+export interface TeachOptions {
+  /** Passes over the data. Default 10. */
+  epochs?: number;
+  /** Steps in all, instead of `epochs`; the learning rate falls to 0 over them. */
+  steps?: number;
+  /** Samples a step, at least 2. Default 2048. */
+  batch?: number;
+  /** Learning rate at the start. Default 3e-4. */
+  lr?: number;
+  /** Of the order, the prompts, the templates and the crops: 0 … 2^32 - 1. Default 0. */
+  seed?: number;
+  /** Of the arithmetic; the weights are float32. Default fp32. */
+  precision?: 'fp32' | 'bf16' | 'auto';
+  device?: 'auto' | 'cpu' | 'cuda';
+  /** Default `distinct`: equal captions, and with class folders all of one class, are no negatives of each other. */
+  negatives?: Negatives;
+  /** Template set of class folders: clipn, openai, plain or a file. Default clipn. */
+  templates?: string;
+  /** JSON file of class folders' names: folder → name or list of names. Folders it lacks are left out. */
+  names?: string;
+  /** Columns of a CSV or TSV file; found by their usual names when absent. */
+  imageColumn?: string;
+  captionColumn?: string;
+  /** Random crops of each image that are encoded and drawn from; 0, the default: its evaluation crop alone. */
+  augmentations?: number;
+  /** Texts whose activations are in memory at a time; 0, the default: all of a batch. Same result, a third more work. */
+  microBatch?: number;
+  /** Steps between two saves of the state. Default 500. */
+  saveEvery?: number;
+  /** Folder of the cached features, to share them between runs. Default `features` in the output folder. */
+  features?: string;
+  /** As for `exportModel`: what the base's shapes do not tell, and the precision of model.pt. */
+  tokenizer?: string;
+  config?: string;
+  act?: Activation;
+  dtype?: StoredDtype;
+  libtorch?: string;
+  signal?: AbortSignal;
+  onProgress?: (progress: TeachProgress) => void;
+  onStep?: (step: TeachStep) => void;
+  /** What should be told but is no failure: samples left out, a base that was taught before. */
+  onWarning?: (warning: string) => void;
+}
+
+/** `done` of `total` images, texts, steps, bytes; `total` is 0 where it is not known. */
+export interface TeachProgress {
+  stage: 'images' | 'texts' | 'steps' | 'export';
+  done: number;
+  total: number;
+}
+
+/** One step: its losses before the weights change (spec 5.2) and the learning rate that changes them. */
+export interface TeachStep {
+  /** From 1. */
+  step: number;
+  lossYes: number;
+  lossNo: number;
+  lossText: number;
+  total: number;
+  lr: number;
+}
+
+/** @throws ClipnError ERR_CLIPN_INVALID_ARG naming the option. */
+export function checkTeachOptions(options: TeachOptions): void {
+  const whole = (name: keyof TeachOptions, least: number, most = 2 ** 31 - 1) => {
+    const value = options[name];
+    if (value === undefined || (Number.isInteger(value) && Number(value) >= least && Number(value) <= most)) return;
+    throw invalid(`${name} must be a whole number from ${least}, not ${value}`);
+  };
+  const oneOf = (name: keyof TeachOptions, choices: readonly string[]) => {
+    const value = options[name];
+    if (value === undefined || choices.includes(String(value))) return;
+    throw invalid(`${name} must be one of ${choices.join(', ')}, not ${value}`);
+  };
+  if (options.steps !== undefined && options.epochs !== undefined) throw invalid('give either steps or epochs');
+  whole('steps', 1);
+  whole('epochs', 1);
+  if (Number.isInteger(options.batch) && options.batch! < 2) {
+    throw invalid(`batch must be at least 2, not ${options.batch}: an image is compared with other images' captions`);
+  }
+  whole('batch', 2);
+  whole('seed', 0, 2 ** 32 - 1);
+  whole('augmentations', 0, 1000);
+  whole('microBatch', 0);
+  whole('saveEvery', 1);
+  const { lr } = options;
+  if (lr !== undefined && !(Number.isFinite(lr) && lr > 0)) throw invalid(`lr must be a positive number, not ${lr}`);
+  oneOf('precision', ['fp32', 'bf16', 'auto']);
+  oneOf('device', ['auto', 'cpu', 'cuda']);
+  oneOf('negatives', NEGATIVES);
+}
+
+function invalid(message: string): ClipnError {
+  return new ClipnError('ERR_CLIPN_INVALID_ARG', message);
+}

@@ -1,0 +1,157 @@
+/**
+ * What can be checked of the CUDA side without a GPU: the kernels compile, none spills, the from-features kernel uses the
+ * tensor cores, and the plugin links where a CUDA libtorch is.
+ *   node scripts/check-cuda.mjs [--all]      --all: for every GPU that is shipped for; else for sm_90a alone
+ * A disassembler (cuobjdump) is looked for beside nvcc, on PATH and in Triton's Python package. What is missing is named.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { inCi, main, output, require, root, run, runQuietly, Stop } from './steps.mjs';
+
+const KERNELS = ['normalise', 'score_features', 'score_fold', 'score_logits'];
+const ALL = ['75', '80', '86', '89', '90a', '100', '120'];
+const FLAGS = ['-std=c++20', '-O3', '-fmad=false', '-Icpp', '-Icpp/include', '-Icpp/cuda', '-Xptxas', '-v'];
+
+function find(tool) {
+  const folders = [process.env.CUDA_HOME, process.env.CUDA_PATH, '/usr/local/cuda'].filter(Boolean);
+  const candidates = [tool, ...folders.map((folder) => join(folder, 'bin', tool))];
+  return candidates.find((path) => output(path, ['--version']) !== null) ?? null;
+}
+
+/** cuobjdump and the folder that nvdisasm lies in. */
+function findDisassembler() {
+  const found = find('cuobjdump');
+  if (found !== null) return found;
+  const triton = output('python3', [
+    '-c',
+    'import importlib.util as u; print(u.find_spec("triton").submodule_search_locations[0])',
+  ]);
+  if (triton === null) return null;
+  const path = join(triton.trim(), 'backends/nvidia/bin/cuobjdump');
+  return output(path, ['--version']) === null ? null : path;
+}
+
+/** Compiles one kernel file; a spill, a stack frame or a warning is an error. Returns what ptxas says of registers. */
+function compile(nvcc, kernel, architecture, object) {
+  const target = `-gencode=arch=compute_${architecture},code=sm_${architecture}`;
+  const source = `cpp/cuda/${kernel}.cu`;
+  const { status, stderr } = spawnSync(nvcc, [...FLAGS, target, '-c', source, '-o', object], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Stop(`${source} does not compile for sm_${architecture}:\n${stderr}`);
+  const spilling = [...stderr.matchAll(/(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/g)];
+  if (spilling.length === 0) throw new Stop(`ptxas said nothing of ${source}:\n${stderr}`);
+  if (spilling.some(([, ...bytes]) => bytes.some((each) => each !== '0')) || /\bwarning\b/.test(stderr)) {
+    throw new Stop(`${source} spills or warns for sm_${architecture}:\n${stderr}`);
+  }
+  const registers = [...stderr.matchAll(/Used (\d+) registers/g)].map(([, count]) => Number(count));
+  return `${spilling.length} kernels, at most ${Math.max(...registers)} registers`;
+}
+
+/** Counts instructions of an object file by their first word. */
+function instructions(cuobjdump, object) {
+  const env = { ...process.env, PATH: `${dirname(cuobjdump)}:${process.env.PATH}` };
+  const options = { cwd: root, encoding: 'utf8', env, maxBuffer: 1 << 28 };
+  const { status, stdout, stderr } = spawnSync(cuobjdump, ['-sass', object], options);
+  if (status !== 0) throw new Stop(`${cuobjdump} cannot read ${object}: ${stderr}`);
+  const counts = {};
+  for (const [, name] of stdout.matchAll(/^\s+\/\*[0-9a-f]{4,}\*\/\s+(?:@!?U?P\w+\s+)?([A-Z0-9]+)/gm)) {
+    counts[name] = (counts[name] ?? 0) + 1;
+  }
+  return counts;
+}
+
+function disassemble(folder) {
+  const cuobjdump = findDisassembler();
+  if (cuobjdump === null) {
+    console.log('SKIPPED: the disassembly, for there is no cuobjdump (CUDA toolkit, or `pip install triton`)');
+    return;
+  }
+  for (const kernel of KERNELS) {
+    const counts = instructions(cuobjdump, join(folder, `${kernel}-90a.o`));
+    if (!(counts.EXIT > 0)) throw new Stop(`${cuobjdump} shows no code of ${kernel}`);
+    const local = (counts.LDL ?? 0) + (counts.STL ?? 0);
+    if (local > 0) throw new Stop(`${kernel} uses local memory: ${local} instructions`);
+    if (kernel !== 'score_features') continue;
+    for (const name of ['HMMA', 'LDSM', 'LDGSTS']) {
+      if (!(counts[name] > 0)) throw new Stop(`the from-features kernel has no ${name}`);
+    }
+    console.log(
+      `  score_features sm_90a: ${counts.HMMA} HMMA, ${counts.LDSM} LDSM, ${counts.LDGSTS} LDGSTS, no LDL or STL`,
+    );
+  }
+}
+
+/**
+ * A torch folder with CUDA's headers and libraries: one that is found, else torch's wheel alone, which is enough to link
+ * (550 MB; pip fetches it when CI=true). Null when there is none.
+ */
+function torchToLink() {
+  const { listCandidates } = require('./dist/libtorch.js');
+  const { CUDA_LIBTORCH_VERSION } = require('./dist/fetch-cuda.js');
+  const found = listCandidates({ supported: 'any', headers: true }).find(
+    ({ usable, flavour }) => usable && flavour.startsWith('cu'),
+  );
+  if (found !== undefined) return dirname(found.path);
+  const own = 'build/cuda-libtorch';
+  const complete = existsSync(join(root, own, 'torch/lib/libtorch_cuda.so'));
+  if (!complete && inCi) {
+    const patience = process.env.PIP_RETRIES === undefined ? ['--retries', '2'] : [];
+    const what = ['--no-deps', '--target', own, `torch==${CUDA_LIBTORCH_VERSION}`];
+    runQuietly('python3', ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...patience, ...what]);
+  }
+  return complete || inCi ? join(root, own, 'torch') : null;
+}
+
+function linkPlugin() {
+  const torch = torchToLink();
+  if (torch === null) {
+    console.log(
+      'SKIPPED: linking the plugin, for there is no CUDA libtorch (`npx clipn-native fetch --variant cu130`)',
+    );
+    return;
+  }
+  const folder = 'build/cuda-plugin';
+  const define = (name, value) => `-D${name}=${value}`;
+  runQuietly('cmake', [
+    '-S',
+    '.',
+    '-B',
+    folder,
+    define('CMAKE_BUILD_TYPE', 'Release'),
+    define('CLIPN_TORCH', torch),
+    define('CLIPN_CUDA_ONLY', 'ON'),
+    define('CLIPN_CUDA_ARCHITECTURES', '90a'),
+  ]);
+  run('cmake', ['--build', folder]);
+  const library = readdirSync(join(root, folder)).find((name) => /^libclipn_cuda-.*\.so$/.test(name));
+  if (library === undefined) throw new Stop('the plugin was not built');
+  const exported = output('nm', ['-D', '--defined-only', join(folder, library)]) ?? '';
+  if (!exported.includes(' clipn_cuda_plugin')) throw new Stop(`${library} does not export clipn_cuda_plugin`);
+  console.log(`  ${library} links against ${torch}`);
+}
+
+await main(() => {
+  const { values } = parseArgs({ options: { all: { type: 'boolean', default: false } } });
+  const nvcc = find('nvcc');
+  if (nvcc === null) {
+    console.log(
+      'SKIPPED: the CUDA kernels are not compiled, for there is no nvcc (CUDA 13) on PATH, in CUDA_HOME or in /usr/local/cuda',
+    );
+    return;
+  }
+  const folder = 'build/cuda-check';
+  mkdirSync(join(root, folder), { recursive: true });
+  for (const architecture of values.all ? ALL : ['90a']) {
+    for (const kernel of KERNELS) {
+      const said = compile(nvcc, kernel, architecture, join(folder, `${kernel}-${architecture}.o`));
+      console.log(`  ${kernel} sm_${architecture}: ${said}, no spills`);
+    }
+  }
+  disassemble(folder);
+  linkPlugin();
+});
