@@ -1,6 +1,7 @@
 #include "teach/teacher.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -66,7 +67,10 @@ Teacher::Teacher(const clipn_teacher_options& options)
       },
       device_, arithmetic(options.precision));
   std::map<std::string, AdamW::Moments> moments;
-  for (const auto& [name, weight] : tower_->weights()) {
+  for (const auto& entry : tower_->weights()) {
+    // Plain references: a lambda cannot capture structured bindings in every compiler.
+    const std::string& name = entry.first;
+    const at::Tensor& weight = entry.second;
     const auto moment = [&](const char* which) {
       return or_zeros(which + name, weight.sizes().vec()).to(device_, at::kFloat, false, /*copy=*/true);
     };
