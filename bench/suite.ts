@@ -1,7 +1,7 @@
 /**
  * The benchmarks side by side: every contender in a process of its own, taking turns call by call.
  *
- *   npm run bench                      all of it, about ten minutes: tables, build/bench/results.json
+ *   npm run bench                      all of it: tables, build/bench/results.json
  *   npm run bench -- tower 'batch 32'  only these groups, or tables by a part of their title; other results are kept
  *   npm run bench -- --record          also writes bench/RESULTS.md      --threads N
  */
