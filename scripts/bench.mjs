@@ -5,7 +5,18 @@
 import { join } from 'node:path';
 import { main, root, runNode } from './steps.mjs';
 
-const PROGRAMS = ['concurrency', 'few-labels', 'loop', 'metrics', 'overhead', 'precision'];
+const PROGRAMS = [
+  'baselines',
+  'concurrency',
+  'eval-memory',
+  'few-labels',
+  'loop',
+  'metrics',
+  'overhead',
+  'precision',
+  'rescore',
+  'teach',
+];
 
 await main(() => {
   const [name, ...flags] = process.argv.slice(2);
