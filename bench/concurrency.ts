@@ -6,16 +6,17 @@
  *   npm run bench -- concurrency [--seconds 15] [--model small|vit] [--json]
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
-import { exportModel, type LabelBank, loadModel, type Model } from '../lib';
+import { loadModel } from '../lib';
 import { smallModel } from '../lib/default-model';
-import { cachedCheckpoint } from '../test/support/checkpoint-writer';
+import { syntheticBank } from '../lib/synthetic';
+import { vitB16 } from './prepare';
 
-const root = path.join(__dirname, '..');
+const _root = path.join(__dirname, '..');
 const WIDTH = 1024;
 const HEIGHT = 768;
 const CLASSES = 1000;
@@ -36,10 +37,7 @@ interface Row {
 
 async function modelFile(name: string): Promise<string> {
   if (name === 'small') return smallModel()!.model;
-  const file = path.join(root, 'build', 'bench-vit-b16.pt');
-  if (!existsSync(file))
-    await exportModel(await cachedCheckpoint('ViT-B-16', { optimizer: true }), file, { imageOnly: true });
-  return file;
+  return (await vitB16()).model;
 }
 
 /** The sample photos, as a camera would have made them: JPEG, quality 90, 4:2:0. */
@@ -53,39 +51,12 @@ async function photos(): Promise<Buffer[]> {
   );
 }
 
-/** Seeded unit rows: scoring them costs what scoring real ones does. */
-function bankFor({ info }: Model): LabelBank {
-  let state = 1;
-  const rows = () => {
-    const all = Float32Array.from({ length: CLASSES * info.embedDim }, () => {
-      state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-      return state / 2 ** 31 - 1;
-    });
-    for (let i = 0; i < all.length; i += info.embedDim) {
-      const row = all.subarray(i, i + info.embedDim);
-      const norm = Math.hypot(...row);
-      for (let d = 0; d < row.length; d++) row[d]! /= norm;
-    }
-    return all;
-  };
-  return {
-    labels: Array.from({ length: CLASSES }, (_, j) => `class ${j}`),
-    dim: info.embedDim,
-    yes: rows(),
-    no: rows(),
-    templates: { name: 'seeded', sha256: '', count: 1, lines: ['{}'] },
-    model: { contentId: info.contentId, precision: info.precision },
-    truncated: [],
-    warnings: [],
-  };
-}
-
 const rssMb = () => Math.round(process.memoryUsage.rss() / 1e6);
 
 async function measure(name: string, concurrency: number | 'stream', seconds: number): Promise<Row> {
   const jpegs = await photos();
   const model = await loadModel(await modelFile(name));
-  const detector = await model.createDetector(bankFor(model));
+  const detector = await model.createDetector(syntheticBank(CLASSES, model.info.embedDim, model.info));
   const loadedRssMb = rssMb();
   let next = 0;
   const photo = () => jpegs[next++ % jpegs.length]!;

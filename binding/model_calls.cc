@@ -6,22 +6,16 @@
 
 #include "arguments.h"
 #include "errors.h"
+#include "handle.h"
 #include "lane.h"
 
 namespace {
 
-constexpr napi_type_tag kModelTag = {0x0c11b2a6d0f94e7aULL, 0x9c1f3de4b58a7066ULL};
+constexpr HandleKind<clipn_model> kModel = {"model", {0x0c11b2a6d0f94e7aULL, 0x9c1f3de4b58a7066ULL}};
 
 using SharedModel = std::shared_ptr<clipn_model>;
 
-SharedModel& model_of(const Napi::Value& value) {
-  auto external = value.As<Napi::External<SharedModel>>();
-  if (!value.IsExternal() || !external.CheckTypeTag(&kModelTag)) {
-    throw coded_error(value.Env(), "ERR_CLIPN_INTERNAL", "not a model handle");
-  }
-  if (!*external.Data()) throw coded_error(value.Env(), "ERR_CLIPN_CLOSED", "the model is closed");
-  return *external.Data();
-}
+SharedModel& model_of(const Napi::Value& value) { return held_by(value, kModel); }
 
 std::array<float, 3> three(const Napi::Value& value) {
   const auto list = value.As<Napi::Array>();
@@ -51,11 +45,8 @@ Napi::Value Lane::open_model(const Napi::CallbackInfo& info) {
     return core->model_describe(opened, about.get(), error);
   };
   work->result = [model, about](Napi::Env e) -> Napi::Value {
-    auto handle = Napi::External<SharedModel>::New(e, std::make_unique<SharedModel>(*model).release(),
-                                                   [](Napi::Env, SharedModel* owned) { delete owned; });
-    handle.TypeTag(&kModelTag);
     Napi::Object out = Napi::Object::New(e);
-    out.Set("handle", handle);
+    out.Set("handle", make_handle(e, kModel, *model));
     out.Set("methods", about->methods);
     out.Set("clipnJson", about->clipn_json);
     out.Set("tokenizerJson", about->tokenizer_json);

@@ -4,23 +4,17 @@
 
 #include "arguments.h"
 #include "errors.h"
+#include "handle.h"
 #include "lane.h"
 #include "tensor_table.h"
 
 namespace {
 
-constexpr napi_type_tag kTeacherTag = {0x5d1c63f7b1a24e0dULL, 0x8e0b7a94c2d85f31ULL};
+constexpr HandleKind<clipn_teacher> kTeacher = {"teacher", {0x5d1c63f7b1a24e0dULL, 0x8e0b7a94c2d85f31ULL}};
 
 using SharedTeacher = std::shared_ptr<clipn_teacher>;
 
-SharedTeacher& teacher_of(const Napi::Value& value) {
-  auto external = value.As<Napi::External<SharedTeacher>>();
-  if (!value.IsExternal() || !external.CheckTypeTag(&kTeacherTag)) {
-    throw coded_error(value.Env(), "ERR_CLIPN_INTERNAL", "not a teacher handle");
-  }
-  if (!*external.Data()) throw coded_error(value.Env(), "ERR_CLIPN_CLOSED", "the teacher is closed");
-  return *external.Data();
-}
+SharedTeacher& teacher_of(const Napi::Value& value) { return held_by(value, kTeacher); }
 
 double real(const Napi::Object& object, const char* key) { return object.Get(key).As<Napi::Number>().DoubleValue(); }
 
@@ -78,12 +72,7 @@ Napi::Value Lane::open_teacher(const Napi::CallbackInfo& info) {
     if (status == CLIPN_OK) teacher->reset(opened, core->teacher_close);
     return status;
   };
-  work->result = [teacher](Napi::Env e) -> Napi::Value {
-    auto handle = Napi::External<SharedTeacher>::New(e, std::make_unique<SharedTeacher>(*teacher).release(),
-                                                     [](Napi::Env, SharedTeacher* owned) { delete owned; });
-    handle.TypeTag(&kTeacherTag);
-    return handle;
-  };
+  work->result = [teacher](Napi::Env e) -> Napi::Value { return make_handle(e, kTeacher, *teacher); };
   return submit(env, std::move(work));
 }
 

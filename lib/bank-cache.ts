@@ -1,25 +1,23 @@
 /** Label banks kept between runs: what was encoded once, as a whole or for another list of names, is not encoded again. */
-import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BANK_FORMAT_VERSION, loadLabelBank, saveLabelBank } from './bank-file';
 import { cacheDir } from './cache-dir';
 import { ClipnError } from './errors';
-import { assertBankFits, freezeBank, joinBanks, type LabelBank, selectRows } from './label-bank';
+import { jsonHash } from './json-hash';
+import { assertBankFits, freezeBank, joinBanks, type LabelBank, rowsOf, selectRows } from './label-bank';
 import { assertLabels, encodeLabels, type LabelBankOptions, resolveTemplates, type TextTowers } from './labels';
 import type { TemplateSet } from './templates';
 
 /** Other banks that are searched for rows, the newest first. */
 const MOST_SEARCHED = 4;
 
-const hash = (identity: unknown) => createHash('sha256').update(JSON.stringify(identity)).digest('hex');
-
 /** A folder for all that decides a row but its name: banks in it share rows. */
 function folderOf({ contentId, precision, tokenizer, hasNo }: TextTowers, set: TemplateSet): string {
   return join(
     cacheDir(),
     'banks',
-    hash([BANK_FORMAT_VERSION, contentId, precision, tokenizer.sha256, set.sha256, hasNo]),
+    jsonHash([BANK_FORMAT_VERSION, contentId, precision, tokenizer.sha256, set.sha256, hasNo]),
   );
 }
 
@@ -96,11 +94,7 @@ async function completed(
   const held = new Set(known.labels);
   const missing = labels.filter((label) => !held.has(label));
   const all = missing.length === 0 ? known : joinBanks(known, await encodeLabels(towers, missing, set, options));
-  const rowOf = new Map(all.labels.map((label, row) => [label, row]));
-  return selectRows(
-    all,
-    labels.map((label) => rowOf.get(label)!),
-  );
+  return rowsOf(all, labels);
 }
 
 /**
@@ -116,7 +110,7 @@ export async function cachedLabelBank(
   assertLabels(towers, labels);
   const templates = await resolveTemplates(options.templates);
   const folder = folderOf(towers, templates);
-  const path = join(folder, `${hash(labels)}.safetensors`);
+  const path = join(folder, `${jsonHash(labels)}.safetensors`);
   const warnings: string[] = [];
   try {
     const cached = await readCached(path, towers, templates);

@@ -1,11 +1,11 @@
 /** The image sets of an evaluation: their folders, and the rows that the feature store has for them. */
-import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { cacheDir } from './cache-dir';
 import type { ImageSet as SetSummary } from './eval-result';
 import { encodeMissing, type Unreadable } from './feature-pass';
 import { FeatureStore, type StoreIdentity } from './feature-store';
 import { type ImageFolder, refusal } from './image-folder';
+import { jsonHash } from './json-hash';
 import type { LabelBank } from './label-bank';
 import type { Model } from './model';
 import { RESIZE_RULE } from './model-config';
@@ -63,9 +63,9 @@ export async function storedFeatures(
     precision: model.info.precision,
     preprocessing: preprocessingOf(model.info, options.exif),
     dim: model.info.embedDim,
-    patches: options.patches ? hashOf([bank.labels, bank.templates.sha256]) : '',
+    patches: options.patches ? jsonHash([bank.labels, bank.templates.sha256]) : '',
   };
-  const folder = options.store ?? join(cacheDir(), 'features', hashOf(identity).slice(0, 16));
+  const folder = options.store ?? join(cacheDir(), 'features', jsonHash(identity).slice(0, 16));
   const paths = sets.flatMap((set) => set.images.map((image) => resolve(set.folder, image)));
   const store = await FeatureStore.open(folder, identity, paths, options.shardRows);
   const encode = async (images: NativeImage[]) => {
@@ -90,8 +90,6 @@ function largestOfEach(values: Float32Array, n: number): Float32Array {
   const part = (i: number) => values.subarray(i * length, (i + 1) * length);
   return Float32Array.from({ length: n }, (_, i) => part(i).reduce((a, b) => Math.max(a, b)));
 }
-
-const hashOf = (value: unknown) => createHash('sha256').update(JSON.stringify(value)).digest('hex');
 
 function readableOf(set: ImageSet, rows: Int32Array, first: number, unreadable: readonly Unreadable[]): Readable {
   const own = unreadable.filter(({ index }) => index >= first && index < first + rows.length);

@@ -17,6 +17,7 @@ import {
   writeShard,
 } from './feature-shard';
 import { HashIndex } from './hash-index';
+import { lastAt } from './last-at';
 
 export type { KnownFile, StoreIdentity } from './feature-shard';
 
@@ -163,7 +164,7 @@ export class FeatureStore {
         const row = rows[from]!;
         if (!shard || row < shard.first || row >= shard.first + shard.rows) {
           await file?.close();
-          shard = this.#shardOf(row);
+          shard = lastAt(this.#shards, row);
           file = await open(shard.path, 'r');
         }
         const end: number = shard.first + shard.rows;
@@ -181,16 +182,6 @@ export class FeatureStore {
     } finally {
       await file?.close();
     }
-  }
-
-  #shardOf(row: number): Shard & { first: number } {
-    let [low, high] = [0, this.#shards.length - 1];
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.#shards[middle]!.first <= row) low = middle;
-      else high = middle - 1;
-    }
-    return this.#shards[low]!;
   }
 }
 

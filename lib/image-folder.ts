@@ -1,9 +1,8 @@
 /** A folder as a data set: its images in a fixed order, the class folder of each, and the files that were left alone. */
 import { readdir, stat } from 'node:fs/promises';
-import { extname, join } from 'node:path';
-import { glob } from 'tinyglobby';
+import { join } from 'node:path';
 import { ClipnError } from './errors';
-import { IMAGE_EXTENSIONS } from './find-images';
+import { EXTENSIONS_HINT, listImages } from './find-images';
 
 export interface ImageFolder {
   /** As given. */
@@ -22,16 +21,15 @@ export interface ImageFolder {
 export async function readImageFolder(folder: string): Promise<ImageFolder> {
   const info = await stat(folder).catch(() => undefined);
   if (!info?.isDirectory()) throw refusal(folder, info ? 'is not a folder' : 'does not exist');
-  const files = await glob('**/*', { cwd: folder, onlyFiles: true, expandDirectories: false });
-  const images = files.filter((name) => IMAGE_EXTENSIONS.has(extname(name).toLowerCase())).sort();
+  const { images, otherFiles } = await listImages(folder);
   if (images.length === 0) {
-    const found = files.length === 0 ? 'is empty' : `holds no image, only ${files.length} other files`;
-    throw refusal(folder, found, `Images are told by their extension: ${[...IMAGE_EXTENSIONS].join(' ')}.`);
+    const found = otherFiles === 0 ? 'is empty' : `holds no image, only ${otherFiles} other files`;
+    throw refusal(folder, found, EXTENSIONS_HINT);
   }
   const classes = await foldersBelow(folder);
   const indexOf = new Map(classes.map((name, index) => [name, index]));
   const classOf = Int32Array.from(images, (image) => indexOf.get(image.slice(0, image.indexOf('/'))) ?? -1);
-  return { folder, images, classes, classOf, otherFiles: files.length - images.length };
+  return { folder, images, classes, classOf, otherFiles };
 }
 
 async function foldersBelow(folder: string): Promise<string[]> {

@@ -94,6 +94,15 @@ export function selectRows(bank: LabelBank, indices: readonly number[]): LabelBa
   });
 }
 
+/** One row for each of these names, all of which the bank has. */
+export function rowsOf(bank: LabelBank, labels: readonly string[]): LabelBank {
+  const rowOf = new Map(bank.labels.map((label, row) => [label, row]));
+  return selectRows(
+    bank,
+    labels.map((label) => rowOf.get(label)!),
+  );
+}
+
 /** The rows of `first`, then those of `second`; both made by one model with one template set. */
 export function joinBanks(first: LabelBank, second: LabelBank): LabelBank {
   const join = (a: Float32Array, b: Float32Array): Float32Array => {

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { cleanText } from './clean-text';
 import { ClipnError } from './errors';
-import { assertBankFits, freezeBank, joinBanks, type LabelBank, selectRows } from './label-bank';
+import { assertBankFits, freezeBank, joinBanks, type LabelBank, rowsOf, selectRows } from './label-bank';
 import { fillTemplate, loadTemplates, makeTemplateSet, type TemplateSet } from './templates';
 import { padIds, type Tokenizer } from './tokenizer';
 
@@ -161,11 +161,7 @@ export async function encodeLabels(
     model: { contentId: towers.contentId, precision: towers.precision },
     truncated: names.flatMap((name, index) => (truncated.has(name) ? [index] : [])),
   });
-  const rowOf = new Map(names.map((name, index) => [name, index]));
-  return selectRows(
-    bank,
-    labels.map((label) => rowOf.get(label)!),
-  );
+  return rowsOf(bank, labels);
 }
 
 /** @internal */

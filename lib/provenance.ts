@@ -1,5 +1,5 @@
 /** What a score depends on, as hashes: a threshold fitted under one provenance means nothing under another. */
-import { createHash } from 'node:crypto';
+import { jsonHash } from './json-hash';
 import type { LabelBank } from './label-bank';
 import type { ModelInfo } from './model';
 
@@ -19,17 +19,15 @@ export interface Provenance {
   templates: string;
 }
 
-const sha256 = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex');
-
 export function provenanceOf(info: ModelInfo, bank: LabelBank, { exif = true }: { exif?: boolean }): Provenance {
   const { resize, imageSize, mean, std, scale } = info.config;
   return {
     contentId: info.contentId,
     scale,
-    preprocessing: sha256({ resize, imageSize, mean, std }),
+    preprocessing: jsonHash({ resize, imageSize, mean, std }),
     exif,
     precision: info.precision,
-    labels: sha256(bank.labels),
+    labels: jsonHash(bank.labels),
     templates: bank.templates.sha256,
   };
 }

@@ -1,6 +1,5 @@
 /** Score files of any system: one number a line, or a column of a CSV file. */
 import { readFile } from 'node:fs/promises';
-import { CsvError, parse } from 'csv-parse/sync';
 import { ClipnError } from './errors';
 
 const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
@@ -38,7 +37,7 @@ export interface ScoreFileOptions {
 export async function readScoreFile(path: string, options: ScoreFileOptions = {}): Promise<Float64Array> {
   const { column, header = true } = options;
   const text = (await readText(path)).trimEnd();
-  const scores = column === undefined ? fromLines(text, path) : fromCsv(text, path, column, header);
+  const scores = column === undefined ? fromLines(text, path) : await fromCsv(text, path, column, header);
   if (scores.length === 0) throw new ClipnError('ERR_CLIPN_SCORES', `${path} holds no scores`, { details: { path } });
   return Float64Array.from(scores);
 }
@@ -71,7 +70,8 @@ function fromLines(text: string, path: string): number[] {
   return scores;
 }
 
-function fromCsv(text: string, path: string, column: string, header: boolean): number[] {
+async function fromCsv(text: string, path: string, column: string, header: boolean): Promise<number[]> {
+  const { CsvError, parse } = await import('csv-parse/sync');
   const scores: number[] = [];
   let index: number | undefined;
   const take = (row: string[], line: number): void => {

@@ -27,13 +27,13 @@ using Element = std::conditional_t<std::is_same_v<T, float>, float, c10::BFloat1
 template <typename T>
 bool can_multiply();
 
-/// Numbers in cache-line-aligned memory that only grows: the steady state allocates nothing.
+/// Numbers in cache-line-aligned memory that only grows, zero at first: the steady state allocates nothing.
 template <typename T>
 class Buffer {
  public:
   T* reserve(int64_t count) {
     if (!bytes_.defined() || bytes_.nbytes() < count * sizeof(T)) {
-      bytes_ = at::empty({static_cast<int64_t>(count * sizeof(T))}, at::kByte);
+      bytes_ = at::zeros({static_cast<int64_t>(count * sizeof(T))}, at::kByte);
     }
     return data();
   }

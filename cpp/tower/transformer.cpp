@@ -23,16 +23,16 @@ int64_t padded_values(int64_t length) { return (length + 31) / 32 * 32; }
 
 int64_t panel_of(int64_t column) { return column / kPanel; }
 
-}  // namespace
+template <typename T>
+const cpu::RowKernels<T>& row_kernels() {
+  if constexpr (std::is_same_v<T, float>) {
+    return cpu::kernels().fp32;
+  } else {
+    return cpu::kernels().bf16;
+  }
+}
 
-template <>
-const cpu::RowKernels<float>& row_kernels() {
-  return cpu::kernels().fp32;
-}
-template <>
-const cpu::RowKernels<uint16_t>& row_kernels() {
-  return cpu::kernels().bf16;
-}
+}  // namespace
 
 int64_t Sequences::longest() const {
   int64_t most = 0;
@@ -161,25 +161,25 @@ void Transformer<T>::finish(const Block<T>& block, const T* attended, float* x, 
   });
 }
 
+// One block on all rows of x.
+template <typename T>
+void Transformer<T>::apply(const Block<T>& block, float* x, const Sequences& sequences) {
+  to_qkv(block, x, sequences.rows(), 0, 3 * width_, qkv_.data());
+  attend(qkv_.data(), 3 * width_, sequences, false, attended_.data());
+  finish(block, attended_.data(), x, sequences.rows());
+}
+
 template <typename T>
 void Transformer<T>::run(float* x, const Sequences& sequences) {
   prepare(sequences);
-  for (const Block<T>& block : blocks_) {
-    to_qkv(block, x, sequences.rows(), 0, 3 * width_, qkv_.data());
-    attend(qkv_.data(), 3 * width_, sequences, false, attended_.data());
-    finish(block, attended_.data(), x, sequences.rows());
-  }
+  for (const Block<T>& block : blocks_) apply(block, x, sequences);
 }
 
 template <typename T>
 float* Transformer<T>::run_to_readout(float* x, const Sequences& sequences) {
   prepare(sequences);
   const int64_t rows = sequences.rows(), count = sequences.count();
-  for (size_t i = 0; i + 1 < blocks_.size(); ++i) {
-    to_qkv(blocks_[i], x, rows, 0, 3 * width_, qkv_.data());
-    attend(qkv_.data(), 3 * width_, sequences, false, attended_.data());
-    finish(blocks_[i], attended_.data(), x, rows);
-  }
+  for (size_t i = 0; i + 1 < blocks_.size(); ++i) apply(blocks_[i], x, sequences);
   const Block<T>& last = blocks_.back();
   float* readout = readout_.reserve(count * width_);
   for (int64_t i = 0; i < count; ++i) {
@@ -199,10 +199,6 @@ void Transformer<T>::run_linears(int64_t rows) {
   all.starts.push_back(rows);
   prepare(all);
   const RowBlocks blocks(rows);
-  std::memset(qkv_.data(), 0, static_cast<size_t>(rows * 3 * width_) * sizeof(T));
-  for (Scratch& s : scratch_) {
-    std::memset(s.hidden.data(), 0, static_cast<size_t>(kMostRows * blocks_.front().fc.out()) * sizeof(T));
-  }
   for (const Block<T>& block : blocks_) {
     for (const PackedLinear<T>* linear : {&block.qkv, &block.out, &block.fc, &block.proj}) {
       for_each_task(blocks.count, [&](int64_t task, int64_t thread) {

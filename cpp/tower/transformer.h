@@ -47,7 +47,8 @@ class Transformer {
   /// Spoils x.
   float* run_to_readout(float* x, const Sequences& sequences);
 
-  /// The four linears of every block on `rows` rows of zeros and nothing else: what the blocks cannot be faster than.
+  /// The four linears of every block on `rows` rows of whatever the buffers hold and nothing else: what the blocks
+  /// cannot be faster than.
   void run_linears(int64_t rows);
 
   int64_t width() const { return width_; }
@@ -67,6 +68,7 @@ class Transformer {
   void to_qkv(const Block<T>& block, const float* x, int64_t rows, int64_t first_column, int64_t end_column, T* out);
   void attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only, T* out);
   void finish(const Block<T>& block, const T* attended, float* x, int64_t rows);
+  void apply(const Block<T>& block, float* x, const Sequences& sequences);
   void prepare(const Sequences& sequences);
   Scratch& scratch(int64_t thread) { return scratch_[thread]; }
 
@@ -79,10 +81,6 @@ class Transformer {
   Buffer<T> qkv_, attended_, queries_;
   Buffer<float> readout_;
 };
-
-/// The row kernels of T on this machine.
-template <typename T>
-const cpu::RowKernels<T>& row_kernels();
 
 }  // namespace clipn
 

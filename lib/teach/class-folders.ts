@@ -1,9 +1,8 @@
 /** A folder of folders of images: the folder's name is the class, a template makes it a caption. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { glob } from 'tinyglobby';
 import { ClipnError } from '../errors';
-import { isImageName } from '../find-images';
+import { listImages } from '../find-images';
 import { fillTemplate, loadTemplates } from '../templates';
 import {
   type DataClass,
@@ -12,11 +11,9 @@ import {
   type DatasetOptions,
   fingerprintOf,
   noData,
+  PART,
   pieces,
 } from './data';
-
-/** Images a part, what an interruption loses at most. */
-const PART = 2048;
 
 export async function openClassFolders(
   folder: string,
@@ -36,9 +33,7 @@ export async function openClassFolders(
   const images: { file: string; class: number }[] = [];
   const empty: string[] = [];
   for (const name of kept) {
-    const files = (await glob('**/*', { cwd: join(folder, name), onlyFiles: true, expandDirectories: false }))
-      .filter(isImageName)
-      .sort();
+    const { images: files } = await listImages(join(folder, name));
     if (files.length === 0) {
       empty.push(name);
       continue;

@@ -53,6 +53,9 @@ export interface DatasetOptions {
   captionColumn?: string | undefined;
 }
 
+/** Images a part, what an interruption loses at most. */
+export const PART = 2048;
+
 export function noData(message: string, options: { cause?: unknown } = {}): ClipnError {
   return new ClipnError('ERR_CLIPN_TEACH_DATA', message, options);
 }

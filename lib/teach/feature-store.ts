@@ -2,6 +2,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { ClipnError } from '../errors';
+import { lastAt } from '../last-at';
 import { readSafetensors } from '../safetensors';
 import type { TensorEntry } from '../tensor-table';
 import type { FeatureFiles } from './features';
@@ -115,7 +116,7 @@ export class FeatureStore {
 
   /** The class of a sample; undefined for captioned images. */
   classOf(sample: number): number | undefined {
-    const part = this.partOf(sample);
+    const part = lastAt(this.parts, sample);
     return part.classes?.[sample - part.first];
   }
 
@@ -127,14 +128,14 @@ export class FeatureStore {
 
   /** Copies one view of a sample's image [D]. */
   image(sample: number, view: number, out: Float32Array): void {
-    const part = this.partOf(sample);
+    const part = lastAt(this.parts, sample);
     const row = sample - part.first;
     part.image.read(part.sampleImage ? part.sampleImage[row]! : row, view * this.dim, out);
   }
 
   /** Copies the yes feature [D] of one of a sample's captions; returns its token ids, end token last. */
   text(sample: number, caption: number, yes: Float32Array): Int32Array {
-    const part = this.partOf(sample);
+    const part = lastAt(this.parts, sample);
     const texts = part.texts ?? this.texts!;
     const row = part.texts ? sample - part.first : this.texts!.starts[part.classes![sample - part.first]!]! + caption;
     texts.yes.read(row, 0, yes);
@@ -147,15 +148,5 @@ export class FeatureStore {
 
   close(): void {
     this.files.splice(0).forEach(closeSync);
-  }
-
-  private partOf(sample: number): Part {
-    let [low, high] = [0, this.parts.length - 1];
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.parts[middle]!.first <= sample) low = middle;
-      else high = middle - 1;
-    }
-    return this.parts[low]!;
   }
 }

@@ -9,11 +9,10 @@ import {
   type DatasetOptions,
   fingerprintOf,
   noData,
+  PART,
   pieces,
 } from './data';
 
-/** Images a part. */
-const PART = 2048;
 const IMAGE_COLUMNS = ['filepath', 'file_path', 'path', 'image_path', 'image', 'filename', 'file'];
 const CAPTION_COLUMNS = ['title', 'caption', 'text', 'sentence'];
 

@@ -1,20 +1,12 @@
 /** The batch of each step, as a function of the step's number: which samples, captions, views and prompt maps. */
+import type { NativeTeacherBatch } from '../native';
 import { padIds } from '../tokenizer';
 import { below, DRAW, shuffled } from './draw';
 import type { FeatureStore } from './feature-store';
 import type { Negatives } from './options';
 
 /** B samples: features [B, D], token ids [B, l], prompt maps and groups [B]. */
-export interface TeachBatch {
-  n: number;
-  l: number;
-  d: number;
-  image: Float32Array;
-  yes: Float32Array;
-  ids: BigInt64Array;
-  maps: BigInt64Array;
-  groups: BigInt64Array | undefined;
-}
+export type TeachBatch = Omit<NativeTeacherBatch, 'learningRate'>;
 
 export interface SamplerOptions {
   batch: number;
