@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import type { EvalResult } from '../lib';
 import { resolveLibtorch } from '../lib/libtorch';
 import { apiModel } from './support/api-model';
@@ -61,6 +64,38 @@ describe('eval', { concurrency: 2 }, () => {
     assert.deepEqual(result.classes.map(({ label }) => label).sort(), ['a beetle', 'a cat']);
     // The same images on both sides cannot be told apart.
     assert.equal(result.scores['atd']!.sets['ID2']!.auroc, 0.5);
+  });
+
+  test('Ctrl-C ends with 130 and says what is kept; the same command goes on to the result of a run never stopped', async () => {
+    await drawImages(at('many'), [''], 600, 1000);
+    const flags = ['--id', at('id'), '--ood', `many=${at('many')}`, '--json'];
+    const argv = ['--import', 'tsx', 'lib/cli.ts', 'eval', '--model', model, '--templates', 'plain', ...flags];
+    const env = { ...process.env, CLIPN_CACHE_DIR: at('stopped'), NO_COLOR: '1' };
+    const child = spawn(process.execPath, argv, { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    let said = '';
+    child.stderr.on('data', (chunk) => {
+      said += chunk;
+    });
+    const ended = once(child, 'close');
+    // The store's folder is made when the first image is about to be encoded.
+    while (!existsSync(at('stopped', 'features')) && child.exitCode === null) await setTimeout(5);
+    await setTimeout(200);
+    child.kill('SIGINT');
+    const [code] = await ended;
+    assert.equal(code, 130, said);
+    assert.match(said, /is kept in the store: the same command goes on from there\.\ninterrupted\n$/);
+    const left = readdirSync(at('stopped', 'features'), { recursive: true, encoding: 'utf8' });
+    assert.deepEqual(
+      left.filter((name) => name.includes('.') && !name.endsWith('.safetensors')),
+      [],
+    );
+    const [resumed, whole] = await Promise.all([
+      runCli(['eval', '--model', model, '--templates', 'plain', ...flags], at('stopped')),
+      runCli(['eval', '--model', model, '--templates', 'plain', ...flags], at('whole')),
+    ]);
+    const undated = ({ out }: { out: string }) => out.replace(/"created":"[^"]*"/, '');
+    assert.equal(undated(resumed), undated(whole));
+    assert.equal(whole.code, 0, whole.err);
   });
 
   test('a refusal names its code and a remedy, and exits 1', async () => {

@@ -53,7 +53,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   };
   const progress = new Progress();
   await using model = await modelFrom(args, signal);
-  const result = await evaluate({
+  const evaluated = evaluate({
     model,
     id,
     ood,
@@ -70,7 +70,10 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     signal,
     onProgress: (each) => progress.show(progressLine(each)),
   });
-  progress.done();
+  const result = await evaluated.finally(() => {
+    progress.done();
+    if (signal.aborted) note('What is encoded is kept in the store: the same command goes on from there.');
+  });
   for (const warning of result.warnings) note(`warning: ${warning}`);
   const written = out === undefined ? [] : await writeReport(result, out);
   process.stdout.write(args.on('json') ? `${JSON.stringify(result)}\n` : `${summaryOf(result, written)}\n`);
