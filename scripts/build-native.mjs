@@ -1,9 +1,10 @@
 /**
  * Compiles the addon and the core with cmake-js. Needs the built library (dist/) to find libtorch.
- *   node scripts/build-native.mjs [--debug] [--sanitize address|thread] [--libtorch DIR] [--parallel N]
+ *   node scripts/build-native.mjs [--debug] [--tests] [--sanitize address|thread] [--libtorch DIR] [--parallel N]
+ * --tests: the core's own tests too.
  * --sanitize: the native tests alone, into build/sanitize-address (with UBSan) or build/sanitize-thread (of the lanes).
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -16,6 +17,7 @@ await main(() => {
   const { values } = parseArgs({
     options: {
       debug: { type: 'boolean', default: false },
+      tests: { type: 'boolean', default: false },
       sanitize: { type: 'string' },
       libtorch: { type: 'string' },
       parallel: { type: 'string' },
@@ -43,11 +45,19 @@ await main(() => {
     values.parallel ?? String(Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / BYTES_PER_JOB))));
   const cmakeJs = require.resolve('cmake-js/bin/cmake-js');
   const common = ['-B', config, '-O', folder, '-l', 'warn'];
-  const defines = [`--CDCLIPN_TORCH=${dirname(libtorch.dir)}`, `--CDCLIPN_SANITIZE=${values.sanitize ?? 'OFF'}`];
+  const defines = [
+    `--CDCLIPN_TORCH=${dirname(libtorch.dir)}`,
+    `--CDCLIPN_SANITIZE=${values.sanitize ?? 'OFF'}`,
+    `--CDCLIPN_TESTS=${values.tests ? 'ON' : 'OFF'}`,
+  ];
   // Not `compile`: when that fails it deletes the build folder and starts anew, which doubles the wait for an error.
   runQuietly(process.execPath, [cmakeJs, 'configure', ...common, ...defines]);
   runNode([cmakeJs, 'build', ...common, '-p', jobs]);
   mkdirSync(dirname(record), { recursive: true });
   writeFileSync(record, libtorch.dir);
+  // Without GoogleTest there are none; once it is installed they are to be built.
+  if (existsSync(join(dirname(record), 'clipn_core_test'))) {
+    writeFileSync(join(dirname(record), '.tests-built-for'), libtorch.dir);
+  }
   console.log(`Built ${join(folder, config)} for libtorch ${libtorch.version}+${libtorch.flavour}`);
 });

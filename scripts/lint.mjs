@@ -24,24 +24,38 @@ function available(tool) {
 
 /**
  * Runs clang-tidy on our own files among those that the last native build compiled, with g++'s precompiled header left
- * out (clang cannot read it) and g++'s omp.h at hand.
+ * out (clang cannot read it) and g++'s omp.h at hand. All that include libtorch are looked at as one unit: reading its
+ * headers for each of them would take minutes.
  */
 async function tidy() {
   const database = join(root, 'build/compile_commands.json');
   if (!existsSync(database)) throw new Stop('build/compile_commands.json is missing: run `npm run build:native` first');
-  const entries = JSON.parse(readFileSync(database, 'utf8')).map((entry) => ({
-    ...entry,
-    command: entry.command.replace(/-Winvalid-pch -include \S+/, ''),
-  }));
+  // A kernel is compiled for several CPUs: one is enough here. Kernels of the GPU are compiled for the CPU by a test alone,
+  // with stand-ins whose names are CUDA's.
+  const own = new Map();
+  for (const entry of JSON.parse(readFileSync(database, 'utf8'))) {
+    const file = relative(root, entry.file);
+    if (/^(cpp|binding)\/(?!test)/.test(file) && !file.endsWith('.cu') && !own.has(file)) own.set(file, entry);
+  }
+  const usesLibtorch = (entry) => entry.command.includes('/api/include');
+  const [together, alone] = [[...own.values()].filter(usesLibtorch), [...own.values()].filter((e) => !usesLibtorch(e))];
+  const unit = join(root, 'build/tidy/libtorch.cpp');
   mkdirSync(join(root, 'build/tidy'), { recursive: true });
+  writeFileSync(
+    unit,
+    together.map(({ file }) => `#include "${file}"  // NOLINT(bugprone-suspicious-include)\n`).join(''),
+  );
+  const { directory, command, file } = together[0];
+  const flags = command.replace(/-Winvalid-pch -include \S+/, '-fopenmp').replaceAll(file, unit);
+  const entries = [{ directory, command: flags, file: unit }, ...alone];
   writeFileSync(join(root, 'build/tidy/compile_commands.json'), JSON.stringify(entries));
-  const files = new Set(entries.map(({ file }) => relative(root, file)));
-  // Kernels of the GPU are compiled for the CPU by a test alone, with stand-ins whose names are CUDA's.
-  const own = [...files].filter((file) => /^(cpp|binding)\/(?!test)/.test(file) && !file.endsWith('.cu'));
   const headers = (output('c++', ['-print-file-name=include']) ?? '').trim();
   // g++ 12's omp.h gives the malloc attribute arguments that clang 14 does not know.
-  const flags = [`-idirafter${headers}`, '-D__malloc__(...)='].map((flag) => `--extra-arg=${flag}`);
-  await eachInParallel(own, (file) => ['clang-tidy', ['-p', 'build/tidy', '--quiet', ...flags, file]]);
+  const extra = [`-idirafter${headers}`, '-D__malloc__(...)='].map((flag) => `--extra-arg=${flag}`);
+  await eachInParallel(
+    entries.map((entry) => entry.file),
+    (each) => ['clang-tidy', ['-p', 'build/tidy', '--quiet', ...extra, each]],
+  );
 }
 
 /** Runs one command per item, one a core; prints what fails and throws at the end. */

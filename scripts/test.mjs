@@ -3,8 +3,9 @@
  *   node scripts/test.mjs [--only lint|native|cuda|sanitize|node|package|python]…
  * What cannot run here is named; when CI=true it is a failure.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
@@ -41,6 +42,21 @@ function runTests(command, args) {
   return status;
 }
 
+/** The same beside others; what it said comes in one piece. */
+function runAside(command, args, env) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    const hear = (chunk) => {
+      said += chunk;
+    };
+    child.stdout.on('data', hear);
+    child.stderr.on('data', hear);
+    child.on('error', (error) => reject(new Stop(`${command} cannot be started: ${error.message}`)));
+    child.on('close', (status) => resolve({ status, said }));
+  });
+}
+
 /** A number in a runner's report; its absence means that the runner broke off. */
 function numberIn(file, pattern) {
   const found = existsSync(join(root, file)) ? pattern.exec(readFileSync(join(root, file), 'utf8')) : null;
@@ -48,24 +64,41 @@ function numberIn(file, pattern) {
   return Number(found[1]);
 }
 
+/** The core's own tests, which set-up leaves out, and the stand-ins for CUDA that the TypeScript tests use. */
+async function buildTests() {
+  if (!isStale('build/Release/.tests-built-for', [...nativeSources(), 'build/Release/.built-for'])) return;
+  await step('build of the native tests (minutes when fresh)', () => runNode(['scripts/build-native.mjs', '--tests']));
+}
+
 const NO_GTEST = 'the native tests are not built, for GoogleTest is missing (Debian: apt-get install libgtest-dev)';
 
-function nativeTests(runner = 'native', folder = 'build') {
-  const program = `${folder}/Release/clipn_core_test`;
-  if (!existsSync(join(root, program))) {
+/** Runs one part of the tests a core, at the same time; prints what each said when it has ended. */
+async function nativeTests(runner = 'native', folder = 'build') {
+  const program = join(root, folder, 'Release/clipn_core_test');
+  if (!existsSync(program)) {
     missing(NO_GTEST);
     return;
   }
-  const report = `${folder}/native-tests.xml`;
-  const status = runTests(join(root, program), ['--gtest_brief=1', `--gtest_output=xml:${join(root, report)}`]);
-  const count = (name) => numberIn(report, new RegExp(`<testsuites[^>]*\\b${name}="(\\d+)"`));
-  const failed = count('failures');
-  const skipped = count('disabled') + skippedIn(report);
-  counts.push({ runner, passed: count('tests') - failed - skipped, failed, skipped, status });
+  const shards = availableParallelism();
+  const parts = await Promise.all(
+    Array.from({ length: shards }, async (_, shard) => {
+      const report = `${folder}/native-tests-${shard}.xml`;
+      const args = ['--gtest_brief=1', `--gtest_output=xml:${join(root, report)}`];
+      const env = { ...process.env, GTEST_TOTAL_SHARDS: shards, GTEST_SHARD_INDEX: shard };
+      const { status, said } = await runAside(program, args, env);
+      process.stdout.write(said);
+      const count = (name) => numberIn(report, new RegExp(`<testsuites[^>]*\\b${name}="(\\d+)"`));
+      const [failed, skipped] = [count('failures'), count('disabled') + skippedIn(report)];
+      return { passed: count('tests') - failed - skipped, failed, skipped, status };
+    }),
+  );
+  const sum = (key) => parts.reduce((total, part) => total + part[key], 0);
+  const status = parts.find((part) => part.status !== 0)?.status ?? 0;
+  counts.push({ runner, passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped'), status });
 }
 
 /** The native tests again under AddressSanitizer with UBSan, and those of the lanes under ThreadSanitizer. */
-function sanitizedTests() {
+async function sanitizedTests() {
   if (!existsSync(join(root, 'build/Release/clipn_core_test'))) {
     missing(NO_GTEST);
     return;
@@ -75,7 +108,7 @@ function sanitizedTests() {
     if (isStale(`${folder}/Release/.built-for`, nativeSources())) {
       runNode(['scripts/build-native.mjs', '--sanitize', sanitizer]);
     }
-    nativeTests(`native under the ${sanitizer} sanitiser`, folder);
+    await nativeTests(`native under the ${sanitizer} sanitiser`, folder);
   }
 }
 
@@ -90,7 +123,9 @@ function nodeTests(runner, files) {
     const [reporter, destination] = pair.split(':');
     return [`--test-reporter=${reporter}`, `--test-reporter-destination=${destination}`];
   });
-  const status = runTests(process.execPath, ['--import', 'tsx', ...reporters, '--test', ...files]);
+  // Node's own choice, one less than there are cores, leaves a core of two idle; many tests wait for processes.
+  const parallel = `--test-concurrency=${availableParallelism() + 1}`;
+  const status = runTests(process.execPath, ['--import', 'tsx', ...reporters, '--test', parallel, ...files]);
   const count = (name) => numberIn(report, new RegExp(`^# ${name} (\\d+)$`, 'm'));
   const failed = count('fail') + count('cancelled');
   counts.push({ runner, passed: count('pass'), failed, skipped: count('skipped') + count('todo'), status });
@@ -162,6 +197,7 @@ await main(async () => {
 
   runNode(['scripts/setup.mjs']);
   if (wanted('lint')) runNode(['scripts/lint.mjs']);
+  if (['native', 'sanitize', 'node'].some(wanted)) await buildTests();
   if (wanted('native')) await step('native tests', () => nativeTests());
   if (wanted('cuda')) await step('CUDA kernels, compiled', () => runNode(['scripts/check-cuda.mjs']));
   if (wanted('sanitize')) await step('native tests under sanitisers (minutes when fresh)', sanitizedTests);
