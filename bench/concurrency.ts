@@ -16,7 +16,6 @@ import { smallModel } from '../lib/default-model';
 import { syntheticBank } from '../lib/synthetic';
 import { vitB16 } from './prepare';
 
-const _root = path.join(__dirname, '..');
 const WIDTH = 1024;
 const HEIGHT = 768;
 const CLASSES = 1000;

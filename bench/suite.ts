@@ -8,6 +8,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { BenchResult } from '../lib/bench';
 import { findImages } from '../lib/find-images';
@@ -21,6 +22,7 @@ import { type BlockResult, type ProcessResult, type Results, type Row, startResu
 import { forTerminal, recordIn } from './tables';
 
 const ROOT = path.join(__dirname, '..');
+const SETTLE_MS = 30;
 const PROGRAMS = ['overhead', 'loop', 'small', 'native'] as const;
 
 const say = (text: string) => process.stderr.write(`${text}\n`);
@@ -99,6 +101,8 @@ async function runBlock(block: Block, contenders: Contenders): Promise<BlockResu
   }
   for (let round = 0; round < block.rounds; round++) {
     for (const entry of entries) {
+      // OpenMP's threads spin for some milliseconds after a call, on the cores of whoever comes next.
+      await setTimeout(SETTLE_MS);
       const { ms, error } = (await entry.call?.()) ?? {};
       if (ms !== undefined) entry.samples.push(ms);
       if (error === undefined) continue;
