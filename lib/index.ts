@@ -22,7 +22,7 @@ export { type EvalOptions, type EvalProgress, evaluate } from './evaluate';
 export { type ExportOptions, exportModel } from './export';
 export { type FetchOptions, fetchLibtorch } from './fetch';
 export type { DecodeOptions, ImageInput, RawImage } from './image';
-export { addLabels, type LabelBank, loadLabelBank, removeLabels, saveLabelBank } from './labels';
+export { type LabelBank, loadLabelBank, removeLabels, saveLabelBank } from './labels';
 export { type LoadDetectorOptions, loadDetector } from './load-detector';
 export {
   averageMetrics,

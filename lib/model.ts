@@ -8,6 +8,7 @@ import { type DecodeOptions, decodeImage, type ImageInput } from './image';
 import { type Consumer, type Encoded, ImageQueue } from './image-queue';
 import { inOrder } from './in-order';
 import {
+  addLabels,
   assertBankFits,
   type LabelBankOptions as BuildOptions,
   buildLabelBank,
@@ -256,14 +257,30 @@ export class Model {
    */
   async createLabelBank(labels: readonly string[], options: LabelBankOptions = {}): Promise<LabelBank> {
     const { cache = true, yesOnly = false, ...rest } = options;
+    const build = { ...rest, templates: rest.templates ?? this.info.config.templates };
+    return await (cache ? cachedLabelBank : buildLabelBank)(this.#requireTowers(yesOnly), labels, build);
+  }
+
+  /**
+   * The bank with names appended; only those are encoded, with the bank's own templates. The bank itself stays as it is.
+   *
+   * @throws ERR_CLIPN_BANK_MISMATCH (another model's bank), else as `createLabelBank`
+   */
+  async addLabels(
+    bank: LabelBank,
+    names: readonly string[],
+    options: Pick<LabelBankOptions, 'signal' | 'onProgress'> = {},
+  ): Promise<LabelBank> {
+    return await addLabels(this.#requireTowers(bank.no === null), bank, names, options);
+  }
+
+  #requireTowers(yesOnly: boolean): TextTowers {
     if (!this.#towers) {
       throw new ClipnError('ERR_CLIPN_MODEL_CONTRACT', `${this.info.path} holds no text tower`, {
         hint: 'Load a label bank made by the full model: `loadLabelBank(path)` or --bank FILE.',
       });
     }
-    const build = { ...rest, templates: rest.templates ?? this.info.config.templates };
-    const towers = yesOnly ? { ...this.#towers, hasNo: false } : this.#towers;
-    return await (cache ? cachedLabelBank : buildLabelBank)(towers, labels, build);
+    return yesOnly ? { ...this.#towers, hasNo: false } : this.#towers;
   }
 
   /** Reads a saved bank and makes sure that this model made it. @throws ERR_CLIPN_BANK_FORMAT, ERR_CLIPN_BANK_MISMATCH */

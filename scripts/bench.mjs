@@ -16,6 +16,7 @@ const PROGRAMS = [
   'precision',
   'rescore',
   'teach',
+  'text-bank',
 ];
 
 await main(() => {

@@ -230,6 +230,16 @@ describe('labels', () => {
     });
   });
 
+  test('labels added to a bank give the bank of the whole list; the bank itself and other models are left alone', async () => {
+    const more = await model.addLabels(bank, ['tree', 'boat']);
+    assert.deepEqual(more, await model.createLabelBank([...LABELS, 'tree', 'boat'], NO_CACHE));
+    assert.deepEqual(bank.labels, LABELS);
+    await using clip = await loadModel(await apiModel('clip'));
+    await assert.rejects(clip.addLabels(bank, ['tree']), { code: 'ERR_CLIPN_BANK_MISMATCH' });
+    await using image = await loadModel(await apiModel('image'));
+    await assert.rejects(image.addLabels(bank, ['tree']), { code: 'ERR_CLIPN_MODEL_CONTRACT' });
+  });
+
   test('an image-only model cannot encode labels, and says what to do', async () => {
     await using image = await loadModel(await apiModel('image'));
     await assert.rejects(image.createLabelBank(['cat']), { code: 'ERR_CLIPN_MODEL_CONTRACT', hint: /--bank/ });
