@@ -9,7 +9,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { inCi, main, output, require, root, run, runQuietly, Stop } from './steps.mjs';
+import { inCi, main, output, require, root, run, runAside, runQuietly, Stop } from './steps.mjs';
 
 const KERNELS = ['normalise', 'score_features', 'score_fold', 'score_logits'];
 const ALL = ['75', '80', '86', '89', '90a', '100', '120'];
@@ -35,13 +35,10 @@ function findDisassembler() {
 }
 
 /** Compiles one kernel file; a spill, a stack frame or a warning is an error. Returns what ptxas says of registers. */
-function compile(nvcc, kernel, architecture, object) {
+async function compile(nvcc, kernel, architecture, object) {
   const target = `-gencode=arch=compute_${architecture},code=sm_${architecture}`;
   const source = `cpp/cuda/${kernel}.cu`;
-  const { status, stderr } = spawnSync(nvcc, [...FLAGS, target, '-c', source, '-o', object], {
-    cwd: root,
-    encoding: 'utf8',
-  });
+  const { status, said: stderr } = await runAside(nvcc, [...FLAGS, target, '-c', source, '-o', object]);
   if (status !== 0) throw new Stop(`${source} does not compile for sm_${architecture}:\n${stderr}`);
   const spilling = [...stderr.matchAll(/(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/g)];
   if (spilling.length === 0) throw new Stop(`ptxas said nothing of ${source}:\n${stderr}`);
@@ -135,7 +132,7 @@ function linkPlugin() {
   console.log(`  ${library} links against ${torch}`);
 }
 
-await main(() => {
+await main(async () => {
   const { values } = parseArgs({ options: { all: { type: 'boolean', default: false } } });
   const nvcc = find('nvcc');
   if (nvcc === null) {
@@ -147,10 +144,9 @@ await main(() => {
   const folder = 'build/cuda-check';
   mkdirSync(join(root, folder), { recursive: true });
   for (const architecture of values.all ? ALL : ['90a']) {
-    for (const kernel of KERNELS) {
-      const said = compile(nvcc, kernel, architecture, join(folder, `${kernel}-${architecture}.o`));
-      console.log(`  ${kernel} sm_${architecture}: ${said}, no spills`);
-    }
+    const objectOf = (kernel) => join(folder, `${kernel}-${architecture}.o`);
+    const said = await Promise.all(KERNELS.map((kernel) => compile(nvcc, kernel, architecture, objectOf(kernel))));
+    for (const [i, kernel] of KERNELS.entries()) console.log(`  ${kernel} sm_${architecture}: ${said[i]}, no spills`);
   }
   disassemble(folder);
   linkPlugin();

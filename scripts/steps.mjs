@@ -1,5 +1,5 @@
 /** What the set-up and check scripts share: running commands, comparing file times, printing steps. Node only. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -25,6 +25,21 @@ export function runQuietly(command, args) {
   const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: root, encoding: 'utf8' });
   if (error) throw new Stop(`${command} cannot be started: ${error.message}`);
   if (status !== 0) throw new Stop(`${stdout}${stderr}\n${command} ${args.join(' ')} ended with exit code ${status}`);
+}
+
+/** Runs beside others; resolves with the exit code and what it said, in one piece. */
+export function runAside(command, args, env = process.env) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    const hear = (chunk) => {
+      said += chunk;
+    };
+    child.stdout.on('data', hear);
+    child.stderr.on('data', hear);
+    child.on('error', (error) => reject(new Stop(`${command} cannot be started: ${error.message}`)));
+    child.on('close', (status) => resolve({ status, said }));
+  });
 }
 
 /** Standard output of a command, or null when it is missing or fails. */

@@ -3,7 +3,7 @@
  *   node scripts/test.mjs [--only lint|native|cuda|sanitize|node|package|python]…
  * What cannot run here is named; when CI=true it is a failure.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -18,6 +18,7 @@ import {
   require,
   root,
   run,
+  runAside,
   runNode,
   runQuietly,
   Stop,
@@ -40,21 +41,6 @@ function runTests(command, args) {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
   if (error) throw new Stop(`${command} cannot be started: ${error.message}`);
   return status;
-}
-
-/** The same beside others; what it said comes in one piece. */
-function runAside(command, args, env) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
-    let said = '';
-    const hear = (chunk) => {
-      said += chunk;
-    };
-    child.stdout.on('data', hear);
-    child.stderr.on('data', hear);
-    child.on('error', (error) => reject(new Stop(`${command} cannot be started: ${error.message}`)));
-    child.on('close', (status) => resolve({ status, said }));
-  });
 }
 
 /** A number in a runner's report; its absence means that the runner broke off. */
