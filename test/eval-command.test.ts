@@ -79,7 +79,7 @@ describe('eval', { concurrency: 2 }, () => {
     const ended = once(child, 'close');
     // The store's folder is made when the first image is about to be encoded.
     while (!existsSync(at('stopped', 'features')) && child.exitCode === null) await setTimeout(5);
-    await setTimeout(200);
+    await setTimeout(100);
     child.kill('SIGINT');
     const [code] = await ended;
     assert.equal(code, 130, said);

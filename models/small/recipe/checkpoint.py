@@ -34,13 +34,6 @@ def load_progress(path, model, opts=()):
     return state
 
 
-def save_published(path, model, epoch, optimizer):
-    """The layout of CLIPN's own files: every key starts with "module."."""
-    state = {"module." + key: value.clone() for key, value in model.state_dict().items()}
-    save_atomically({"epoch": epoch, "name": "small", "state_dict": state,
-                     "optimizer": optimizer}, path)
-
-
 def load_published(path, model):
     state = torch.load(path, weights_only=True, map_location="cpu")["state_dict"]
     model.load_state_dict({key.removeprefix("module."): v for key, v in state.items()})

@@ -84,10 +84,14 @@ class Vision(nn.Module):
         self.transformer = Transformer(width, layers, causal=False)
         self.ln_post = nn.LayerNorm(width)
 
-    def forward(self, images):
-        x = self.conv1(images).flatten(2).transpose(1, 2)
-        cls = self.class_embedding.to(x.dtype).expand(len(x), 1, -1)
-        x = torch.cat([cls, x], 1) + self.positional_embedding
+    def forward(self, images, keep=1.0):
+        """keep: share of the patches that are looked at, drawn anew for each image."""
+        x = self.conv1(images).flatten(2).transpose(1, 2) + self.positional_embedding[1:]
+        if keep < 1:
+            kept = torch.rand(x.shape[:2]).topk(round(keep * x.shape[1]), 1).indices
+            x = x.gather(1, kept[..., None].expand(-1, -1, x.shape[2]))
+        cls = (self.class_embedding + self.positional_embedding[0]).to(x.dtype)
+        x = torch.cat([cls.expand(len(x), 1, -1), x], 1)
         x = self.transformer(self.ln_pre(x))
         return self.ln_post(x[:, 0]) @ self.proj
 
@@ -115,19 +119,8 @@ class CLIPN(nn.Module):
             nn.init.normal_(getattr(self, "token_embedding" + no).weight, std=0.02)
             setattr(self, "ln_final" + no, nn.LayerNorm(width))
 
-    def no_names(self):
-        return [name for name, _ in self.named_parameters() if "_no" in name]
-
-    def clone_no_tower(self):
-        """Start the no tower as a copy of the yes tower, all prompts zero."""
-        state = self.state_dict()
-        for key in state:
-            if "_no" in key and key != "prompt_no":
-                state[key].copy_(state[key.replace("_no", "", 1)])
-        state["prompt_no"].zero_()
-
-    def encode_image(self, images):
-        return F.normalize(self.visual(images).float(), dim=-1)
+    def encode_image(self, images, keep=1.0):
+        return F.normalize(self.visual(images, keep).float(), dim=-1)
 
     def encode_text(self, ids, no="", prompt=None):
         """ids [N, T], T <= context length. prompt: map added to the no tower's input."""
@@ -144,7 +137,5 @@ class CLIPN(nn.Module):
         return self.encode_text(ids)
 
     def encode_no(self, ids):
-        """Training: one of the K prompts or their mean per sample; otherwise the mean."""
-        prompts = torch.cat([self.prompt_no, self.prompt_no.mean(0, keepdim=True)])
-        pick = torch.randint(K + 1, (len(ids),)) if self.training else torch.tensor([K])
-        return self.encode_text(ids, "_no", prompts[pick])
+        """With the mean of the K prompts, as CLIPN infers."""
+        return self.encode_text(ids, "_no", self.prompt_no.mean(0, keepdim=True))

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make the small model from the data sets and texts. Each step resumes or skips what is done.
-# Needs Python 3.11 with torch, numpy, pillow and regex.
+# Needs Python 3.11 with torch, numpy, pillow and regex, and the built package (npm run setup).
 set -eu
 : "${TIN:?folder with tiny-imagenet-200}" "${CALTECH:?folder with 101_ObjectCategories, train.txt, test.txt}"
 : "${TEXT:?folder with the text files}" "${WORK:?scratch folder outside the work tree}"
@@ -20,7 +20,11 @@ set -- --tin "$TIN" --caltech "$CALTECH" --splits "$TEXT/tin200_splits.json" --c
   --clipn-templates "$TEXT/clipn_prompt.txt" --openai-templates "$TEXT/imagenet_templates.json" \
   --config "$here/../config.json" --tokenizer "$here/../tokenizer.json"
 "$python" "$here/train_base.py" "$@" --out "$WORK/base.pt"
-"$python" "$here/teach_no.py" "$@" --base "$WORK/base.pt" --progress "$WORK/no.pt" \
-  --out "$WORK/epoch_10.pt"
-"$python" "$here/evaluate.py" "$@" --checkpoint "$WORK/epoch_10.pt" \
+"$python" "$here/class_folders.py" --tin "$TIN" --caltech "$CALTECH" --splits "$TEXT/tin200_splits.json" \
+  --base "$WORK/base.pt" --out "$WORK/teach"
+node "$here/../../../dist/cli.js" teach --base "$WORK/teach/clip.pt" --data "$WORK/teach/classes" \
+  --names "$WORK/teach/names.json" --features "$WORK/features" --out "$WORK/run" --tokenizer "$here/../tokenizer.json" \
+  --steps 500 --batch 512 --lr 5e-4 --seed "${SEED:-0}" --dtype fp16
+cp "$WORK/run/model.pt" "$here/../model.pt"
+"$python" "$here/evaluate.py" "$@" --checkpoint "$WORK/run/epoch_5.pt" \
   ${DTD:+--ood "Textures (DTD)=$DTD"} ${FLOWERS:+--ood "Flowers=$FLOWERS"} ${OMNIGLOT:+--ood "Omniglot=$OMNIGLOT"}

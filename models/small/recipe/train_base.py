@@ -2,7 +2,10 @@
 
 Each step draws one caption per concept (a random name in a random template) and classifies the
 images against all of them, so captions are contrasted by class and repeats are no negatives.
-The logit scale climbs to 100, the constant CLIPN infers with. Resumes from --out's checkpoint.
+Most steps look at a part of each image's patches (as FLIP does): more images in the same time.
+The logit scale climbs to 100, the constant CLIPN infers with. Resumes exactly from --out's
+checkpoint: all draws are functions of the seed and the step. Until the learning rate falls,
+--steps may be changed without changing what was done so far.
 """
 import argparse
 import math
@@ -47,11 +50,12 @@ def optimizers(model, lr):
                               lr=lr, betas=(0.9, 0.98), eps=1e-6)]
 
 
-def schedule(done):
-    """Share of steps done -> (learning-rate factor, logit scale)."""
-    lr = min(1, done / 0.03, (1 - done) / 0.5)
-    scale = 12 * (100 / 12) ** min(1, done / 0.55)
-    return lr, scale
+def schedule(step, args):
+    """Step -> (learning-rate factor, logit scale, share of the patches)."""
+    left = args.steps - step
+    lr = min(1, (step + 1) / 100, left / args.decay_steps)
+    scale = 12 * (100 / 12) ** min(1, step / 2500)
+    return lr, scale, 1.0 if left <= args.whole_steps else args.keep
 
 
 def main():
@@ -59,7 +63,10 @@ def main():
     for name in ("tin", "caltech", "splits", "cache", "clipn-templates", "openai-templates",
                  "config", "tokenizer", "out"):
         p.add_argument("--" + name, required=True)
-    p.add_argument("--steps", type=int, default=2300)
+    p.add_argument("--steps", type=int, default=3100)
+    p.add_argument("--decay-steps", type=int, default=1900, help="last steps, of a falling rate")
+    p.add_argument("--whole-steps", type=int, default=400, help="last steps, of whole images")
+    p.add_argument("--keep", type=float, default=0.4, help="share of the patches before that")
     p.add_argument("--stop-after", type=int, help="stop early, for a trial")
     p.add_argument("--batch", type=int, default=256)
     p.add_argument("--lr", type=float, default=3e-3)
@@ -75,24 +82,25 @@ def main():
     tokenize = Tokenizer(args.tokenizer, model.context_length)
     state = load_progress(args.out, model, opts)
     start, core_seconds = state.get("step", 0), state.get("core_seconds", 0.0)
-    torch.manual_seed(args.seed + start)
-    rng = random.Random(args.seed + start)
+    rng = random.Random()
     caption = RandomCaption(*read_templates(args.clipn_templates, args.openai_templates), rng)
 
     mean_loss, mean_hit, clock = 0.0, 0.0, time.time()
     core0 = time.process_time()
     for step in range(start, args.steps):
-        factor, scale = schedule(step / args.steps)
+        torch.manual_seed(args.seed * 1_000_003 + step)
+        rng.seed(args.seed * 1_000_003 + step)
+        factor, scale, keep = schedule(step, args)
         for opt in opts:
             for group in opt.param_groups:
                 group["lr"] = args.lr * factor
         index = torch.multinomial(weights, args.batch)
         y = labels[index]
-        x = augment(normalise(images[index]))
+        x = augment(normalise(images[index]), scale=(0.35, 1.0), jitter=0.2)
         ids = tokenize([caption(n[0] if rng.random() < 0.6 else rng.choice(n))
                         for n in table.names])
         with torch.autocast("cpu", torch.bfloat16):
-            f = model.encode_image(x)
+            f = model.encode_image(x, keep)
             g = model.encode_yes(ids)
         logits = scale * f.float() @ g.float().T
         loss = caption_loss(logits, table.positive[y], y.where(y < table.own, 10 ** 6))
