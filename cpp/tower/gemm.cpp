@@ -21,8 +21,8 @@ using at::native::cpublas::brgemm;
 
 constexpr int64_t kLeastRows = 8;  // of a block: below, reading the weights takes longer than the products
 
-// Inputs that are multiplied in one go: 3 KB of a row, so that this part of a panel (197 kB) and of a row block (393 kB)
-// fit in L2 together. Even, for bf16 comes in pairs.
+// Inputs that are multiplied in one go: 3 KB of a row, so that this part of a panel (197 kB) and of a row block (393
+// kB) fit in L2 together. Even, for bf16 comes in pairs.
 template <typename T>
 constexpr int64_t kMostInputs = 3072 / static_cast<int64_t>(sizeof(T));
 
