@@ -12,12 +12,11 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { exportModel, type LabelBank, loadModel } from '../lib';
+import { type LabelBank, loadModel } from '../lib';
 import { smallModel } from '../lib/default-model';
 import { findImages } from '../lib/find-images';
 import { loadLabelsFile } from '../lib/labels-file';
-import { cachedCheckpoint } from '../test/support/checkpoint-writer';
-import { BENCH_FILES } from './prepare';
+import { vitB16WithText } from './prepare';
 import { type PrecisionResult, startResults, writeResults } from './results';
 import { precisionSection, printed } from './tables';
 
@@ -104,12 +103,6 @@ function compare(precision: string, used: string, found: readonly Judged[], exac
   };
 }
 
-async function seededVit(): Promise<string> {
-  const file = path.join(BENCH_FILES, 'vit-b16-text.pt');
-  if (!existsSync(file)) await exportModel(await cachedCheckpoint('ViT-B-16'), file);
-  return file;
-}
-
 async function main(): Promise<void> {
   const text = { type: 'string' } as const;
   const { values, positionals: folders } = parseArgs({
@@ -124,7 +117,7 @@ async function main(): Promise<void> {
     },
     allowPositionals: true,
   });
-  const model = values.vit ? await seededVit() : (values.model ?? smallModel()?.model);
+  const model = values.vit ? (await vitB16WithText()).model : (values.model ?? smallModel()?.model);
   const labelsFile = values['labels-file'];
   if (model === undefined || folders.length === 0 || labelsFile === undefined) {
     throw new Error(

@@ -17,15 +17,26 @@ function isOlder(file: string, than: readonly string[]): boolean {
 
 /** Paths of the checkpoint and of the model file; written anew when the core that exports changed. */
 export async function vitB16(): Promise<{ checkpoint: string; model: string }> {
-  mkdirSync(BENCH_FILES, { recursive: true });
   const checkpoint = await cachedCheckpoint('ViT-B-16');
-  const model = path.join(BENCH_FILES, 'vit-b16.pt');
+  return { checkpoint, model: await exported(checkpoint, 'vit-b16.pt', true) };
+}
+
+/** The same network with both text towers. */
+export async function vitB16WithText(): Promise<{ checkpoint: string; model: string }> {
+  const checkpoint = await cachedCheckpoint('ViT-B-16', { optimizer: true });
+  return { checkpoint, model: await exported(checkpoint, 'vit-b16-text.pt', false) };
+}
+
+/** The model file of a checkpoint, written again after either changed: the checkpoint or the core. */
+async function exported(checkpoint: string, name: string, imageOnly: boolean): Promise<string> {
+  mkdirSync(BENCH_FILES, { recursive: true });
+  const model = path.join(BENCH_FILES, name);
   const release = path.join(ROOT, 'build', 'Release');
   const cores = existsSync(release) ? readdirSync(release).filter((name) => name.startsWith('libclipn_core')) : [];
   if (isOlder(model, [checkpoint, ...cores.map((name) => path.join(release, name))])) {
-    await exportModel(checkpoint, model, { imageOnly: true });
+    await exportModel(checkpoint, model, { imageOnly });
   }
-  return { checkpoint, model };
+  return model;
 }
 
 /** The sample photos as the tower sees them, uint8 [n, 224, 224, 3]. */

@@ -7,24 +7,18 @@
  * Needs 2.5 GB in DIR (a temporary folder when absent), which it removes.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { describeCore, evaluate, exportModel, loadModel, type Model } from '../lib';
+import { describeCore, evaluate, loadModel, type Model } from '../lib';
 import imagenet from '../lib/data/imagenet-classnames.json';
 import { preprocessingOf } from '../lib/eval-sets';
 import { type KnownFile, writeShard } from '../lib/feature-shard';
 import { normal, uniformSource } from '../lib/random';
-import { cachedCheckpoint } from '../test/support/checkpoint-writer';
+import { vitB16WithText } from './prepare';
 
 const SHARD = 4096;
-
-async function seededModel(): Promise<Model> {
-  const file = path.join(__dirname, '..', 'build', 'bench-vit-b16-text.pt');
-  if (!existsSync(file)) await exportModel(await cachedCheckpoint('ViT-B-16', { optimizer: true }), file);
-  return await loadModel(file);
-}
 
 /** Writes empty images and returns what the store is to know of them. */
 function writeImages(root: string, images: number): KnownFile[] {
@@ -68,7 +62,7 @@ async function main(): Promise<void> {
   });
   const root = mkdtempSync(path.join(values.dir ?? tmpdir(), 'clipn-rescore-'));
   try {
-    const model = await seededModel();
+    const model = await loadModel((await vitB16WithText()).model);
     await writeStore(path.join(root, 'store'), model, writeImages(root, Number(values.images)));
     const folders = { id: path.join(root, 'id'), ood: { ood: path.join(root, 'ood') } };
     const labels = [...new Set(imagenet)].slice(0, 998);

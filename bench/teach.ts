@@ -4,17 +4,17 @@
  *
  *   npm run bench -- teach [--images 256] [--batch 64] [--precision fp32] [--micro-batch 0] [--json]
  */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
-import { describeCore, exportModel, loadModel, teach } from '../lib';
+import { describeCore, loadModel, teach } from '../lib';
 import { openBase } from '../lib/teach/base';
 import { openDataset } from '../lib/teach/dataset';
 import { below } from '../lib/teach/draw';
 import { encodeDataset } from '../lib/teach/features';
-import { cachedCheckpoint } from '../test/support/checkpoint-writer';
+import { vitB16WithText } from './prepare';
 
 const WORDS =
   'a the of in on with and photo dog cat man woman street house tree river red green young old small large'.split(' ');
@@ -58,9 +58,7 @@ async function main(): Promise<void> {
   const precision = values.precision as 'fp32' | 'bf16';
   const folder = mkdtempSync(path.join(tmpdir(), 'clipn-bench-teach-'));
   try {
-    const base = await cachedCheckpoint('ViT-B-16', { optimizer: true });
-    const file = path.join(__dirname, '..', 'build', 'bench-vit-b16-text.pt');
-    if (!existsSync(file)) await exportModel(base, file);
+    const { checkpoint: base, model: file } = await vitB16WithText();
     const data = await writeData(path.join(folder, 'data'), images);
     const { frozenId, tokenizer } = await openBase(base, {});
     const features = path.join(folder, 'features');

@@ -5,15 +5,12 @@
  *   npm run bench -- text-bank [--labels 20] [--json]
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
-import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { exportModel, loadModel } from '../lib';
+import { loadModel } from '../lib';
 import imagenet from '../lib/data/imagenet-classnames.json';
 import { table } from '../lib/terminal';
-import { cachedCheckpoint } from '../test/support/checkpoint-writer';
-import { findPython } from './prepare';
+import { findPython, vitB16WithText } from './prepare';
 
 const TEMPLATES = 'clipn';
 
@@ -32,15 +29,14 @@ print(time.monotonic() - start)
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { labels: { type: 'string', default: '20' }, json: { type: 'boolean' } } });
   const count = Number(values.labels);
-  const file = path.join(__dirname, '..', 'build', 'bench-vit-b16-text.pt');
-  if (!existsSync(file)) await exportModel(await cachedCheckpoint('ViT-B-16', { optimizer: true }), file);
+  const { model: file } = await vitB16WithText();
   const names = [...new Set(imagenet)];
   const rows: { what: string; labels: number; seconds: number; secondsFor1000: number }[] = [];
   const row = (what: string, labels: number, seconds: number) =>
     rows.push({ what, labels, seconds, secondsFor1000: (1000 * seconds) / labels });
   for (const precision of ['fp32', 'bf16'] as const) {
     const model = await loadModel(file, { precision });
-    // The first call packs the weights' panels into caches and grows the buffers.
+    // The first call grows the buffers.
     await model.createLabelBank(names.slice(-1), { templates: TEMPLATES, cache: false });
     let start = performance.now();
     const bank = await model.createLabelBank(names.slice(0, count), { templates: TEMPLATES, cache: false });

@@ -68,10 +68,13 @@ describe('eval', { concurrency: 2 }, () => {
 
   test('Ctrl-C ends with 130 and says what is kept; the same command goes on to the result of a run never stopped', async () => {
     await drawImages(at('many'), [''], 600, 1000);
-    const flags = ['--id', at('id'), '--ood', `many=${at('many')}`, '--json'];
-    const argv = ['--import', 'tsx', 'lib/cli.ts', 'eval', '--model', model, '--templates', 'plain', ...flags];
+    const sets = ['--id', at('id'), '--ood', `many=${at('many')}`];
+    const command = ['eval', '--model', model, '--templates', 'plain', ...sets, '--json'];
     const env = { ...process.env, CLIPN_CACHE_DIR: at('stopped'), NO_COLOR: '1' };
-    const child = spawn(process.execPath, argv, { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(process.execPath, ['--import', 'tsx', 'lib/cli.ts', ...command], {
+      env,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     let said = '';
     child.stderr.on('data', (chunk) => {
       said += chunk;
@@ -89,10 +92,7 @@ describe('eval', { concurrency: 2 }, () => {
       left.filter((name) => name.includes('.') && !name.endsWith('.safetensors')),
       [],
     );
-    const [resumed, whole] = await Promise.all([
-      runCli(['eval', '--model', model, '--templates', 'plain', ...flags], at('stopped')),
-      runCli(['eval', '--model', model, '--templates', 'plain', ...flags], at('whole')),
-    ]);
+    const [resumed, whole] = await Promise.all([runCli(command, at('stopped')), runCli(command, at('whole'))]);
     const undated = ({ out }: { out: string }) => out.replace(/"created":"[^"]*"/, '');
     assert.equal(undated(resumed), undated(whole));
     assert.equal(whole.code, 0, whole.err);

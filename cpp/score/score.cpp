@@ -98,8 +98,8 @@ struct Tile {
 };
 
 // Products of one block of images with blocks of a bank. With brgemm the classes are the rows of the product, since a
-// bank lies as a left factor does; of the images, its right factor, a transposed copy is made once. It takes about half
-// the time of the BLAS on AMD, whose MKL leaves AVX-512 unused, and the way back to rows of images an eighth of it.
+// bank lies as a left factor does; of the images, its right factor, a transposed copy is made once, and each tile is
+// transposed within L2. bench/README.md has what the BLAS took.
 class Products {
  public:
   Products(const cpu::Kernels& kernels, const float* features, int64_t rows, int64_t d, Tile& tile)
