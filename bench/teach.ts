@@ -2,14 +2,14 @@
  * What an epoch of teaching a ViT-B/16 costs with cached features, and what it would cost to compute them again each
  * time. The weights are seeded ones: their values do not change the work. Captions have as many words as CC3M's (10).
  *
- *   npm run bench -- teach [--images 256] [--batch 64] [--precision fp32] [--micro-batch 0] [--json]
+ *   npm run bench -- teach [--images 256] [--batch 64] [--precision fp32] [--device auto] [--micro-batch 0] [--json]
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
-import { describeCore, loadModel, teach } from '../lib';
+import { type Device, describeCore, loadModel, teach } from '../lib';
 import { openBase } from '../lib/teach/base';
 import { openDataset } from '../lib/teach/dataset';
 import { below } from '../lib/teach/draw';
@@ -48,6 +48,7 @@ async function main(): Promise<void> {
       images: { type: 'string', default: '256' },
       batch: { type: 'string', default: '64' },
       precision: { type: 'string', default: 'fp32' },
+      device: { type: 'string', default: 'auto' },
       'micro-batch': { type: 'string', default: '0' },
       json: { type: 'boolean' },
     },
@@ -56,6 +57,7 @@ async function main(): Promise<void> {
     Number(values[name]),
   ) as [number, number, number];
   const precision = values.precision as 'fp32' | 'bf16';
+  const asked = values.device as Device;
   const folder = mkdtempSync(path.join(tmpdir(), 'clipn-bench-teach-'));
   try {
     const { checkpoint: base, model: file } = await vitB16WithText();
@@ -63,11 +65,19 @@ async function main(): Promise<void> {
     const { frozenId, tokenizer } = await openBase(base, {});
     const features = path.join(folder, 'features');
 
-    const model = await loadModel(file, { precision });
+    const model = await loadModel(file, { device: asked, precision });
+    const { device } = model.info;
     const begun = performance.now();
     await encodeDataset(await openDataset(data, { templates: 'clipn' }), {
       folder: features,
-      key: { contentId: frozenId, precision, tokenizer: tokenizer.sha256, augmentations: 0, seed: 0 },
+      key: {
+        contentId: frozenId,
+        precision,
+        ...(device === 'cuda' && { device }),
+        tokenizer: tokenizer.sha256,
+        augmentations: 0,
+        seed: 0,
+      },
       loadFrozen: async () => model,
       tokenizer,
     });
@@ -79,6 +89,7 @@ async function main(): Promise<void> {
       features,
       epochs: 1,
       batch,
+      device,
       precision,
       microBatch,
       onStep: () => times.push(performance.now()),
@@ -90,6 +101,7 @@ async function main(): Promise<void> {
     const result = {
       benchmark: 'teach',
       machine: { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version, ...(await describeCore()) },
+      device,
       precision,
       images,
       batch,

@@ -11,13 +11,14 @@ import { thumbnail } from './image';
 import { hasClassFolders, readImageFolder, refusal } from './image-folder';
 import { type LabelBank, selectRows } from './label-bank';
 import { wilsonInterval } from './metrics';
-import { loadModel, type Model, type Precision } from './model';
+import { loadModel, type Model } from './model';
 import { groupNegatives } from './negatives';
 import { provenanceOf } from './provenance';
 import { publishedNumbers } from './published';
 import { type Scored, type ScorePass, scoreRows, usableScorers } from './score-pass';
 import { builtInScorers, type Need, type Scorer } from './scorers';
 import { scoreOn } from './scores';
+import type { Precision } from './target';
 import type { TemplateSet } from './templates';
 
 export interface EvalProgress {

@@ -45,7 +45,6 @@ export {
   loadModel,
   Model,
   type ModelInfo,
-  type Precision,
 } from './model';
 export { type CoreInfo, describeCore } from './native';
 export type { Provenance } from './provenance';
@@ -55,6 +54,7 @@ export { renderReport, reportCsv } from './report';
 export { readScoreFile } from './score-file';
 export type { ScoreBlock, Scorer } from './scorers';
 export { type DecidingScore, type ScoreOptions, type ScoreResult, type Scores, score } from './scores';
+export type { Device, Precision } from './target';
 export {
   type Negatives,
   type TeachOptions,

@@ -1,7 +1,6 @@
 /** A loaded model: encodes images and texts on its own core thread, makes label banks and detectors. */
 import { availableParallelism } from 'node:os';
 import { cachedLabelBank } from './bank-cache';
-import { cudaUnavailable, openCuda } from './cuda';
 import { Detector, type DetectorOptions } from './detector';
 import { ClipnError } from './errors';
 import { type DecodeOptions, decodeImage, type ImageInput } from './image';
@@ -31,13 +30,12 @@ import {
 import { type BatchOptions, type QueueLimits, type QueueOptions, queueLimits } from './queue-options';
 import type { ModelStats } from './queue-stats';
 import { type ScoreOptions, scoreOn } from './scores';
+import { chooseTarget, type Device, type Precision, type Target } from './target';
 import { createTokenizer, type Tokenizer } from './tokenizer';
-
-export type Precision = 'fp32' | 'bf16' | 'fp16';
 
 export interface LoadModelOptions {
   /** Where to compute. `cuda` is strict; `auto` takes the CPU where CUDA lacks a piece (`info.deviceReason`). Default `auto`. */
-  device?: 'auto' | 'cpu' | 'cuda';
+  device?: Device;
   /**
    * Arithmetic: `fp32` gives the same verdict everywhere; `auto` is bf16 where the CPU or GPU has it, on an older GPU fp16.
    * `fp16` needs CUDA. Default `fp32`.
@@ -128,7 +126,7 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
   signal?.throwIfAborted();
   const config = await checkModelFile(path, signal);
   const engine = await openEngine(libtorch);
-  const target = await targetOf(engine, device, precision);
+  const target = await chooseTarget(engine, device, precision);
   const lane = openLane(engine, threads);
   try {
     const native = await runTask(lane, signal, () => lane.openModel(path, target.precision, target.device));
@@ -142,33 +140,6 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
     await closeLane(lane);
     throw error;
   }
-}
-
-/** Where and in which arithmetic a model runs. */
-interface Target {
-  device: 'cpu' | 'cuda';
-  precision: Precision;
-  /** Why `auto` did not take CUDA; else null. */
-  reason: string | null;
-}
-
-async function targetOf(
-  engine: Engine,
-  device: NonNullable<LoadModelOptions['device']>,
-  precision: NonNullable<LoadModelOptions['precision']>,
-): Promise<Target> {
-  const cuda = device === 'cpu' ? null : await openCuda(engine);
-  if (cuda !== null && !cuda.usable && device === 'cuda') throw cudaUnavailable(cuda);
-  if (cuda?.usable) {
-    const best = Number(cuda.device?.capability) >= 8 ? 'bf16' : 'fp16';
-    return { device: 'cuda', precision: precision === 'auto' ? best : precision, reason: null };
-  }
-  if (precision === 'fp16') {
-    const why = cuda === null ? '' : `, and ${cuda.reason}`;
-    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision fp16 needs CUDA${why}; on a CPU use fp32 or bf16`);
-  }
-  const best = engine.core.cpuBf16 ? 'bf16' : 'fp32';
-  return { device: 'cpu', precision: precision === 'auto' ? best : precision, reason: cuda?.reason ?? null };
 }
 
 /** Made by `loadModel`. Holds the weights until `close()`. */

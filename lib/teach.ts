@@ -5,6 +5,7 @@ import { ClipnError } from './errors';
 import { exportModel } from './export';
 import { loadModel, type Model } from './model';
 import { type NativeLane, openEngine, runTask, withLane } from './native';
+import { chooseTarget } from './target';
 import { type Base, openBase } from './teach/base';
 import type { Dataset } from './teach/data';
 import { openDataset } from './teach/dataset';
@@ -22,6 +23,8 @@ export interface TeachResult {
   stepsPerEpoch: number;
   samples: number;
   images: number;
+  device: 'cpu' | 'cuda';
+  precision: 'fp32' | 'bf16';
   /** Samples left out, by reason. */
   skipped: Record<string, number>;
   /** The last epoch's checkpoint, in the published layout. */
@@ -49,9 +52,6 @@ export async function teach(base: string, data: string, out: string, options: Te
   checkTeachOptions(options);
   const settings: Settings = { ...TEACH_DEFAULTS, ...withoutUndefined(options) };
   const { signal } = settings;
-  if (settings.device === 'cuda') {
-    throw new ClipnError('ERR_CLIPN_CUDA_UNAVAILABLE', 'this version of clipn-native has no CUDA core');
-  }
   signal?.throwIfAborted();
   const start = await openBase(base, settings);
   if (start.network.kind === 'clipn') {
@@ -65,9 +65,9 @@ export async function teach(base: string, data: string, out: string, options: Te
     settings.batch,
     data,
   );
-  const precision = await arithmetic(settings);
-  const folder = await RunFolder.open(out, runSettings(start, dataset, settings, precision));
-  const features = await cachedFeatures(base, start, dataset, folder, settings, precision);
+  const where = await whereToTeach(settings);
+  const folder = await RunFolder.open(out, runSettings(start, dataset, settings, where));
+  const features = await cachedFeatures(base, start, dataset, folder, settings, where);
   if (Object.keys(features.skipped.counts).length > 0) {
     settings.onWarning?.(`samples left out: ${describeSkipped(features.skipped)}`);
   }
@@ -80,7 +80,7 @@ export async function teach(base: string, data: string, out: string, options: Te
     const sampler = new Sampler(store, { ...settings, contextLength, prompts: promptsOf(start) });
     refuseFewer(store.samples, settings.batch, data);
     const steps = settings.steps ?? settings.epochs * sampler.stepsPerEpoch;
-    const run = { start, folder, sampler, steps, settings, precision };
+    const run = { start, folder, sampler, steps, settings, where };
     await withLane((lane) => trainOn(lane, run));
     const checkpoint = folder.epoch(Math.ceil(steps / sampler.stepsPerEpoch));
     await exportResult(checkpoint, folder, settings);
@@ -89,6 +89,7 @@ export async function teach(base: string, data: string, out: string, options: Te
       stepsPerEpoch: sampler.stepsPerEpoch,
       samples: store.samples,
       images: features.images,
+      ...where,
       skipped: features.skipped.counts,
       checkpoint,
       model: folder.model,
@@ -109,9 +110,15 @@ function withoutUndefined(options: TeachOptions): TeachOptions {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-async function arithmetic({ precision, libtorch }: Settings): Promise<'fp32' | 'bf16'> {
-  const { core } = await openEngine(libtorch);
-  return precision === 'auto' ? (core.cpuBf16 ? 'bf16' : 'fp32') : precision;
+interface Where {
+  device: 'cpu' | 'cuda';
+  precision: 'fp32' | 'bf16';
+}
+
+async function whereToTeach({ device, precision, libtorch }: Settings): Promise<Where> {
+  const target = await chooseTarget(await openEngine(libtorch), device, precision);
+  // What `auto` gives on a GPU without bf16: fp16 would need a scaled loss.
+  return { device: target.device, precision: target.precision === 'fp16' ? 'fp32' : target.precision };
 }
 
 function promptsOf({ trained }: Base): number {
@@ -119,7 +126,7 @@ function promptsOf({ trained }: Base): number {
 }
 
 /** Everything that decides the weights a run ends with. */
-function runSettings(start: Base, dataset: Dataset, settings: Settings, precision: string) {
+function runSettings(start: Base, dataset: Dataset, settings: Settings, { device, precision }: Where) {
   const hash = createHash('sha256').update(JSON.stringify(dataset.classes ?? null));
   for (const { fingerprint } of dataset.parts) hash.update(fingerprint);
   const { batch, lr, seed, negatives, augmentations, steps, epochs } = settings;
@@ -132,6 +139,7 @@ function runSettings(start: Base, dataset: Dataset, settings: Settings, precisio
     negatives,
     augmentations,
     precision,
+    ...(device === 'cuda' && { device }),
     ...(steps === undefined ? { epochs } : { steps }),
   };
 }
@@ -142,7 +150,7 @@ async function cachedFeatures(
   dataset: Dataset,
   folder: RunFolder,
   settings: Settings,
-  precision: 'fp32' | 'bf16',
+  { device, precision }: Where,
 ): Promise<FeatureFiles> {
   const { signal, onProgress, augmentations, seed, tokenizer, config, act } = settings;
   const temporary = folder.in('frozen.pt');
@@ -151,7 +159,7 @@ async function cachedFeatures(
     if (!model) {
       // The frozen towers run as they will after the training: as a model file.
       await exportModel(base, temporary, { tokenizer, config, act, ...(signal && { signal }) });
-      model = await loadModel(temporary, { precision, libtorch: settings.libtorch, signal });
+      model = await loadModel(temporary, { device, precision, libtorch: settings.libtorch, signal });
     }
     return model;
   };
@@ -161,6 +169,7 @@ async function cachedFeatures(
       key: {
         contentId: start.frozenId,
         precision,
+        ...(device === 'cuda' && { device }),
         tokenizer: start.tokenizer.sha256,
         augmentations,
         seed,
@@ -183,11 +192,11 @@ interface Run {
   /** In all. */
   steps: number;
   settings: Settings;
-  precision: 'fp32' | 'bf16';
+  where: Where;
 }
 
 async function trainOn(lane: NativeLane, run: Run): Promise<void> {
-  const { start, folder, sampler, steps, settings, precision } = run;
+  const { start, folder, sampler, steps, settings, where } = run;
   const { signal, saveEvery, microBatch } = settings;
   const { addon } = await openEngine();
   const latest = await folder.latest(signal);
@@ -205,8 +214,7 @@ async function trainOn(lane: NativeLane, run: Run): Promise<void> {
           : [];
       }),
       architecture: start.network.architecture,
-      precision,
-      device: 'cpu',
+      ...where,
       prompts: promptsOf(start),
       microBatch,
       stepsTaken: first,

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { apiModel } from './support/api-model';
 import { type FakeCuda, skipFakeCuda, withFakeCuda } from './support/fake-cuda';
+import { smallestTeaching } from './support/teaching';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-cuda-'));
 let model: string;
@@ -107,6 +108,28 @@ describe('without a GPU of any kind, on a fake driver and plugin', { skip: skipF
       assert.deepEqual(result, [code, code]);
     });
   }
+
+  const taught = async (fake: FakeCuda, device: string) => {
+    const { base, data, options } = await smallestTeaching(path.join(folder, `teaching-${runs}`));
+    const given = [base, data, path.join(folder, `taught-${runs}`), { ...options, device }];
+    return (await run(fake, `return await lib.teach(...${JSON.stringify(given)});`)) as {
+      device?: string;
+      error?: { code: string; message: string };
+    };
+  };
+
+  test('teach refuses CUDA that is not there, naming the missing piece; with auto it takes the CPU and says so', async () => {
+    const { error } = await taught({ driver: false }, 'cuda');
+    assert.equal(error?.code, 'ERR_CLIPN_CUDA_UNAVAILABLE');
+    assert.match(error.message, /no NVIDIA driver/);
+    assert.equal((await taught({ driver: false }, 'auto')).device, 'cpu');
+  });
+
+  test('teach trains where its features come from: it does not fall back to the CPU', async () => {
+    const { error } = await taught({}, 'auto');
+    assert.equal(error?.code, 'ERR_CLIPN_CUDA_UNAVAILABLE');
+    assert.match(error.message, /this libtorch finds no CUDA device/, 'said by the trainer: the libtorch is a CPU one');
+  });
 
   test('doctor names the missing piece, and the GPU when nothing is missing', async () => {
     const doctor = `

@@ -2,6 +2,7 @@
 import type { Activation } from '../architecture';
 import { ClipnError } from '../errors';
 import type { StoredDtype } from '../model-config';
+import type { Device } from '../target';
 
 /** `paper`: every other caption of the batch is a negative. `distinct`: not those that say the same. */
 export type Negatives = 'paper' | 'distinct';
@@ -41,7 +42,8 @@ export interface TeachOptions {
   seed?: number;
   /** Of the arithmetic; the weights are float32. Default fp32. */
   precision?: 'fp32' | 'bf16' | 'auto';
-  device?: 'auto' | 'cpu' | 'cuda';
+  /** Where to compute, as for `loadModel`. Default auto. */
+  device?: Device;
   /** Default `distinct`: equal captions, and with class folders all of one class, are no negatives of each other. */
   negatives?: Negatives;
   /** Template set of class folders: clipn, openai, plain or a file. Default clipn. */
