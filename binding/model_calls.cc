@@ -92,17 +92,21 @@ Napi::Value Lane::encode_images(const Napi::CallbackInfo& info) {
   auto local = std::make_shared<std::vector<float>>();
   auto pixels = std::make_shared<std::vector<uint8_t>>();
   work->run = [core = &core_, model, images = std::move(images), side, dim, patches, mean = three(options.Get("mean")),
-               std = three(options.Get("std")), features, local, pixels](clipn_error* error) {
+               std = three(options.Get("std")), want_pixels, features, local, pixels](clipn_error* error) {
     const size_t n = images.size(), each = static_cast<size_t>(side) * side * 3;
-    pixels->resize(n * each);
     features->resize(n * dim);
-    for (size_t i = 0; i < n; ++i) {
-      const clipn_status status = core->preprocess(&images[i], side, pixels->data() + i * each, error);
-      if (status != CLIPN_OK) return status;
+    clipn_image_batch batch{
+        sizeof(clipn_image_batch), side,         nullptr, static_cast<int64_t>(n), {mean[0], mean[1], mean[2]},
+        {std[0], std[1], std[2]},  images.data()};
+    if (want_pixels) {
+      pixels->resize(n * each);
+      for (size_t i = 0; i < n; ++i) {
+        const clipn_status status = core->preprocess(&images[i], side, pixels->data() + i * each, error);
+        if (status != CLIPN_OK) return status;
+      }
+      batch.pixels = pixels->data();
+      batch.images = nullptr;
     }
-    const clipn_image_batch batch{
-        sizeof(clipn_image_batch), side, pixels->data(), static_cast<int64_t>(n), {mean[0], mean[1], mean[2]},
-        {std[0], std[1], std[2]}};
     if (patches == 0) return core->encode_images(model.get(), &batch, dim, features->data(), error);
     local->resize(n * patches * dim);
     return core->encode_image_patches(model.get(), &batch, dim, patches, features->data(), local->data(), error);

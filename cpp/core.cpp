@@ -76,6 +76,11 @@ void require(bool condition, const char* text) {
   if (!condition) throw clipn::Error(CLIPN_INVALID_ARG, text);
 }
 
+void require_complete(const clipn_image_batch& batch) {
+  require(batch.size >= sizeof batch && (batch.pixels == nullptr) != (batch.images == nullptr),
+          "clipn_image_batch is incomplete: it has either pixels or images");
+}
+
 }  // namespace
 
 uint32_t clipn_abi_version(void) { return CLIPN_ABI_VERSION; }
@@ -154,7 +159,7 @@ clipn_status clipn_encode_images(clipn_model* model, const clipn_image_batch* ba
                                  clipn_error* error) {
   return guard(error, [&] {
     require(model != nullptr && batch != nullptr && features != nullptr, "clipn_encode_images: null argument");
-    require(batch->size >= sizeof(clipn_image_batch) && batch->pixels != nullptr, "clipn_image_batch is incomplete");
+    require_complete(*batch);
     model->encode_images(*batch, d, features);
   });
 }
@@ -164,7 +169,7 @@ clipn_status clipn_encode_image_patches(clipn_model* model, const clipn_image_ba
   return guard(error, [&] {
     require(model != nullptr && batch != nullptr && features != nullptr && patches != nullptr,
             "clipn_encode_image_patches: null argument");
-    require(batch->size >= sizeof(clipn_image_batch) && batch->pixels != nullptr, "clipn_image_batch is incomplete");
+    require_complete(*batch);
     model->encode_image_patches(*batch, d, p, features, patches);
   });
 }

@@ -34,7 +34,7 @@ if("avx512" IN_LIST clipn_targets)
 endif()
 
 # A fused multiply-add would move a resize weight away from Pillow's.
-clipn_add_objects(clipn_image ${CLIPN_CPP_DIR}/image/resize.cpp)
+clipn_add_objects(clipn_image ${CLIPN_CPP_DIR}/image/resize.cpp ${CLIPN_CPP_DIR}/image/resize_plan.cpp)
 target_compile_options(clipn_image PRIVATE -ffp-contract=off)
 
 # at::parallel_for is a template that runs serially without -fopenmp. The core itself does not link an OpenMP runtime: it

@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { inCi, main, output, require, root, run, runAside, runQuietly, Stop } from './steps.mjs';
 
-const KERNELS = ['normalise', 'score_features', 'score_fold', 'score_logits'];
+const KERNELS = ['normalise', 'resize', 'score_features', 'score_fold', 'score_logits'];
 const ALL = ['75', '80', '86', '89', '90a', '100', '120'];
 const FLAGS = ['-std=c++20', '-O3', '-fmad=false', '-Icpp', '-Icpp/include', '-Icpp/cuda', '-Xptxas', '-v'];
 

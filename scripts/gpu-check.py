@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Builds the CUDA score kernels, checks them against float64 and times them, in one call on a machine with a GPU.
+"""Builds the CUDA kernels, checks the scores against float64 and the resize against Pillow, and times them, in one call.
 
     python3 scripts/gpu-check.py [--quick] [--sanitizer]      exit 0: all checks hold; 1: one does not; 2: cannot run here
 
-Needs nvcc 13 and a PyTorch with CUDA. Compared with PyTorch eager and torch.compile (max-autotune) of the same formulas, and
+Needs a GPU, nvcc 13 and a PyTorch with CUDA; for the resize also NumPy and Pillow, else it is named as skipped. Compared with PyTorch eager and torch.compile (max-autotune) of the same formulas, and
 with the measured device-to-device copy. Inputs are fresh random numbers, outputs are poisoned before each check. --sanitizer
 runs the checks again, with small shapes, under compute-sanitizer. The tower is timed by bench (docs/cuda.md).
 """
@@ -15,6 +15,8 @@ import shutil
 import subprocess
 import sys
 import time
+
+import gpu_check_resize
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIBRARY = os.path.join(ROOT, "build", "gpu-check", "libclipn_kernels.so")
@@ -56,7 +58,7 @@ def build(capability):
         cannot("there is no nvcc on PATH or in /usr/local/cuda/bin")
     os.makedirs(os.path.dirname(LIBRARY), exist_ok=True)
     name = f"{capability[0]}{capability[1]}" + ("a" if capability == (9, 0) else "")
-    sources = [f"cpp/cuda/{kernel}.cu" for kernel in ("normalise", "score_features", "score_fold", "score_logits")]
+    sources = [f"cpp/cuda/{kernel}.cu" for kernel in ("normalise", "resize", "score_features", "score_fold", "score_logits")]
     command = [nvcc, "-std=c++20", "-O3", "-fmad=false", "-lineinfo", "-shared", "-Xcompiler=-fPIC", "-Icpp", "-Icpp/include",
                f"-gencode=arch=compute_{name},code=sm_{name}", "-o", LIBRARY, *sources]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -68,7 +70,36 @@ def build(capability):
         getattr(library, f"clipn_cuda_{kind}_workspace").restype = ctypes.c_int64
         getattr(library, f"clipn_cuda_{kind}_workspace").argtypes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_int32]
         getattr(library, f"clipn_cuda_score_{kind}").argtypes = [ctypes.c_void_p] * 3
+    gpu_check_resize.declare(library)
     return library
+
+
+class Resize:
+    """Images resized together; calling it launches the kernels on PyTorch's stream."""
+
+    def __init__(self, torch, library, np, images, side):
+        packed = gpu_check_resize.Packed(np, images, side)
+        self.torch, self.library, self.n, self.most, self.side = torch, library, len(images), packed.most, side
+        self.block = torch.from_numpy(packed.block).cuda()
+        self.between = torch.full((packed.between,), 170, dtype=torch.uint8, device="cuda")
+        self.pixels = torch.full((self.n, side, side, 3), 170, dtype=torch.uint8, device="cuda")
+
+    def __call__(self):
+        stream = self.torch.cuda.current_stream().cuda_stream
+        error = self.library.clipn_cuda_resize(self.block.data_ptr(), self.n, self.most, self.between.data_ptr(), self.side,
+                                               self.pixels.data_ptr(), stream)
+        if error != 0:
+            raise RuntimeError(f"the launch returned CUDA error {error}")
+        return self.pixels
+
+
+def numpy_and_pillow():
+    try:
+        import numpy
+        import PIL  # noqa: F401
+    except ImportError:
+        return None
+    return numpy
 
 
 class Run:
@@ -187,6 +218,16 @@ def checks(torch, library, quick):
             for first, n in ((0, 1), (7, 1), (100, 64), (130, 70)) for i in range(n)
         )
         record(f"bits independent of the batch, {str(dtype)[6:]}", 0.0 if same else 1.0, "bits", 0.0)
+    np = numpy_and_pillow()
+    if np is None:
+        print("SKIPPED: the resize, for NumPy or Pillow is missing")
+    else:
+        images = gpu_check_resize.images(np, time.time_ns())
+        for side in (64, 224, 336):
+            out = Resize(torch, library, np, images, side)().cpu().numpy()
+            differing = sum(int((o != gpu_check_resize.with_pillow(np, image, side)).sum()) for o, image in zip(out, images))
+            record(f"resize to {side}, bytes unlike Pillow's", float(differing), "bytes", 0.0)
+
     print("\n| check | worst error | of | bound | |\n|---|---|---|---|---|")
     for name, error, score, bound, good in rows:
         print(f"| {name} | {error:.1e} | {score} | {bound:.0e} | {'ok' if good else 'FAILS'} |")
@@ -214,6 +255,16 @@ def timings(torch, library, quick):
     copy = 2 * size / milliseconds(torch, lambda: target.copy_(source)) / 1e9  # TB/s
     del source, target
     print(f"\ncopy bandwidth {copy:.2f} TB/s (bytes read and written)")
+    np = numpy_and_pillow()
+    if np is not None:
+        print("\n| resize to 224, 256 images | ms | images/s | share of copy bandwidth |\n|---|---|---|---|")
+        for width, height in ((640, 480), (2048, 1536)):
+            image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+            resize = Resize(torch, library, np, [image] * 256, 224)
+            took = milliseconds(torch, resize)
+            moved = resize.block.numel() + 2 * resize.between.numel() + resize.pixels.numel()
+            print(f"| {width}x{height} | {took:.3f} | {256 / took * 1e3:,.0f} | {moved / took / 1e9 / copy:.0%} |")
+            del resize
     compiled = torch.compile(lambda a, b: formulas(torch, a, b), mode="max-autotune-no-cudagraphs")
     print("\n| from logits, fp32 | ms | share of copy bandwidth |\n|---|---|---|")
     for n, c in ((1024, 21841), (1024, 100000)) + (() if quick else ((8192, 100000),)):

@@ -28,7 +28,7 @@ endif()
 
 set(clipn_kernel_objects)
 file(GLOB clipn_kernel_headers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cpp/cuda/*.h)
-foreach(kernel normalise score_features score_fold score_logits)
+foreach(kernel normalise resize score_features score_fold score_logits)
   set(object ${CMAKE_CURRENT_BINARY_DIR}/cuda/${kernel}.o)
   add_custom_command(
     OUTPUT ${object}
@@ -47,12 +47,14 @@ find_path(CLIPN_CUDA_INCLUDE cuda_runtime_api.h HINTS ${clipn_cuda_root}/../incl
 find_library(CLIPN_CUDART_STATIC libcudart_static.a HINTS ${CLIPN_CUDA_INCLUDE}/.. ENV CUDA_HOME ENV CUDA_PATH
              PATHS /usr/local/cuda PATH_SUFFIXES lib64 lib targets/x86_64-linux/lib REQUIRED)
 
-add_library(clipn_cuda SHARED cpp/cuda/device_score.cc cpp/cuda/plugin.cc cpp/cuda/towers.cc ${clipn_kernel_objects})
+add_library(clipn_cuda SHARED cpp/cuda/device_score.cc cpp/cuda/pixel_feed.cc cpp/cuda/plugin.cc cpp/cuda/resize_jobs.cpp
+                              cpp/cuda/towers.cc cpp/image/resize_plan.cpp ${clipn_kernel_objects})
+# As in the core: a fused multiply-add would move a resize weight away from Pillow's.
+set_source_files_properties(cpp/image/resize_plan.cpp PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
 set_target_properties(clipn_cuda PROPERTIES OUTPUT_NAME "clipn_cuda-${torch_major}.${torch_minor}" SKIP_BUILD_RPATH ON)
 target_include_directories(clipn_cuda PRIVATE cpp cpp/include)
 target_include_directories(clipn_cuda SYSTEM PRIVATE ${CLIPN_CUDA_INCLUDE})
 target_compile_options(clipn_cuda PRIVATE -Wall -Wextra)
-target_precompile_headers(clipn_cuda PRIVATE <torch/script.h>)
 target_link_libraries(
   clipn_cuda PRIVATE clipn_torch "${CLIPN_TORCH}/lib/libc10_cuda.so" "${CLIPN_TORCH}/lib/libtorch_cuda.so"
                      ${CLIPN_CUDART_STATIC} ${CMAKE_DL_LIBS} rt)

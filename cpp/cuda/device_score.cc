@@ -1,7 +1,9 @@
 // Scores on device 0: features and banks in host memory, the kernels of launch.h in between.
 #include "cuda/device_score.h"
 
-#include <ATen/ATen.h>
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/cuda/CUDAStream.h>
 

@@ -63,6 +63,28 @@ CLIPN_CUDA_API int clipn_cuda_score_logits(const clipn_cuda_logits* input, const
 CLIPN_CUDA_API int clipn_cuda_normalise(const uint8_t* pixels, int64_t n, int64_t side, const float* mean,
                                         const float* std, int32_t type, void* to, void* stream);
 
+/* One axis of a resize (image/resize_plan.h), its numbers as int32 at these bytes of the packed block. */
+typedef struct clipn_cuda_axis {
+  int64_t first, taps; /* [side] */
+  int64_t weights;     /* [side, capacity] */
+  int32_t capacity;
+} clipn_cuda_axis;
+
+/* One image. */
+typedef struct clipn_cuda_resize_job {
+  clipn_cuda_axis x, y;
+  int64_t window;  /* byte of the packed block: pixels [height, width, channels] */
+  int64_t between; /* byte of `between`: side * height * 3 bytes, with vertical_first side * width * 3 */
+  int32_t width, height;
+  int32_t channels; /* 1, 3, or 4: alpha is ignored */
+  int32_t vertical_first;
+} clipn_cuda_resize_job;
+
+/* Images to pixels [n, side, side, 3], as clipn_preprocess. `packed`, 16-byte aligned, begins with n jobs
+ * (cuda/resize_jobs.h writes it); `most` is the most pixels that the first pass of any image makes. n <= 65535. */
+CLIPN_CUDA_API int clipn_cuda_resize(const void* packed, int64_t n, int64_t most, void* between, int64_t side,
+                                     uint8_t* pixels, void* stream);
+
 #ifdef __cplusplus
 }
 #endif

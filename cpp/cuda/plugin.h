@@ -3,12 +3,14 @@
 #ifndef CLIPN_CUDA_PLUGIN_H_
 #define CLIPN_CUDA_PLUGIN_H_
 
-#include <torch/csrc/jit/api/module.h>
-
 #include <memory>
 
 #include "clipn/core.h"
 #include "tower/packed_towers.h"
+
+namespace torch::jit {
+struct Module;
+}
 
 namespace clipn {
 
@@ -25,7 +27,7 @@ struct CudaPlugin {
   void (*score)(const clipn_score_input& input, const clipn_score_output& output);
 };
 
-constexpr uint32_t kCudaPluginVersion = 1;
+constexpr uint32_t kCudaPluginVersion = 2;
 
 }  // namespace clipn
 

@@ -1,18 +1,21 @@
-// How an image batch runs: pixels go as bytes through pinned memory on one stream, while the other normalises them and
-// runs the model's own encode_image, captured once per batch size as a CUDA graph. Two sets of buffers, so that the
-// copy of one part overlaps the computing of the one before. Batch sizes are powers of two up to 256; what is missing
-// is padded. After the first batch of a size nothing is allocated on the device.
+// How an image batch runs: images go as bytes to the device (pixel_feed.h) and are resized there, while the stream
+// before it normalises and runs the model's own encode_image, captured once per batch size as a CUDA graph. Batch sizes
+// are powers of two up to 256; what is missing is padded. After the first batch of a size nothing is allocated on the
+// device.
 #include "cuda/towers.h"
 
-#include <ATen/ATen.h>
 #include <ATen/cuda/CUDAGraph.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
+#include <torch/csrc/jit/api/module.h>
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <string>
 #include <utility>
@@ -20,6 +23,7 @@
 
 #include "cuda/checked.h"
 #include "cuda/launch.h"
+#include "cuda/pixel_feed.h"
 
 namespace clipn {
 namespace {
@@ -35,27 +39,6 @@ int32_t kernel_type(at::ScalarType type) {
   return type == at::kFloat ? CLIPN_CUDA_FP32 : type == at::kBFloat16 ? CLIPN_CUDA_BF16 : CLIPN_CUDA_FP16;
 }
 
-class Event {
- public:
-  Event() { check_cuda("an event", cudaEventCreateWithFlags(&event_, cudaEventDisableTiming)); }
-  ~Event() { cudaEventDestroy(event_); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  void record(const c10::cuda::CUDAStream& stream) { check_cuda("an event", cudaEventRecord(event_, stream)); }
-  void hold(const c10::cuda::CUDAStream& stream) { check_cuda("an event", cudaStreamWaitEvent(stream, event_, 0)); }
-  void wait() { check_cuda("an event", cudaEventSynchronize(event_)); }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
-
-// One of the two sets of buffers for pixels on their way.
-struct Lock {
-  at::Tensor host, device;  // bytes: pinned, and on the GPU
-  Event arrived;            // the copy has left `host` and reached `device`
-  Event emptied;            // `device` has been read
-};
-
 // encode_image for one batch size. `pixels` and `features` stay where they are, for the graph knows their addresses.
 struct Part {
   at::Tensor pixels, features;
@@ -69,7 +52,7 @@ class CudaTowers : public PackedTowers {
       : module_(std::move(module)),
         type_(type_of(precision)),
         compute_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, 0)),
-        copy_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, 0)) {
+        feed_(compute_) {
     module_.to(at::Device(at::kCUDA, 0), type_);
   }
 
@@ -82,7 +65,7 @@ class CudaTowers : public PackedTowers {
         check_cuda("giving memory back", cudaDeviceSynchronize());
         parts_.clear();
         pool_ = at::cuda::graph_pool_handle();
-        for (Lock& lock : locks_) lock.host = lock.device = at::Tensor();
+        feed_.release();
         c10::cuda::CUDACachingAllocator::emptyCache();
         largest_part_ = std::max<int64_t>(1, std::min(largest_part_, ladder(batch.n)) / 2);
         return encode(batch);
@@ -93,10 +76,10 @@ class CudaTowers : public PackedTowers {
   std::pair<at::Tensor, at::Tensor> encode_image_patches(const clipn_image_batch& batch) override {
     return translated("encode_image_patches", [&] {
       const c10::cuda::CUDAStreamGuard on(compute_);
-      const auto bytes =
-          at::from_blob(const_cast<uint8_t*>(batch.pixels), {batch.n, batch.side, batch.side, 3}, at::kByte);
-      const auto result =
-          module_.get_method("encode_image_patches")({normalised(bytes.to(at::kCUDA), batch)}).toTuple();
+      const at::Tensor bytes = pixel_bytes(batch.n, batch);
+      ResizePlans plans;
+      feed_.fill(batch, 0, batch.n, plans, bytes);
+      const auto result = module_.get_method("encode_image_patches")({normalised(bytes, batch)}).toTuple();
       return std::pair(result->elements().at(0).toTensor().to(at::kCPU, at::kFloat),
                        result->elements().at(1).toTensor().to(at::kCPU, at::kFloat));
     });
@@ -120,6 +103,10 @@ class CudaTowers : public PackedTowers {
     int64_t size = 1;
     while (size < n && size < kLargestPart) size *= 2;
     return size;
+  }
+
+  static at::Tensor pixel_bytes(int64_t n, const clipn_image_batch& batch) {
+    return at::zeros({n, batch.side, batch.side, 3}, at::TensorOptions(at::kCUDA).dtype(at::kByte));
   }
 
   // Bytes [n, S, S, 3] on the device to what the tower reads, on the current stream.
@@ -154,7 +141,7 @@ class CudaTowers : public PackedTowers {
     std::unique_ptr<Part>& slot = parts_[size];
     if (slot) return *slot;
     auto made = std::make_unique<Part>();
-    made->pixels = at::zeros({size, batch.side, batch.side, 3}, at::TensorOptions(at::kCUDA).dtype(at::kByte));
+    made->pixels = pixel_bytes(size, batch);
     for (int i = 0; i < kWarmUps; ++i) made->features = run_method(made->pixels, batch);
     check_cuda("the first run", cudaStreamSynchronize(compute_.stream()));
     made->features = at::empty_like(made->features);
@@ -179,33 +166,14 @@ class CudaTowers : public PackedTowers {
 
   at::Tensor encode(const clipn_image_batch& batch) {
     const c10::cuda::CUDAStreamGuard on(compute_);
-    const int64_t image_bytes = static_cast<int64_t>(batch.side) * batch.side * 3;
     if (!same_pixels(batch)) parts_.clear();  // graphs hold the side, mean and deviation they were captured with
     const int64_t step = std::min(largest_part_, ladder(batch.n));
     at::Tensor features;  // [n, D], pinned
-    int turn = 0;
-    for (int64_t first = 0; first < batch.n; first += step, turn ^= 1) {
+    ResizePlans plans;
+    for (int64_t first = 0; first < batch.n; first += step) {
       const int64_t count = std::min(step, batch.n - first);
       Part& work = part(std::min(step, ladder(count)), batch);
-      Lock& lock = locks_[turn];
-      if (!lock.host.defined() || lock.host.numel() < step * image_bytes) {
-        lock.host = at::empty({step * image_bytes}, at::TensorOptions(at::kByte).pinned_memory(true));
-        lock.device = at::empty({step * image_bytes}, at::TensorOptions(at::kCUDA).dtype(at::kByte));
-      }
-      lock.arrived.wait();  // of two parts ago
-      std::memcpy(lock.host.mutable_data_ptr<uint8_t>(), batch.pixels + first * image_bytes,
-                  static_cast<size_t>(count * image_bytes));
-      lock.emptied.hold(copy_);
-      check_cuda("copying pixels",
-                 cudaMemcpyAsync(lock.device.mutable_data_ptr(), lock.host.const_data_ptr(),
-                                 static_cast<size_t>(count * image_bytes), cudaMemcpyHostToDevice, copy_.stream()));
-      lock.arrived.record(copy_);
-
-      lock.arrived.hold(compute_);
-      check_cuda("copying pixels", cudaMemcpyAsync(work.pixels.mutable_data_ptr(), lock.device.const_data_ptr(),
-                                                   static_cast<size_t>(count * image_bytes), cudaMemcpyDeviceToDevice,
-                                                   compute_.stream()));
-      lock.emptied.record(compute_);
+      feed_.fill(batch, first, count, plans, work.pixels);
       if (work.captured) {
         work.graph.replay();
       } else {
@@ -235,8 +203,8 @@ class CudaTowers : public PackedTowers {
 
   torch::jit::Module module_;
   at::ScalarType type_;
-  c10::cuda::CUDAStream compute_, copy_;
-  Lock locks_[2];
+  c10::cuda::CUDAStream compute_;
+  PixelFeed feed_;
   std::map<int64_t, std::unique_ptr<Part>> parts_;
   // Graphs share their memory: they run one after the other, and each copies its result out of it.
   at::cuda::MempoolId_t pool_ = at::cuda::graph_pool_handle();

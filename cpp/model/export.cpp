@@ -1,6 +1,9 @@
 #include "model/export.h"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/aminmax.h>
+#include <ATen/ops/isfinite.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/jit/serialization/export.h>
 

@@ -1,7 +1,12 @@
 #include "model/model.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <c10/core/InferenceMode.h>
+#include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/python/update_graph_executor_opt.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/csrc/jit/serialization/import.h>
 
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -17,6 +22,7 @@
 #include "cuda/open.h"
 #include "cuda/plugin.h"
 #include "error.h"
+#include "image/resize.h"
 #include "model/normalise.h"
 #include "tower/rewrite.h"
 
@@ -85,6 +91,25 @@ at::Tensor pixels_to_tensor(const clipn_image_batch& batch) {
   return tensor;
 }
 
+c10::IValue run(const torch::jit::Module& module, const char* method, at::Tensor input) {
+  try {
+    return module.get_method(method)({std::move(input)});
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& e) {
+    if (says_out_of_memory(e.what()))
+      throw Error(CLIPN_OUT_OF_MEMORY, std::string(method) + ": " + cause_line(e.what()));
+    // What the method does is the file's affair, and so is what it cannot do with this input.
+    throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " failed: " + cause_line(e.what()));
+  }
+}
+
+at::Tensor call(const torch::jit::Module& module, const char* method, at::Tensor input) {
+  const c10::IValue result = run(module, method, std::move(input));
+  if (!result.isTensor()) throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " did not return a tensor");
+  return result.toTensor();
+}
+
 void copy_rows(const at::Tensor& rows, const char* method, int64_t n, int64_t d, float* out) {
   if (rows.dim() != 2 || rows.size(0) != n || rows.size(1) != d) {
     throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " returned shape " + c10::str(rows.sizes()) +
@@ -111,67 +136,66 @@ std::pair<at::Tensor, at::Tensor> two_tensors(const c10::IValue& value, const ch
 }  // namespace
 
 Model::Model(const std::string& path, clipn_precision precision, clipn_device device)
-    : module_(load(path, &clipn_json_, &tokenizer_json_)), device_(device), dtype_(arithmetic_type(precision, device)) {
+    : module_(std::make_unique<torch::jit::Module>(load(path, &clipn_json_, &tokenizer_json_))),
+      device_(device),
+      dtype_(arithmetic_type(precision, device)) {
   for (const auto& [name, bit] : kMethods) {
-    if (module_.find_method(name)) methods_ |= bit;
+    if (module_->find_method(name)) methods_ |= bit;
   }
   if ((methods_ & CLIPN_ENCODE_IMAGE) == 0) {
     throw Error(CLIPN_MODEL_CONTRACT, path + " has no method encode_image");
   }
   // The profiling executor re-specialises graphs in the first calls, which costs more than it gains here.
   torch::jit::getExecutorMode() = false;
-  module_.eval();
-  towers_ = device == CLIPN_CUDA ? cuda_plugin().open_towers(module_, precision) : rewrite(module_, precision);
+  module_->eval();
+  towers_ = device == CLIPN_CUDA ? cuda_plugin().open_towers(*module_, precision) : rewrite(*module_, precision);
   if (towers_) {
-    module_ = {};  // the packed weights are all that is needed
+    module_.reset();  // the packed weights are all that is needed
 #if defined(__GLIBC__)
     malloc_trim(0);  // the heap would keep what the file's weights took: as much as the packed ones
 #endif
   } else {
-    module_.to(dtype_);
+    module_->to(dtype_);
   }
 }
+
+Model::~Model() = default;
 
 void Model::require(const char* method, uint32_t bit) const {
   if ((methods_ & bit) == 0) throw Error(CLIPN_MODEL_CONTRACT, std::string("the model has no method ") + method);
 }
 
-c10::IValue Model::run(const char* method, at::Tensor input) {
-  try {
-    return module_.get_method(method)({std::move(input)});
-  } catch (const std::bad_alloc&) {
-    throw;
-  } catch (const std::exception& e) {
-    if (says_out_of_memory(e.what()))
-      throw Error(CLIPN_OUT_OF_MEMORY, std::string(method) + ": " + cause_line(e.what()));
-    // What the method does is the file's affair, and so is what it cannot do with this input.
-    throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " failed: " + cause_line(e.what()));
-  }
-}
-
-at::Tensor Model::call(const char* method, at::Tensor input) {
-  const c10::IValue result = run(method, std::move(input));
-  if (!result.isTensor()) throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " did not return a tensor");
-  return result.toTensor();
-}
-
-void Model::encode_images(const clipn_image_batch& batch, int64_t d, float* features) {
+clipn_image_batch Model::ready(const clipn_image_batch& batch, std::vector<uint8_t>* pixels) const {
   if (batch.n < 1 || batch.side < 1) throw Error(CLIPN_INVALID_ARG, "an image batch needs n >= 1 and side >= 1");
+  if (batch.images == nullptr || device_ == CLIPN_CUDA) return batch;
+  const size_t each = size_t{batch.side} * batch.side * 3;
+  pixels->resize(static_cast<size_t>(batch.n) * each);
+  for (int64_t i = 0; i < batch.n; ++i) resize_crop(batch.images[i], batch.side, pixels->data() + i * each);
+  clipn_image_batch out = batch;
+  out.images = nullptr;
+  out.pixels = pixels->data();
+  return out;
+}
+
+void Model::encode_images(const clipn_image_batch& images, int64_t d, float* features) {
+  std::vector<uint8_t> pixels;
+  const clipn_image_batch batch = ready(images, &pixels);
   const c10::InferenceMode no_grad;
   require("encode_image", CLIPN_ENCODE_IMAGE);
   const at::Tensor rows =
-      towers_ ? towers_->encode_images(batch) : call("encode_image", pixels_to_tensor(batch).to(dtype_));
+      towers_ ? towers_->encode_images(batch) : call(*module_, "encode_image", pixels_to_tensor(batch).to(dtype_));
   copy_rows(rows, "encode_image", batch.n, d, features);
 }
 
-void Model::encode_image_patches(const clipn_image_batch& batch, int64_t d, int64_t p, float* features,
+void Model::encode_image_patches(const clipn_image_batch& images, int64_t d, int64_t p, float* features,
                                  float* patches) {
-  if (batch.n < 1 || batch.side < 1) throw Error(CLIPN_INVALID_ARG, "an image batch needs n >= 1 and side >= 1");
+  std::vector<uint8_t> pixels;
+  const clipn_image_batch batch = ready(images, &pixels);
   const c10::InferenceMode no_grad;
   const char* method = "encode_image_patches";
   require(method, CLIPN_ENCODE_IMAGE_PATCHES);
   const auto [rows, local] = towers_ ? towers_->encode_image_patches(batch)
-                                     : two_tensors(run(method, pixels_to_tensor(batch).to(dtype_)), method);
+                                     : two_tensors(run(*module_, method, pixels_to_tensor(batch).to(dtype_)), method);
   copy_rows(rows, method, batch.n, d, features);
   if (local.dim() != 3 || local.size(0) != batch.n || local.size(1) != p) {
     throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " returned patches of shape " + c10::str(local.sizes()) +
@@ -193,7 +217,7 @@ void Model::encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_
   // The copy is the model's own: the caller's buffer is read-only to us.
   auto input = at::empty({n, l}, at::kLong);
   std::memcpy(input.mutable_data_ptr<int64_t>(), ids, static_cast<size_t>(n * l) * sizeof(int64_t));
-  copy_rows(call(method, std::move(input)), method, n, d, features);
+  copy_rows(call(*module_, method, std::move(input)), method, n, d, features);
 }
 
 void Model::run_image_linears(int64_t n) {

@@ -2,12 +2,17 @@
 #pragma once
 
 #include <clipn/core.h>
-#include <torch/script.h>
+#include <c10/core/ScalarType.h>
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "tower/packed_towers.h"
+
+namespace torch::jit {
+struct Module;
+}
 
 namespace clipn {
 
@@ -16,6 +21,7 @@ class Model {
   // Throws Error: MODEL_NOT_FOUND, MODEL_FORMAT, MODEL_CONTRACT (no encode_image), INVALID_ARG (precision).
   // On CUDA also DEVICE_UNAVAILABLE, DEVICE_LOST and OUT_OF_MEMORY.
   Model(const std::string& path, clipn_precision precision, clipn_device device = CLIPN_CPU);
+  ~Model();
 
   uint32_t methods() const { return methods_; }
   // Whether the towers run with packed weights (tower/rewrite.h) rather than as the file has them.
@@ -23,10 +29,10 @@ class Model {
   const std::string& clipn_json() const { return clipn_json_; }
   const std::string& tokenizer_json() const { return tokenizer_json_; }
 
-  // features: [batch.n, d]. Throws Error MODEL_CONTRACT when the model returns another shape.
-  void encode_images(const clipn_image_batch& batch, int64_t d, float* features);
-  // Also patches: [batch.n, p, d].
-  void encode_image_patches(const clipn_image_batch& batch, int64_t d, int64_t p, float* features, float* patches);
+  // features: [images.n, d]. Throws Error MODEL_CONTRACT when the model returns another shape.
+  void encode_images(const clipn_image_batch& images, int64_t d, float* features);
+  // Also patches: [images.n, p, d].
+  void encode_image_patches(const clipn_image_batch& images, int64_t d, int64_t p, float* features, float* patches);
   // ids [n, l] to features [n, d].
   void encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l, int64_t d, float* features);
   // The linears of all image blocks for n images, once, and nothing else. MODEL_CONTRACT when not rewritten.
@@ -34,12 +40,12 @@ class Model {
 
  private:
   void require(const char* method, uint32_t bit) const;
-  c10::IValue run(const char* method, at::Tensor input);
-  at::Tensor call(const char* method, at::Tensor input);
+  // The batch as the towers take it: on the CPU with images resized into `pixels`.
+  clipn_image_batch ready(const clipn_image_batch& images, std::vector<uint8_t>* pixels) const;
 
   std::string clipn_json_;  // these two are filled while module_ is loaded: keep them before it
   std::string tokenizer_json_;
-  torch::jit::Module module_;  // empty when towers_ took its weights
+  std::unique_ptr<torch::jit::Module> module_;  // null when towers_ took its weights
   std::unique_ptr<PackedTowers> towers_;
   clipn_device device_;
   at::ScalarType dtype_;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core_c11.h"
+#include "pictures.h"
 #include "tiny_checkpoint.h"
 
 namespace clipn {
@@ -163,7 +164,8 @@ TEST_F(CoreModel, EncodesImagesAsTheFormulaSays) {
     exported();
     const ModelHandle model = opened(precision);
     const std::vector<uint8_t> pixels(2 * 4 * 4 * 3, 77);
-    const clipn_image_batch batch = {sizeof(batch), 4, pixels.data(), 2, {0.5F, 0.5F, 0.5F}, {0.2F, 0.2F, 0.2F}};
+    const clipn_image_batch batch = {sizeof(batch),      4,      pixels.data(), 2, {0.5F, 0.5F, 0.5F},
+                                     {0.2F, 0.2F, 0.2F}, nullptr};
     std::vector<float> features(2 * 3);
     clipn_error error;
     ASSERT_EQ(clipn_encode_images(model.get(), &batch, 3, features.data(), &error), CLIPN_OK) << error.text;
@@ -180,7 +182,7 @@ TEST_F(CoreModel, EncodesImagesAsTheFormulaSays) {
 TEST_F(CoreModel, EncodesPatchesAsTheFormulaSays) {
   const ModelHandle model = exported();
   const std::vector<uint8_t> pixels(2 * 4 * 4 * 3, 77);
-  const clipn_image_batch batch = {sizeof(batch), 4, pixels.data(), 2, {0.5F, 0.5F, 0.5F}, {0.2F, 0.2F, 0.2F}};
+  const clipn_image_batch batch = {sizeof(batch), 4, pixels.data(), 2, {0.5F, 0.5F, 0.5F}, {0.2F, 0.2F, 0.2F}, nullptr};
   constexpr int64_t kPatches = 4;
   std::vector<float> alone(2 * 3), features(2 * 3), patches(2 * kPatches * 3);
   ASSERT_EQ(clipn_encode_images(model.get(), &batch, 3, alone.data(), nullptr), CLIPN_OK);
@@ -205,6 +207,21 @@ TEST_F(CoreModel, EncodesPatchesAsTheFormulaSays) {
   expect_refused(CLIPN_MODEL_CONTRACT, "patches of shape [2, 4, 3], expected [2, 5, 3]", [&](clipn_error* error) {
     return clipn_encode_image_patches(model.get(), &batch, 3, 5, features.data(), patches.data(), error);
   });
+}
+
+TEST_F(CoreModel, ResizesImagesAsPreprocessDoes) {
+  const ModelHandle model = exported();
+  const std::vector<uint8_t> wide = picture(9, 6, 3, 27), grey = picture(5, 7, 1, 5);
+  const clipn_image images[] = {{wide.data(), 9, 6, 3, 27}, {grey.data(), 5, 7, 1, 5}};
+  std::vector<uint8_t> pixels(2 * 4 * 4 * 3);
+  for (size_t i = 0; i < 2; ++i) ASSERT_EQ(clipn_preprocess(&images[i], 4, &pixels[i * 48], nullptr), CLIPN_OK);
+  const auto patches = [&](const uint8_t* resized, const clipn_image* whole) {
+    const clipn_image_batch batch = {sizeof(batch), 4, resized, 2, {0.5F, 0.5F, 0.5F}, {0.2F, 0.2F, 0.2F}, whole};
+    std::vector<float> features(2 * 3), out(2 * 4 * 3);
+    EXPECT_EQ(clipn_encode_image_patches(model.get(), &batch, 3, 4, features.data(), out.data(), nullptr), CLIPN_OK);
+    return out;
+  };
+  EXPECT_EQ(patches(nullptr, images), patches(pixels.data(), nullptr));
 }
 
 TEST_F(CoreModel, EncodesTextAsTheFormulaSays) {
@@ -233,7 +250,7 @@ TEST_F(CoreModel, RefusesInputsThatDoNotFit) {
   const ModelHandle model = exported();
   std::vector<uint8_t> pixels(4 * 4 * 3);
   std::vector<float> features(16);
-  clipn_image_batch batch = {sizeof(batch), 4, pixels.data(), 1, {}, {1, 1, 1}};
+  clipn_image_batch batch = {sizeof(batch), 4, pixels.data(), 1, {}, {1, 1, 1}, nullptr};
   const auto encode = [&](int64_t d) {
     return [&, d](clipn_error* error) { return clipn_encode_images(model.get(), &batch, d, features.data(), error); };
   };
@@ -241,7 +258,12 @@ TEST_F(CoreModel, RefusesInputsThatDoNotFit) {
   batch.n = 0;
   expect_refused(CLIPN_INVALID_ARG, "n >= 1", encode(3));
   batch.n = 1;
+  const clipn_image image = {pixels.data(), 4, 4, 3, 11};
+  batch.images = &image;
+  expect_refused(CLIPN_INVALID_ARG, "clipn_image_batch is incomplete", encode(3));
   batch.pixels = nullptr;
+  expect_refused(CLIPN_INVALID_ARG, "a stride of 11 bytes", encode(3));
+  batch.images = nullptr;
   expect_refused(CLIPN_INVALID_ARG, "clipn_image_batch is incomplete", encode(3));
 
   const int64_t id = 1;
@@ -346,7 +368,7 @@ TEST_F(CoreModel, ExportsTensorsThatAreTransposedOrUnaligned) {
 
   const ModelHandle model = exported();
   const std::vector<uint8_t> pixels(4 * 4 * 3);
-  const clipn_image_batch batch = {sizeof(batch), 4, pixels.data(), 1, {}, {1, 1, 1}};
+  const clipn_image_batch batch = {sizeof(batch), 4, pixels.data(), 1, {}, {1, 1, 1}, nullptr};
   float features[3];
   ASSERT_EQ(clipn_encode_images(model.get(), &batch, 3, features, nullptr), CLIPN_OK);
   for (clipn_tensor& each : checkpoint.tensors) --each.offset;

@@ -1,5 +1,12 @@
 // Training: the losses against the golden values, and what a step may and may not change.
-#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <ATen/TensorIndexing.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/eye.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <clipn/core.h>
 #include <golden/worked-example.h>
 #include <gtest/gtest.h>

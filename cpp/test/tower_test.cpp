@@ -1,6 +1,18 @@
 // The rewritten towers against the module they were made of, run by libtorch's interpreter.
 #include <gtest/gtest.h>
-#include <torch/script.h>
+#include <ATen/Context.h>
+#include <ATen/TensorIndexing.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/rand.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/InferenceMode.h>
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/serialization/import.h>
 
 #include <cstring>
 #include <sstream>
@@ -35,7 +47,7 @@ torch::jit::Module reloaded(const torch::jit::Module& module) {
 struct Images {
   explicit Images(int64_t n, uint32_t side = kSmall.image_size) : pixels(n * side * side * 3) {
     for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 2654435761u >> 13);
-    batch = {sizeof(batch), side, pixels.data(), n, {0.48F, 0.46F, 0.41F}, {0.27F, 0.26F, 0.28F}};
+    batch = {sizeof(batch), side, pixels.data(), n, {0.48F, 0.46F, 0.41F}, {0.27F, 0.26F, 0.28F}, nullptr};
   }
   at::Tensor tensor() const {
     const auto table = normalisation_table(batch);

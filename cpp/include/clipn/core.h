@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Major in the high 16 bits: another major is another contract. */
-#define CLIPN_ABI_VERSION 0x00010000u
+#define CLIPN_ABI_VERSION 0x00020000u
 
 typedef enum clipn_status {
   CLIPN_OK = 0,
@@ -160,9 +160,10 @@ CLIPN_API void clipn_model_close(clipn_model* model);
 typedef struct clipn_image_batch {
   uint32_t size;
   uint32_t side;         /* S */
-  const uint8_t* pixels; /* [n, S, S, 3], as clipn_preprocess writes them */
+  const uint8_t* pixels; /* [n, S, S, 3], as clipn_preprocess writes them; or NULL */
   int64_t n;
-  float mean[3], std[3]; /* of the [0, 1] range, RGB */
+  float mean[3], std[3];     /* of the [0, 1] range, RGB */
+  const clipn_image* images; /* instead of pixels: [n], resized as by clipn_preprocess where the model runs */
 } clipn_image_batch;
 
 /* features: float [n, d], unit rows. */

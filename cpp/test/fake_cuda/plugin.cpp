@@ -1,6 +1,12 @@
 // A CUDA plugin for tests, without CUDA: CLIPN_FAKE_PLUGIN names how it fails ("architecture", "lost", "memory").
 #include "cuda/plugin.h"
 
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <torch/csrc/jit/api/module.h>
+
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <string>
