@@ -23,9 +23,8 @@ function available(tool) {
 }
 
 /**
- * Runs clang-tidy on our own files among those that the last native build compiled, with g++'s precompiled header left
- * out (clang cannot read it) and g++'s omp.h at hand. All that include libtorch are looked at as one unit: reading its
- * headers for each of them would take minutes.
+ * Runs clang-tidy on our own files among those that the last native build compiled, with g++'s omp.h at hand. All that
+ * include libtorch are looked at as one unit: reading its headers for each of them would take minutes.
  */
 async function tidy() {
   const database = join(root, 'build/compile_commands.json');
@@ -45,9 +44,8 @@ async function tidy() {
     unit,
     together.map(({ file }) => `#include "${file}"  // NOLINT(bugprone-suspicious-include)\n`).join(''),
   );
-  const { directory, command, file } = together[0];
-  const flags = command.replace(/-Winvalid-pch -include \S+/, '-fopenmp').replaceAll(file, unit);
-  const entries = [{ directory, command: flags, file: unit }, ...alone];
+  const { directory, command, file } = together.find((entry) => entry.command.includes('-fopenmp'));
+  const entries = [{ directory, command: command.replaceAll(file, unit), file: unit }, ...alone];
   writeFileSync(join(root, 'build/tidy/compile_commands.json'), JSON.stringify(entries));
   const headers = (output('c++', ['-print-file-name=include']) ?? '').trim();
   // g++ 12's omp.h gives the malloc attribute arguments that clang 14 does not know.

@@ -1,6 +1,8 @@
 #include "teach/losses.h"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/softplus.h>
 
 namespace clipn {
 

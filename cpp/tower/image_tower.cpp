@@ -1,6 +1,7 @@
 #include "tower/image_tower.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
 
 #include <array>
 #include <cstring>

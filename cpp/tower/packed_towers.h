@@ -2,7 +2,7 @@
 #ifndef CLIPN_TOWER_PACKED_TOWERS_H_
 #define CLIPN_TOWER_PACKED_TOWERS_H_
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <memory>

@@ -3,6 +3,10 @@
 // another exporter or a later version of ours, is left alone.
 #include "tower/rewrite.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/serialization/python_print.h>
 

@@ -2,11 +2,13 @@
 #ifndef CLIPN_TOWER_REWRITE_H_
 #define CLIPN_TOWER_REWRITE_H_
 
-#include <torch/csrc/jit/api/module.h>
-
 #include <memory>
 
 #include "tower/packed_towers.h"
+
+namespace torch::jit {
+struct Module;
+}
 
 namespace clipn {
 

@@ -1,5 +1,7 @@
 #include "tower/text_tower.h"
 
+#include <ATen/ops/empty.h>
+
 #include <algorithm>
 #include <cstring>
 #include <string>
