@@ -5,12 +5,13 @@ import { describe, test } from 'node:test';
 import { benchModel } from '../lib/bench';
 import { inTurns, timesOf } from '../lib/timing';
 import { apiModel } from './support/api-model';
+import { cliProgram } from './support/cli-program';
 
 const root = path.join(__dirname, '..');
 const photos = path.join(root, 'models/small/photos');
 
 function cli(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const argv = ['--import', 'tsx', path.join(root, 'lib/cli.ts'), 'bench', ...args];
+  const argv = [cliProgram(), 'bench', ...args];
   return new Promise((resolve) => {
     execFile(process.execPath, argv, { cwd: root, env: { ...process.env, NO_COLOR: '1' } }, (error, out, err) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, out, err });

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { apiModel } from './support/api-model';
+import { cliProgram } from './support/cli-program';
 import { runCli } from './support/run-cli';
 
 const root = path.join(__dirname, '..');
@@ -140,7 +141,7 @@ test('help of a verb is the same by `VERB --help` and `help VERB`, and names eve
 });
 
 test('a reader that leaves early ends it quietly', async () => {
-  const child = spawn(process.execPath, ['--import', 'tsx', path.join(root, 'lib/cli.ts'), 'help'], { cwd: root });
+  const child = spawn(process.execPath, [cliProgram(), 'help'], { cwd: root });
   child.stdout.destroy();
   let said = '';
   child.stderr.on('data', (text) => {

@@ -9,6 +9,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { EvalResult } from '../lib';
 import { resolveLibtorch } from '../lib/libtorch';
 import { apiModel } from './support/api-model';
+import { cliProgram } from './support/cli-program';
 import { drawImages } from './support/image-tree';
 import { runCli } from './support/run-cli';
 
@@ -71,7 +72,7 @@ describe('eval', { concurrency: 2 }, () => {
     const sets = ['--id', at('id'), '--ood', `many=${at('many')}`];
     const command = ['eval', '--model', model, '--templates', 'plain', ...sets, '--json'];
     const env = { ...process.env, CLIPN_CACHE_DIR: at('stopped'), NO_COLOR: '1' };
-    const child = spawn(process.execPath, ['--import', 'tsx', 'lib/cli.ts', ...command], {
+    const child = spawn(process.execPath, [cliProgram(), ...command], {
       env,
       stdio: ['ignore', 'ignore', 'pipe'],
     });

@@ -22,6 +22,7 @@ import { teachCommand } from '../lib/commands/teach';
 import { hashFile, hashTensors } from '../lib/content-id';
 import { ClipnError } from '../lib/errors';
 import { lossPlot } from '../lib/teach/plot';
+import { cliProgram } from './support/cli-program';
 import { CLASSES, smallestTeaching } from './support/teaching';
 
 const root = path.join(__dirname, '..');
@@ -64,7 +65,7 @@ async function hashOf(file: string, wanted: (key: string) => boolean = () => tru
 }
 
 function cli(args: string[], { limitKilobytes }: { limitKilobytes?: number } = {}) {
-  const argv = ['--import', 'tsx', path.join(root, 'lib/cli.ts'), 'teach', ...args];
+  const argv = [cliProgram(), 'teach', ...args];
   if (limitKilobytes === undefined) return spawn(process.execPath, argv, { cwd: root });
   const program = `trap '' XFSZ; ulimit -f ${limitKilobytes}; exec "$0" "$@"`;
   return spawn('bash', ['-c', program, process.execPath, ...argv], { cwd: root });
@@ -366,7 +367,7 @@ describe('when it goes wrong', () => {
 
 describe('the command', () => {
   const told = async (...args: string[]) => {
-    const argv = ['--import', 'tsx', path.join(root, 'lib/cli.ts'), 'teach', ...args];
+    const argv = [cliProgram(), 'teach', ...args];
     return await new Promise<{ code: number; out: string; err: string }>((resolve) => {
       execFile(process.execPath, argv, { cwd: root }, (error, out, err) =>
         resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, err }),

@@ -1,6 +1,7 @@
 /** The command line as a user has it: a process of its own. */
 import { execFile } from 'node:child_process';
 import path from 'node:path';
+import { cliProgram } from './cli-program';
 
 const root = path.join(__dirname, '..', '..');
 
@@ -12,7 +13,7 @@ export interface CliRun {
 
 /** Runs `clipn-native ARGS` with a cache folder of the test's own. */
 export function runCli(args: readonly string[], cache: string): Promise<CliRun> {
-  const argv = ['--import', 'tsx', path.join(root, 'lib/cli.ts'), ...args];
+  const argv = [cliProgram(), ...args];
   const env = { ...process.env, CLIPN_CACHE_DIR: cache, NO_COLOR: '1' };
   return new Promise((resolve) => {
     execFile(process.execPath, argv, { cwd: root, env }, (error, out, err) => {
