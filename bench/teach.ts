@@ -2,7 +2,7 @@
  * What an epoch of teaching a ViT-B/16 costs with cached features, and what it would cost to compute them again each
  * time. The weights are seeded ones: their values do not change the work. Captions have as many words as CC3M's (10).
  *
- *   npm run bench -- teach [--images 256] [--batch 64] [--precision fp32] [--device auto] [--micro-batch 0] [--json]
+ *   npm run bench -- teach [--images 768] [--batch 256] [--precision fp32] [--device auto] [--micro-batch 0] [--json]
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -43,10 +43,11 @@ async function writeData(folder: string, images: number): Promise<string> {
 const median = (values: number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 
 async function main(): Promise<void> {
+  process.env.THP_MEM_ALLOC_ENABLE ??= '1'; // as `clipn-native teach`
   const { values } = parseArgs({
     options: {
-      images: { type: 'string', default: '256' },
-      batch: { type: 'string', default: '64' },
+      images: { type: 'string', default: '768' },
+      batch: { type: 'string', default: '256' },
       precision: { type: 'string', default: 'fp32' },
       device: { type: 'string', default: 'auto' },
       'micro-batch': { type: 'string', default: '0' },

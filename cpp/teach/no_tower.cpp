@@ -7,10 +7,11 @@
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/sigmoid.h>
+
+#include "teach/linear.h"
 
 namespace clipn {
 namespace {
@@ -62,7 +63,7 @@ at::Tensor NoTower::norm(const at::Tensor& x, const std::string& name) const {
 }
 
 at::Tensor NoTower::linear(const at::Tensor& x, const std::string& weight_name, const std::string& bias_name) const {
-  return at::linear(x.to(arithmetic_), weight(weight_name).to(arithmetic_), weight(bias_name).to(arithmetic_));
+  return clipn::linear(x.to(arithmetic_), weight(weight_name).to(arithmetic_), weight(bias_name).to(arithmetic_));
 }
 
 at::Tensor NoTower::attention(const at::Tensor& x, const std::string& name) const {

@@ -41,7 +41,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
       '',
       `${photos.length} photos in ${elapsed.toFixed(0)} ms. "in": one of the classes. "out": none of them.`,
       'share: softmax among the classes. p_yes: yes against no for the nearest class. ATD: in-distribution score, 0 to 1.',
-      'The small model learnt from 55,000 little photos in half an hour and errs often; these classes were chosen to suit it.',
+      'The small model learnt from 55,000 little photos in an hour and a half and errs often; these classes were chosen to suit it.',
       'README.md tells how to use a real one.',
       '',
       'Your own:  npx clipn-native check PHOTO... --labels cat,dog,bus',

@@ -70,6 +70,8 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+  // libtorch's own switch, read when it loads: a step takes gigabytes of fresh memory, in huge pages a fifth faster.
+  process.env.THP_MEM_ALLOC_ENABLE ??= '1';
   let result: TeachResult;
   try {
     result = await teach(base, data, out, options);

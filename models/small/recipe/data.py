@@ -157,3 +157,18 @@ def augment(images, scale=(0.65, 1.0), jitter=0.1):
     images = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
     gain = torch.empty(n, 1, 1, 1).uniform_(1 - jitter, 1 + jitter)
     return images * gain + torch.empty(n, 1, 1, 1).uniform_(-jitter, jitter)
+
+
+def cutmix(images):
+    """Put a box of each image's neighbour in the batch into it (CutMix, one box for all).
+
+    Returns the images, each one's own share of its area, and the index of its neighbour.
+    """
+    n, _, height, width = images.shape
+    cut = torch.rand(()).sqrt()
+    h, w = round(float(cut * height)), round(float(cut * width))
+    top, left = int(torch.randint(height - h + 1, ())), int(torch.randint(width - w + 1, ()))
+    other = torch.arange(n).roll(1)
+    mixed = images.clone()
+    mixed[:, :, top:top + h, left:left + w] = images[other, :, top:top + h, left:left + w]
+    return mixed, 1 - h * w / (height * width), other

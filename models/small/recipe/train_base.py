@@ -3,6 +3,7 @@
 Each step draws one caption per concept (a random name in a random template) and classifies the
 images against all of them, so captions are contrasted by class and repeats are no negatives.
 Most steps look at a part of each image's patches (as FLIP does): more images in the same time.
+Half of those steps put a part of another image into each (CutMix), against learning by heart.
 The logit scale climbs to 100, the constant CLIPN infers with. Resumes exactly from --out's
 checkpoint: all draws are functions of the seed and the step. Until the learning rate falls,
 --steps may be changed without changing what was done so far.
@@ -16,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from checkpoint import build, load_progress, save_progress
-from data import augment, normalise, training_set
+from data import augment, cutmix, normalise, training_set
 from templates import RandomCaption, read_templates
 from tokenizer import Tokenizer
 
@@ -63,12 +64,13 @@ def main():
     for name in ("tin", "caltech", "splits", "cache", "clipn-templates", "openai-templates",
                  "config", "tokenizer", "out"):
         p.add_argument("--" + name, required=True)
-    p.add_argument("--steps", type=int, default=3100)
-    p.add_argument("--decay-steps", type=int, default=1900, help="last steps, of a falling rate")
-    p.add_argument("--whole-steps", type=int, default=400, help="last steps, of whole images")
+    p.add_argument("--steps", type=int, default=6000)
+    p.add_argument("--decay-steps", type=int, default=3600, help="last steps, of a falling rate")
+    p.add_argument("--whole-steps", type=int, default=500, help="last steps, of whole images")
     p.add_argument("--keep", type=float, default=0.4, help="share of the patches before that")
+    p.add_argument("--mix", type=float, default=0.5, help="share of the steps before that with CutMix")
     p.add_argument("--stop-after", type=int, help="stop early, for a trial")
-    p.add_argument("--batch", type=int, default=256)
+    p.add_argument("--batch", type=int, default=384)
     p.add_argument("--lr", type=float, default=3e-3)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, default=2)
@@ -97,13 +99,19 @@ def main():
         index = torch.multinomial(weights, args.batch)
         y = labels[index]
         x = augment(normalise(images[index]), scale=(0.35, 1.0), jitter=0.2)
+        mixed = keep < 1 and rng.random() < args.mix
+        if mixed:
+            x, share, other = cutmix(x)
         ids = tokenize([caption(n[0] if rng.random() < 0.6 else rng.choice(n))
                         for n in table.names])
         with torch.autocast("cpu", torch.bfloat16):
             f = model.encode_image(x, keep)
             g = model.encode_yes(ids)
         logits = scale * f.float() @ g.float().T
-        loss = caption_loss(logits, table.positive[y], y.where(y < table.own, 10 ** 6))
+        own = y.where(y < table.own, 10 ** 6)
+        loss = caption_loss(logits, table.positive[y], own)
+        if mixed:
+            loss = share * loss + (1 - share) * caption_loss(logits, table.positive[y[other]], own[other])
         for opt in opts:
             opt.zero_grad()
         loss.backward()
