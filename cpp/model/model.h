@@ -1,8 +1,8 @@
 // A loaded model file: its methods, its two extra files, and calls that take and give plain float rows.
 #pragma once
 
-#include <clipn/core.h>
 #include <c10/core/ScalarType.h>
+#include <clipn/core.h>
 
 #include <memory>
 #include <string>
