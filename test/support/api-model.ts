@@ -18,8 +18,19 @@ const NETWORK: Network = {
   textLayers: 1,
 };
 
+type Kind = 'clipn' | 'clip' | 'image';
+
+const making = new Map<Kind, Promise<string>>();
+
 /** Path of the model file; `clip` has no no tower, `image` no text tower. */
-export async function apiModel(kind: 'clipn' | 'clip' | 'image' = 'clipn'): Promise<string> {
+export function apiModel(kind: Kind = 'clipn'): Promise<string> {
+  // Tests of a file run at once, too: one of them makes it.
+  const made = making.get(kind) ?? make(kind);
+  making.set(kind, made);
+  return made;
+}
+
+async function make(kind: Kind): Promise<string> {
   const folder = path.join(__dirname, '..', '..', 'build', 'test-models');
   const model = path.join(folder, `api-${kind}.pt`);
   if (existsSync(model)) return model;
