@@ -79,15 +79,16 @@ class Resize:
 
     def __init__(self, torch, library, np, images, side):
         packed = gpu_check_resize.Packed(np, images, side)
-        self.torch, self.library, self.n, self.most, self.side = torch, library, len(images), packed.most, side
+        self.torch, self.call = torch, library.clipn_cuda_resize
+        self.n, self.most, self.side = len(images), packed.most, side
         self.block = torch.from_numpy(packed.block).cuda()
         self.between = torch.full((packed.between,), 170, dtype=torch.uint8, device="cuda")
         self.pixels = torch.full((self.n, side, side, 3), 170, dtype=torch.uint8, device="cuda")
 
     def __call__(self):
         stream = self.torch.cuda.current_stream().cuda_stream
-        error = self.library.clipn_cuda_resize(self.block.data_ptr(), self.n, self.most, self.between.data_ptr(), self.side,
-                                               self.pixels.data_ptr(), stream)
+        error = self.call(self.block.data_ptr(), self.n, self.most, self.between.data_ptr(), self.side, self.pixels.data_ptr(),
+                          stream)
         if error != 0:
             raise RuntimeError(f"the launch returned CUDA error {error}")
         return self.pixels

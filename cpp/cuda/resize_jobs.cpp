@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 namespace clipn {
 namespace {
@@ -16,6 +17,10 @@ int64_t axis_bytes(const Axis& axis) {
 
 int64_t bytes_of(const clipn_image& image, const ResizePlan& plan) {
   return aligned(int64_t{plan.x.length()} * plan.y.length() * image.channels);
+}
+
+int64_t first_pass_pixels(const ResizePlan& plan, uint32_t side) {
+  return int64_t{side} * (plan.vertical_first ? plan.x.length() : plan.y.length());
 }
 
 // Appends at *end, which it moves on.
@@ -45,16 +50,16 @@ void ResizeJobs::add(const clipn_image& image) {
   const ResizePlan& plan = found->second;
   images_.emplace_back(image, &plan);
   window_bytes_ += bytes_of(image, plan);
-  const int64_t pixels = int64_t{side_} * (plan.vertical_first ? plan.x.length() : plan.y.length());
+  const int64_t pixels = first_pass_pixels(plan, side_);
   between_bytes_ += aligned(pixels * 3);
   most_ = std::max(most_, pixels);
 }
 
 int64_t ResizeJobs::packed_bytes() const {
   int64_t bytes = aligned(count() * static_cast<int64_t>(sizeof(clipn_cuda_resize_job))) + window_bytes_;
-  std::map<const ResizePlan*, bool> seen;
+  std::set<const ResizePlan*> seen;
   for (const auto& [image, plan] : images_) {
-    if (seen.emplace(plan, true).second) bytes += axis_bytes(plan->x) + axis_bytes(plan->y);
+    if (seen.insert(plan).second) bytes += axis_bytes(plan->x) + axis_bytes(plan->y);
   }
   return bytes;
 }
@@ -82,7 +87,7 @@ void ResizeJobs::write(uint8_t* to) const {
     for (int32_t i = 0; i < job.height; ++i, row += image.stride) std::memcpy(to + end + row_bytes * i, row, row_bytes);
     end += bytes_of(image, *plan);
     job.between = between;
-    between += aligned(int64_t{side_} * (plan->vertical_first ? job.width : job.height) * 3);
+    between += aligned(first_pass_pixels(*plan, side_) * 3);
     jobs.push_back(job);
   }
   std::memcpy(to, jobs.data(), jobs.size() * sizeof(clipn_cuda_resize_job));

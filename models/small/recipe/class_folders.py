@@ -9,6 +9,7 @@ import os
 
 import torch
 
+from checkpoint import save_atomically
 from data import caltech_items, concepts, read_splits, tin_items
 
 
@@ -19,7 +20,7 @@ def main():
     args = p.parse_args()
     os.makedirs(args.out, exist_ok=True)
     state = torch.load(args.base, weights_only=True)["model"]
-    torch.save({key: value for key, value in state.items() if "_no" not in key}, os.path.join(args.out, "clip.pt"))
+    save_atomically({key: value for key, value in state.items() if "_no" not in key}, os.path.join(args.out, "clip.pt"))
 
     splits = read_splits(args.splits)
     table = concepts(splits, args.caltech)
