@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the small model from the data sets and texts: one base, no towers of three seeds, of which the first is shipped.
+# Make the small model from the data sets and texts: three seeds of the base and its no tower, of which the first is shipped.
 # Each step resumes or skips what is done.
 # Needs Python 3.11 with torch, numpy, pillow and regex, and the built package (npm run setup).
 set -eu
@@ -20,14 +20,14 @@ fi
 set -- --tin "$TIN" --caltech "$CALTECH" --splits "$TEXT/tin200_splits.json" --cache "$WORK/cache" \
   --clipn-templates "$TEXT/clipn_prompt.txt" --openai-templates "$TEXT/imagenet_templates.json" \
   --config "$here/../config.json" --tokenizer "$here/../tokenizer.json"
-"$python" "$here/train_base.py" "$@" --out "$WORK/base.pt"
-"$python" "$here/class_folders.py" --tin "$TIN" --caltech "$CALTECH" --splits "$TEXT/tin200_splits.json" \
-  --base "$WORK/base.pt" --out "$WORK/teach"
 checkpoints=
 for seed in 0 1 2; do
-  node "$here/../../../dist/cli.js" teach --base "$WORK/teach/clip.pt" --data "$WORK/teach/classes" \
-    --names "$WORK/teach/names.json" --features "$WORK/features" --out "$WORK/run-$seed" --tokenizer "$here/../tokenizer.json" \
-    --steps 500 --batch 512 --lr 5e-4 --seed "$seed" --dtype fp16
+  "$python" "$here/train_base.py" "$@" --seed "$seed" --out "$WORK/base-$seed.pt"
+  "$python" "$here/class_folders.py" --tin "$TIN" --caltech "$CALTECH" --splits "$TEXT/tin200_splits.json" \
+    --base "$WORK/base-$seed.pt" --out "$WORK/teach-$seed"
+  node "$here/../../../dist/cli.js" teach --base "$WORK/teach-$seed/clip.pt" --data "$WORK/teach-$seed/classes" \
+    --names "$WORK/teach-$seed/names.json" --features "$WORK/features-$seed" --out "$WORK/run-$seed" \
+    --tokenizer "$here/../tokenizer.json" --steps 500 --batch 512 --lr 5e-4 --seed "$seed" --dtype fp16
   checkpoints="$checkpoints --checkpoint $WORK/run-$seed/epoch_5.pt"
 done
 cp "$WORK/run-0/model.pt" "$here/../model.pt"
