@@ -74,7 +74,7 @@ async function main(): Promise<void> {
       key: {
         contentId: frozenId,
         precision,
-        ...(device === 'cuda' && { device }),
+        device,
         tokenizer: tokenizer.sha256,
         augmentations: 0,
         seed: 0,

@@ -139,7 +139,7 @@ function runSettings(start: Base, dataset: Dataset, settings: Settings, { device
     negatives,
     augmentations,
     precision,
-    ...(device === 'cuda' && { device }),
+    device,
     ...(steps === undefined ? { epochs } : { steps }),
   };
 }
@@ -169,7 +169,7 @@ async function cachedFeatures(
       key: {
         contentId: start.frozenId,
         precision,
-        ...(device === 'cuda' && { device }),
+        device,
         tokenizer: start.tokenizer.sha256,
         augmentations,
         seed,

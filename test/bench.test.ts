@@ -1,23 +1,14 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { benchModel } from '../lib/bench';
 import { inTurns, timesOf } from '../lib/timing';
 import { apiModel } from './support/api-model';
-import { cliProgram } from './support/cli-program';
+import { runCli } from './support/run-cli';
 
-const root = path.join(__dirname, '..');
-const photos = path.join(root, 'models/small/photos');
+const photos = path.join(__dirname, '../models/small/photos');
 
-function cli(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const argv = [cliProgram(), 'bench', ...args];
-  return new Promise((resolve) => {
-    execFile(process.execPath, argv, { cwd: root, env: { ...process.env, NO_COLOR: '1' } }, (error, out, err) => {
-      resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, out, err });
-    });
-  });
-}
+const cli = (...args: string[]) => runCli(['bench', ...args]);
 
 describe('bench', { concurrency: 3 }, () => {
   test('--json prints one object: rates, spread, machine, versions, threads', async () => {

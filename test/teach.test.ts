@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import {
   cpSync,
   existsSync,
@@ -23,6 +23,7 @@ import { hashFile, hashTensors } from '../lib/content-id';
 import { ClipnError } from '../lib/errors';
 import { lossPlot } from '../lib/teach/plot';
 import { cliProgram } from './support/cli-program';
+import { runCli } from './support/run-cli';
 import { CLASSES, smallestTeaching } from './support/teaching';
 
 const root = path.join(__dirname, '..');
@@ -366,14 +367,7 @@ describe('when it goes wrong', () => {
 });
 
 describe('the command', () => {
-  const told = async (...args: string[]) => {
-    const argv = [cliProgram(), 'teach', ...args];
-    return await new Promise<{ code: number; out: string; err: string }>((resolve) => {
-      execFile(process.execPath, argv, { cwd: root }, (error, out, err) =>
-        resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, err }),
-      );
-    });
-  };
+  const told = (...args: string[]) => runCli(['teach', ...args]);
 
   test('ends with a chart of the losses; with --json prints one object a step and nothing else', async () => {
     const [human, machine] = await Promise.all([

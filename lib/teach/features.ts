@@ -26,8 +26,7 @@ export interface Skipped {
 export interface FeatureKey {
   contentId: string;
   precision: 'fp32' | 'bf16';
-  /** Absent for the CPU. */
-  device?: 'cuda';
+  device: 'cpu' | 'cuda';
   tokenizer: string;
   /** V; 0 stands for the evaluation crop alone. */
   augmentations: number;

@@ -11,10 +11,10 @@ export interface CliRun {
   err: string;
 }
 
-/** Runs `clipn-native ARGS` with a cache folder of the test's own. */
-export function runCli(args: readonly string[], cache: string): Promise<CliRun> {
+/** Runs `clipn-native ARGS`; a test that writes to the cache folder passes one of its own. */
+export function runCli(args: readonly string[], cache?: string): Promise<CliRun> {
   const argv = [cliProgram(), ...args];
-  const env = { ...process.env, CLIPN_CACHE_DIR: cache, NO_COLOR: '1' };
+  const env = { ...process.env, ...(cache && { CLIPN_CACHE_DIR: cache }), NO_COLOR: '1' };
   return new Promise((resolve) => {
     execFile(process.execPath, argv, { cwd: root, env }, (error, out, err) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, out, err });
