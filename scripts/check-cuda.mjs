@@ -1,13 +1,14 @@
 /**
  * What can be checked of the CUDA side without a GPU: the kernels compile, none spills, the from-features kernel uses the
- * tensor cores, and the plugin links where a CUDA libtorch is.
+ * tensor cores, and the plugin links where a CUDA libtorch is. With --all, that it holds code for each of them and PTX.
  *   node scripts/check-cuda.mjs [--all]      --all: for every GPU that is shipped for; else for sm_90a alone
- * A disassembler (cuobjdump) is looked for beside nvcc, on PATH and in Triton's Python package. What is missing is named.
+ * A disassembler (cuobjdump) is looked for beside nvcc, on PATH and in Triton's Python package. When CI=true pip fetches what
+ * is missing but nvcc; else it is named.
  */
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { inCi, main, output, require, root, run, runAside, runQuietly, Stop } from './steps.mjs';
 
@@ -21,17 +22,25 @@ function find(tool) {
   return candidates.find((path) => output(path, ['--version']) !== null) ?? null;
 }
 
-/** cuobjdump and the folder that nvdisasm lies in. */
+/** Installs one package without what it needs; our few retries unless the user has set a number. */
+function pipInstall(what, folder) {
+  const patience = process.env.PIP_RETRIES === undefined ? ['--retries', '2'] : [];
+  const quiet = ['-q', '--disable-pip-version-check', '--root-user-action=ignore', ...patience];
+  runQuietly('python3', ['-m', 'pip', 'install', ...quiet, '--no-deps', '--target', folder, what]);
+}
+
+/** cuobjdump, with nvdisasm in the same folder; Triton's wheel (250 MB) has both. */
 function findDisassembler() {
   const found = find('cuobjdump');
   if (found !== null) return found;
-  const triton = output('python3', [
-    '-c',
-    'import importlib.util as u; print(u.find_spec("triton").submodule_search_locations[0])',
-  ]);
-  if (triton === null) return null;
-  const path = join(triton.trim(), 'backends/nvidia/bin/cuobjdump');
-  return output(path, ['--version']) === null ? null : path;
+  const inTriton = 'triton/backends/nvidia/bin/cuobjdump';
+  const own = 'build/cuda-disassembler';
+  if (inCi && !existsSync(join(root, own, inTriton))) pipInstall('triton', own);
+  const installed = output('python3', ['-c', 'import importlib.util as u; print(u.find_spec("triton").origin)']);
+  const candidates = [join(root, own), ...(installed === null ? [] : [dirname(dirname(installed.trim()))])];
+  return (
+    candidates.map((folder) => join(folder, inTriton)).find((path) => output(path, ['--version']) !== null) ?? null
+  );
 }
 
 /** Compiles one kernel file; a spill, a stack frame or a warning is an error. Returns what ptxas says of registers. */
@@ -49,37 +58,40 @@ async function compile(nvcc, kernel, architecture, object) {
   return `${spilling.length} kernels, at most ${Math.max(...registers)} registers`;
 }
 
-/** Counts instructions of an object file by their first word. */
-function instructions(cuobjdump, object) {
+/** What cuobjdump, which calls nvdisasm beside it, says of a file. */
+function dump(cuobjdump, flag, file) {
   const env = { ...process.env, PATH: `${dirname(cuobjdump)}:${process.env.PATH}` };
   const options = { cwd: root, encoding: 'utf8', env, maxBuffer: 1 << 28 };
-  const { status, stdout, stderr } = spawnSync(cuobjdump, ['-sass', object], options);
-  if (status !== 0) throw new Stop(`${cuobjdump} cannot read ${object}: ${stderr}`);
+  const { status, stdout, stderr } = spawnSync(cuobjdump, [flag, file], options);
+  if (status !== 0) throw new Stop(`${cuobjdump} cannot read ${file}: ${stderr}`);
+  return stdout;
+}
+
+/** Counts instructions of an object file by their first word. */
+function instructions(cuobjdump, object) {
   const counts = {};
-  for (const [, name] of stdout.matchAll(/^\s+\/\*[0-9a-f]{4,}\*\/\s+(?:@!?U?P\w+\s+)?([A-Z0-9]+)/gm)) {
+  for (const [, name] of dump(cuobjdump, '-sass', object).matchAll(
+    /^\s+\/\*[0-9a-f]{4,}\*\/\s+(?:@!?U?P\w+\s+)?([A-Z0-9]+)/gm,
+  )) {
     counts[name] = (counts[name] ?? 0) + 1;
   }
   return counts;
 }
 
-function disassemble(folder) {
-  const cuobjdump = findDisassembler();
-  if (cuobjdump === null) {
-    console.log('SKIPPED: the disassembly, for there is no cuobjdump (CUDA toolkit, or `pip install triton`)');
-    return;
-  }
+function disassemble(cuobjdump, objectOf, architecture) {
   for (const kernel of KERNELS) {
-    const counts = instructions(cuobjdump, join(folder, `${kernel}-90a.o`));
-    if (!(counts.EXIT > 0)) throw new Stop(`${cuobjdump} shows no code of ${kernel}`);
+    const counts = instructions(cuobjdump, objectOf(kernel));
+    if (!(counts.EXIT > 0)) throw new Stop(`${cuobjdump} shows no code of ${kernel} for sm_${architecture}`);
     const local = (counts.LDL ?? 0) + (counts.STL ?? 0);
-    if (local > 0) throw new Stop(`${kernel} uses local memory: ${local} instructions`);
+    if (local > 0) throw new Stop(`${kernel} uses local memory on sm_${architecture}: ${local} instructions`);
     if (kernel !== 'score_features') continue;
-    for (const name of ['HMMA', 'LDSM', 'LDGSTS']) {
-      if (!(counts[name] > 0)) throw new Stop(`the from-features kernel has no ${name}`);
+    // Products: matrix instructions from Ampere on; their operands by way of shared memory, filled asynchronously.
+    const expected = architecture === '75' ? ['FFMA'] : ['HMMA', 'LDSM', 'LDGSTS'];
+    for (const name of expected) {
+      if (!(counts[name] > 0)) throw new Stop(`the from-features kernel has no ${name} on sm_${architecture}`);
     }
-    console.log(
-      `  score_features sm_90a: ${counts.HMMA} HMMA, ${counts.LDSM} LDSM, ${counts.LDGSTS} LDGSTS, no LDL or STL`,
-    );
+    const found = expected.map((name) => `${counts[name]} ${name}`);
+    console.log(`  score_features sm_${architecture}: ${found.join(', ')}, no LDL or STL`);
   }
 }
 
@@ -97,20 +109,19 @@ function torchToLink() {
   const own = 'build/cuda-libtorch';
   const complete = existsSync(join(root, own, 'torch/lib/libtorch_cuda.so'));
   if (!complete && inCi) {
-    const patience = process.env.PIP_RETRIES === undefined ? ['--retries', '2'] : [];
-    const what = ['--no-deps', '--target', own, `torch==${CUDA_LIBTORCH_VERSION}`];
-    runQuietly('python3', ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...patience, ...what]);
+    pipInstall(`torch==${CUDA_LIBTORCH_VERSION}`, own);
   }
   return complete || inCi ? join(root, own, 'torch') : null;
 }
 
-function linkPlugin() {
+/** Builds the plugin; returns its path, or null where there is nothing to link against. */
+function linkPlugin(architectures) {
   const torch = torchToLink();
   if (torch === null) {
     console.log(
       'SKIPPED: linking the plugin, for there is no CUDA libtorch (`npx clipn-native fetch --variant cu130`)',
     );
-    return;
+    return null;
   }
   const folder = 'build/cuda-plugin';
   const define = (name, value) => `-D${name}=${value}`;
@@ -122,7 +133,7 @@ function linkPlugin() {
     define('CMAKE_BUILD_TYPE', 'Release'),
     define('CLIPN_TORCH', torch),
     define('CLIPN_CUDA_ONLY', 'ON'),
-    define('CLIPN_CUDA_ARCHITECTURES', '90a'),
+    define('CLIPN_CUDA_ARCHITECTURES', architectures.join(';')),
   ]);
   run('cmake', ['--build', folder]);
   const library = readdirSync(join(root, folder)).find((name) => /^libclipn_cuda-.*\.so$/.test(name));
@@ -130,6 +141,21 @@ function linkPlugin() {
   const exported = output('nm', ['-D', '--defined-only', join(folder, library)]) ?? '';
   if (!exported.includes(' clipn_cuda_plugin')) throw new Stop(`${library} does not export clipn_cuda_plugin`);
   console.log(`  ${library} links against ${torch}`);
+  return join(folder, library);
+}
+
+/** Each kernel file leaves code for every architecture, and PTX of the last for GPUs newer than that. */
+function checkFat(cuobjdump, plugin, architectures) {
+  const count = (flag, pattern) => [...dump(cuobjdump, flag, plugin).matchAll(pattern)].length;
+  for (const architecture of architectures) {
+    const found = count('--list-elf', new RegExp(`\\.sm_${architecture}\\.cubin`, 'g'));
+    if (found !== KERNELS.length)
+      throw new Stop(`${plugin} has ${found} of ${KERNELS.length} kernels for sm_${architecture}`);
+  }
+  const newest = architectures.at(-1);
+  const ptx = count('--list-ptx', new RegExp(`\\.sm_${newest}\\.ptx`, 'g'));
+  if (ptx !== KERNELS.length) throw new Stop(`${plugin} has PTX of ${ptx} of ${KERNELS.length} kernels`);
+  console.log(`  ${basename(plugin)}: code for sm_${architectures.join(', ')} and PTX of compute_${newest}`);
 }
 
 await main(async () => {
@@ -141,13 +167,19 @@ await main(async () => {
     );
     return;
   }
+  const cuobjdump = findDisassembler();
+  if (cuobjdump === null) {
+    console.log('SKIPPED: the disassembly, for there is no cuobjdump (CUDA toolkit, or `pip install triton`)');
+  }
   const folder = 'build/cuda-check';
   mkdirSync(join(root, folder), { recursive: true });
-  for (const architecture of values.all ? ALL : ['90a']) {
+  const architectures = values.all ? ALL : ['90a'];
+  for (const architecture of architectures) {
     const objectOf = (kernel) => join(folder, `${kernel}-${architecture}.o`);
     const said = await Promise.all(KERNELS.map((kernel) => compile(nvcc, kernel, architecture, objectOf(kernel))));
     for (const [i, kernel] of KERNELS.entries()) console.log(`  ${kernel} sm_${architecture}: ${said[i]}, no spills`);
+    if (cuobjdump !== null) disassemble(cuobjdump, objectOf, architecture);
   }
-  disassemble(folder);
-  linkPlugin();
+  const plugin = linkPlugin(architectures);
+  if (values.all && plugin !== null && cuobjdump !== null) checkFat(cuobjdump, plugin, architectures);
 });
