@@ -4,17 +4,32 @@ import type { Case } from './peers/serve';
 
 export interface ContenderSpec {
   name: string;
-  precision: 'fp32' | 'bf16' | 'int8';
+  precision: 'fp32' | 'tf32' | 'bf16' | 'int8';
+  device: 'cpu' | 'cuda';
   /** A program of peers/ and its arguments. */
   program: string;
   engine?: string;
 }
 
+/** ViT-B/16 at 224: what one image takes in matrix products, and what the square product that rates the GPU takes. */
+const TOKENS = 197;
+const WIDTH = 768;
+const BLOCK_FLOP = TOKENS * 12 * WIDTH * WIDTH * 2 + 2 * TOKENS * TOKENS * WIDTH * 2;
+export const TOWER_FLOP = (TOKENS - 1) * (3 * 16 * 16) * WIDTH * 2 + 12 * BLOCK_FLOP;
+const MATRIX_SIDE = 8192;
+export const MATRIX_FLOP = 2 * MATRIX_SIDE ** 3;
+
 const contender = (name: string, precision: ContenderSpec['precision'], program: string, engine?: string) => ({
   name,
   precision,
   program,
+  device: 'cpu' as ContenderSpec['device'],
   ...(engine !== undefined && { engine }),
+});
+
+const onGpu = (name: string, precision: ContenderSpec['precision'], engine?: string) => ({
+  ...contender(name, precision, engine === undefined ? 'clipn.ts' : 'torch_worker.py', engine),
+  device: 'cuda' as const,
 });
 
 export const CONTENDERS = {
@@ -32,6 +47,14 @@ export const CONTENDERS = {
   torchScores: contender('PyTorch', 'fp32', 'torch_worker.py', 'scores'),
   sharp: contender('sharp', 'fp32', 'sharp.ts'),
   pillow: contender('Pillow', 'fp32', 'torch_worker.py', 'pixels'),
+  gpuBf16: onGpu('clipn-native', 'bf16'),
+  gpuFp32: onGpu('clipn-native', 'fp32'),
+  gpuCompileBf16: onGpu('torch.compile, max-autotune', 'bf16', 'compile'),
+  gpuEagerBf16: onGpu('PyTorch eager', 'bf16', 'eager'),
+  // What CLIPN's users run: a plain script in fp32, with TF32 switched on and as PyTorch comes.
+  gpuEagerTf32: onGpu('PyTorch eager', 'tf32', 'eager'),
+  gpuEagerFp32: onGpu('PyTorch eager', 'fp32', 'eager'),
+  gpuMatrix: onGpu('PyTorch', 'bf16', 'matrix'),
 } satisfies Record<string, ContenderSpec>;
 
 export type ContenderKey = keyof typeof CONTENDERS;
@@ -46,7 +69,8 @@ export interface Run {
 }
 
 export interface Block {
-  group: 'tower' | 'files' | 'scores' | 'pixels';
+  /** `gpu` runs only where it is named. */
+  group: 'tower' | 'files' | 'scores' | 'pixels' | 'gpu';
   title: string;
   /** What one call handles, for rates. */
   items: number;
@@ -61,7 +85,7 @@ const run = (contender: ContenderKey, work: Case): Run => ({
   ...(CONTENDERS[contender].name === 'clipn-native' && { ours: true }),
 });
 
-type Towers = Exclude<ContenderKey, 'linearsFp32' | 'linearsBf16' | 'torchScores' | 'sharp' | 'pillow'>;
+type Towers = 'fp32' | 'bf16' | 'ortFp32' | 'ortInt8' | 'hfFp32' | 'eagerFp32' | 'eagerBf16' | 'compileBf16';
 
 /** Towers, and the bare linears in every way there is: the bound is the fastest of them. */
 function towers(batch: number, rounds: number, who: readonly Towers[], variants: readonly string[]): Block {
@@ -116,7 +140,25 @@ function pixels(width: number, height: number): Block {
   };
 }
 
+/** From bytes in the host's memory to features there; the square product is what the GPU's matrix units reach. */
+function gpuTower(batch: number, rounds: number): Block {
+  const who = ['gpuBf16', 'gpuFp32', 'gpuCompileBf16', 'gpuEagerBf16', 'gpuEagerTf32', 'gpuEagerFp32'] as const;
+  const product = { kind: 'matrix', side: MATRIX_SIDE } as const;
+  return {
+    group: 'gpu',
+    title: `On the GPU: ViT-B/16 image tower, bytes to features, batch ${batch}`,
+    items: batch,
+    unit: 'images',
+    rounds,
+    runs: [
+      ...who.map((key) => run(key, { kind: 'tower', batch })),
+      { contender: 'gpuMatrix', case: product, name: `${MATRIX_SIDE}³ matrix product` },
+    ],
+  };
+}
+
 const FILES = 32;
+const GPU_FILES = 1024;
 const everyone: Towers[] = ['fp32', 'bf16', 'ortFp32', 'ortInt8', 'hfFp32', 'eagerFp32', 'eagerBf16', 'compileBf16'];
 
 export const BLOCKS: Block[] = [
@@ -143,7 +185,27 @@ export const BLOCKS: Block[] = [
   pixels(500, 375),
   pixels(1920, 1080),
   pixels(4000, 3000),
+  gpuTower(256, 15),
+  gpuTower(1, 30),
+  {
+    group: 'gpu',
+    title: `On the GPU, end to end: ${GPU_FILES} images of about 500 × 400 to verdicts, 1000 labels; the tower alone stands above`,
+    items: GPU_FILES,
+    unit: 'images',
+    rounds: 5,
+    runs: [
+      { ...run('gpuBf16', { kind: 'files', count: GPU_FILES }), name: 'JPEG files' },
+      { ...run('gpuBf16', { kind: 'raw', count: GPU_FILES }), name: 'RGB in memory' },
+      { ...run('gpuBf16', { kind: 'decode', count: GPU_FILES }), name: 'JPEG files, decoded and no more' },
+    ],
+  },
 ];
+
+/** Operations of one call of the case in matrix products; undefined where they are not what it is about. */
+export function flopOf(work: Case): number | undefined {
+  if (work.kind === 'tower') return work.batch * TOWER_FLOP;
+  return work.kind === 'matrix' ? MATRIX_FLOP : undefined;
+}
 
 /**
  * Peers keep the memory of large results instead of mapping it anew at each call, which would slow them at large batches;
@@ -158,7 +220,8 @@ export function commandOf(
   given: { files: string; checkpoint: string; threads: number; python: string; photos: readonly string[] },
 ): string[] {
   const program = path.join(__dirname, 'peers', spec.program);
-  const common = ['--precision', spec.precision, '--threads', String(given.threads), '--files', given.files];
+  const how = ['--precision', spec.precision, '--device', spec.device, '--threads', String(given.threads)];
+  const common = [...how, '--files', given.files];
   return spec.engine === undefined
     ? [process.execPath, '--import', 'tsx', program, ...common, ...given.photos]
     : [given.python, program, '--engine', spec.engine, '--checkpoint', given.checkpoint, ...common, ...given.photos];

@@ -42,7 +42,7 @@ async function exported(checkpoint: string, name: string, imageOnly: boolean): P
 /** The sample photos as the tower sees them, uint8 [n, 224, 224, 3]. */
 export async function writePixels(model: string): Promise<string> {
   const file = path.join(BENCH_FILES, 'pixels.u8');
-  const loaded = await loadModel(model);
+  const loaded = await loadModel(model, { device: 'cpu' });
   try {
     const images = await Promise.all((await findImages([PHOTOS])).map((photo) => decodeImage(photo)));
     writeFileSync(file, (await loaded.encodePixels(images, true, undefined)).pixels!);

@@ -16,6 +16,8 @@ export interface Row {
   ours: boolean;
   /** Milliseconds a call; absent when it could not run. */
   ms?: Times;
+  /** Operations of one call in matrix products, where that is what it is about. */
+  flop?: number;
   /** Smallest cosine between its features and the float64 reference's, over the images. */
   cosine?: number;
   /** Why there is no figure. */
@@ -29,6 +31,8 @@ export interface BlockResult {
   rounds: number;
   command: string;
   when: string;
+  /** Name and driver of the GPU that it ran on. */
+  gpu?: string;
   rows: Row[];
 }
 

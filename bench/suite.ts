@@ -3,6 +3,7 @@
  *
  *   npm run bench                      all of it: tables, build/bench/results.json
  *   npm run bench -- tower 'batch 32'  only these groups, or tables by a part of their title; other results are kept
+ *   npm run bench -- gpu               the tower and whole checks on a GPU, beside PyTorch on it; only when named
  *   npm run bench -- --record          also writes bench/RESULTS.md      --threads N
  */
 import { spawnSync } from 'node:child_process';
@@ -16,7 +17,7 @@ import { timesOf } from '../lib/timing';
 import { type Contender, startContender } from './contender';
 import { nativeBenchmarks } from './native';
 import type { Missing } from './peers/serve';
-import { BLOCKS, type Block, CONTENDERS, type ContenderKey, commandOf, envOf } from './plan';
+import { BLOCKS, type Block, CONTENDERS, type ContenderKey, commandOf, envOf, flopOf } from './plan';
 import { BENCH_FILES, findPython, PHOTOS, vitB16, writeOnnx, writePixels } from './prepare';
 import { type BlockResult, type ProcessResult, type Results, type Row, startResults, writeResults } from './results';
 import { forTerminal, recordIn } from './tables';
@@ -85,6 +86,7 @@ async function runBlock(block: Block, contenders: Contenders): Promise<BlockResu
       precision: spec.precision,
       kind: work.kind,
       ours,
+      ...(flopOf(work) !== undefined && { flop: flopOf(work) }),
     };
     const entry: (typeof entries)[number] = { row, samples: [] };
     entries.push(entry);
@@ -118,8 +120,15 @@ async function runBlock(block: Block, contenders: Contenders): Promise<BlockResu
     rounds: block.rounds,
     command: `npm run bench -- ${block.group}`,
     when: new Date().toISOString(),
+    ...(block.group === 'gpu' && { gpu: describeGpu() }),
     rows: entries.map(({ row }) => row),
   };
+}
+
+function describeGpu(): string {
+  const query = ['--query-gpu=name,driver_version', '--format=csv,noheader'];
+  const { status, stdout } = spawnSync('nvidia-smi', query, { encoding: 'utf8' });
+  return status === 0 ? stdout.trim().replaceAll('\n', '; ').replaceAll(', ', ', driver ') : 'no GPU';
 }
 
 /** Runs a program of this repository that prints one JSON value. */
@@ -183,7 +192,8 @@ async function main(): Promise<void> {
     throw new Error(`--threads ${values.threads}`);
 
   const results = await startResults(threads);
-  const blocks = positionals.length === 0 ? BLOCKS : positionals.flatMap(blocksOf);
+  const blocks =
+    positionals.length === 0 ? BLOCKS.filter(({ group }) => group !== 'gpu') : positionals.flatMap(blocksOf);
   if (blocks.length > 0) {
     const { checkpoint, model } = await vitB16();
     const pixels = await writePixels(model);

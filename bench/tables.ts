@@ -40,6 +40,16 @@ const COLUMNS: Record<string, string[]> = {
   files: ['precision', 'images/s', 'ms (p10–p90)', 'clipn-native is'],
   scores: ['images/s', 'ms (p10–p90)', 'clipn-native is'],
   pixels: ['images/s', 'ms (p10–p90)', 'clipn-native is'],
+  gpu: ['precision', 'images/s', 'ms (p10–p90)', 'clipn-native is', 'TFLOP/s', 'of the matrix rate', 'cosine'],
+};
+
+/** Operations a second in matrix products, in 10¹². */
+const teraflops = ({ flop, ms }: Row) => (flop !== undefined && ms ? flop / ms.median / 1e9 : undefined);
+
+/** What a square product reaches, the measure of the others. */
+const matrixRate = (block: BlockResult | undefined) => {
+  const product = block?.rows.find(({ kind }) => kind === 'matrix');
+  return product && teraflops(product);
 };
 
 function blockSection(block: BlockResult): Section {
@@ -47,20 +57,23 @@ function blockSection(block: BlockResult): Section {
   const rows = block.rows.map((row) => {
     const { ms } = row;
     const bound = boundOf(block, row.precision);
+    const [rate, peak] = [teraflops(row), matrixRate(block)];
     const ours = block.rows.find((each) => each.ours && each.ms && classOf(each) === classOf(row));
     const cells: Record<string, string> = {
       precision: row.precision,
-      'images/s': ms ? digits((1000 * block.items) / ms.median) : '-',
+      'images/s': ms && row.kind !== 'matrix' ? digits((1000 * block.items) / ms.median) : '-',
       'ms (p10–p90)': ms ? spread(ms) : (row.missing ?? ''),
       'clipn-native is':
-        ms && ours && !row.ours && row.kind !== 'linears' ? `${(ms.median / ours.ms!.median).toFixed(2)} ×` : '',
+        ms && ours && !row.ours && row.kind === ours.kind ? `${(ms.median / ours.ms!.median).toFixed(2)} ×` : '',
       'of the bound': ms && bound ? (bound.ms!.median / ms.median).toFixed(2) : '',
+      'TFLOP/s': rate === undefined ? '' : digits(rate),
+      'of the matrix rate': rate === undefined || peak === undefined ? '' : (rate / peak).toFixed(2),
       cosine: row.cosine === undefined ? '' : row.cosine.toFixed(6),
     };
     return [row.name, ...columns.map((column) => cells[column]!)];
   });
   return {
-    title: block.title,
+    title: block.gpu === undefined ? block.title : `${block.title} (${block.gpu})`,
     command: block.command,
     header: ['', ...columns],
     rows,
@@ -68,58 +81,68 @@ function blockSection(block: BlockResult): Section {
   };
 }
 
+/** A goal, what was measured (undefined: nothing), and whether that meets it. */
+function goal(name: string, wanted: string, got: number | undefined, met: (got: number) => boolean, unit = '') {
+  if (got === undefined) return [name, wanted, '-', 'not measured'];
+  return [name, wanted, `${digits(got)}${unit}`, met(got) ? 'met' : 'missed'];
+}
+
+const atLeast = (least: number) => (got: number) => got >= least;
+const above = (least: number) => (got: number) => got > least;
+const ratio = (a: Row | undefined, b: Row | undefined) => (a?.ms && b?.ms ? b.ms.median / a.ms.median : undefined);
+const goalTable = (title: string, command: string, rows: string[][]): Section => ({
+  title,
+  command,
+  header: ['', 'goal', 'measured', ''],
+  rows,
+  right: [1, 2],
+});
+
 function goalsSection({ blocks, loop }: Results): Section {
   const tower = (batch: number) => blocks.find(({ title }) => title.endsWith(`image tower, batch ${batch}`));
   const eight = tower(8);
-  const rows: string[][] = [];
-  const goal = (name: string, wanted: string, got: number | undefined, met: (got: number) => boolean, unit = '') =>
-    rows.push([
-      name,
-      wanted,
-      got === undefined ? '-' : `${digits(got)}${unit}`,
-      got === undefined ? 'not measured' : met(got) ? 'met' : 'missed',
-    ]);
-  const ratio = (a: Row | undefined, b: Row | undefined) => (a?.ms && b?.ms ? b.ms.median / a.ms.median : undefined);
-  const atLeast = (least: number) => (got: number) => got >= least;
-  for (const precision of ['bf16', 'fp32']) {
-    const bound = eight && boundOf(eight, precision);
-    goal(
-      `${precision} tower, batch 8: of the bare linears' rate`,
-      '≥ 0.80',
-      ratio(find(eight, precision), bound),
-      atLeast(0.8),
-    );
-  }
   const bf16 = find(eight, 'bf16');
-  goal(
-    'bf16 tower, batch 8: times torch.compile bf16',
-    '≥ 1.5',
-    ratio(bf16, find(eight, 'bf16', 'torch.compile, frozen')),
-    atLeast(1.5),
-  );
-  goal(
-    'bf16 tower, batch 8: times onnxruntime-node int8',
-    '> 1',
-    ratio(bf16, find(eight, 'int8', 'onnxruntime-node')),
-    (got) => got > 1,
-  );
-  goal(
-    'fp32 tower, batch 8: times onnxruntime-node fp32',
-    '> 1',
-    ratio(find(eight, 'fp32'), find(eight, 'fp32', 'onnxruntime-node')),
-    (got) => got > 1,
-  );
-  for (const precision of ['bf16', 'fp32']) {
+  const precisions = ['bf16', 'fp32'] as const;
+  const ofLinears = precisions.map((precision) => {
+    const bound = eight && boundOf(eight, precision);
+    const name = `${precision} tower, batch 8: of the bare linears' rate`;
+    return goal(name, '≥ 0.80', ratio(find(eight, precision), bound), atLeast(0.8));
+  });
+  const larger = precisions.map((precision) => {
     const [large, small] = [find(tower(32), precision), find(eight, precision)];
-    goal(
-      `${precision} tower: batch 32 per image, times batch 8`,
-      '≥ 1',
-      large && small && (4 * small.ms!.median) / large.ms!.median,
-      atLeast(1),
-    );
-  }
-  goal('event loop under load, p99', '< 20 ms', loop?.result.eventLoopDelayMs.busy.p99, (got) => got < 20, ' ms');
-  return { title: 'Goals', command: 'npm run bench', header: ['', 'goal', 'measured', ''], rows, right: [1, 2] };
+    const perImage = large && small && (4 * small.ms!.median) / large.ms!.median;
+    return goal(`${precision} tower: batch 32 per image, times batch 8`, '≥ 1', perImage, atLeast(1));
+  });
+  const compiled = ratio(bf16, find(eight, 'bf16', 'torch.compile, frozen'));
+  const int8 = ratio(bf16, find(eight, 'int8', 'onnxruntime-node'));
+  const fp32 = ratio(find(eight, 'fp32'), find(eight, 'fp32', 'onnxruntime-node'));
+  const p99 = loop?.result.eventLoopDelayMs.busy.p99;
+  return goalTable('Goals', 'npm run bench', [
+    ...ofLinears,
+    goal('bf16 tower, batch 8: times torch.compile bf16', '≥ 1.5', compiled, atLeast(1.5)),
+    goal('bf16 tower, batch 8: times onnxruntime-node int8', '> 1', int8, above(1)),
+    goal('fp32 tower, batch 8: times onnxruntime-node fp32', '> 1', fp32, above(1)),
+    ...larger,
+    goal('event loop under load, p99', '< 20 ms', p99, (got) => got < 20, ' ms'),
+  ]);
+}
+
+function gpuGoalsSection(blocks: readonly BlockResult[]): Section {
+  const tower = (batch: number) =>
+    blocks.find(({ group, title }) => group === 'gpu' && title.endsWith(`features, batch ${batch}`));
+  const [many, one] = [tower(256), tower(1)];
+  const compiled = (block: BlockResult | undefined) =>
+    ratio(find(block, 'bf16'), find(block, 'bf16', 'torch.compile, max-autotune'));
+  const ours = find(many, 'bf16');
+  const [rate, peak] = [ours && teraflops(ours), matrixRate(many)];
+  const share = rate !== undefined && peak !== undefined ? rate / peak : undefined;
+  const script = ratio(ours, find(many, 'tf32', 'PyTorch eager'));
+  return goalTable('Goals on a GPU', 'npm run bench -- gpu', [
+    goal('bf16 tower, batch 256: times torch.compile max-autotune', '≥ 1', compiled(many), atLeast(1)),
+    goal('bf16 tower, batch 256: of the matrix rate', '≥ 0.55', share, atLeast(0.55)),
+    goal('bf16 tower, batch 1: times torch.compile max-autotune', '> 1', compiled(one), above(1)),
+    goal('bf16 tower, batch 256: times the plain PyTorch script in TF32', '≥ 2.5', script, atLeast(2.5)),
+  ]);
 }
 
 function processSection(processes: readonly ProcessResult[]): Section {
@@ -235,6 +258,8 @@ export function sections(results: Results): Section[] {
     ...of('files'),
     ...of('scores'),
     ...of('pixels'),
+    blocks.some(({ group }) => group === 'gpu') ? gpuGoalsSection(blocks) : undefined,
+    ...of('gpu'),
     overhead && {
       title: 'Overhead of a call',
       command: overhead.command,

@@ -1,21 +1,41 @@
 /** clipn-native itself, through its API: what the others are compared with. */
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { describeCore, type LabelBank, loadModel } from '../../lib';
+import { ClipnError, describeCore, type ImageInput, type LabelBank, loadModel } from '../../lib';
+import { decodeImage } from '../../lib/image';
+import { inOrder } from '../../lib/in-order';
 import { scoreOn } from '../../lib/scores';
 import { syntheticBank, unitRows } from '../../lib/synthetic';
 import { preparedPixels, SIDE } from './pixels';
 import { type Call, type Case, cycled, notHere, serve, workerArgs } from './serve';
 
 async function main(): Promise<void> {
-  const { files, precision, threads, photos } = workerArgs();
+  const { files, precision, device, threads, photos } = workerArgs();
   if (precision !== 'fp32' && precision !== 'bf16') throw new Error(`precision ${precision}`);
+  if (device !== 'cpu' && device !== 'cuda') throw new Error(`device ${device}`);
   const core = await describeCore();
-  if (precision === 'bf16' && !core.cpuBf16) notHere('this CPU does not multiply bf16');
+  if (device === 'cpu' && precision === 'bf16' && !core.cpuBf16) notHere('this CPU does not multiply bf16');
   const start = performance.now();
-  const model = await loadModel(join(files, 'vit-b16.pt'), { precision, threads });
+  // On a GPU as docs/cuda.md says for many images.
+  const limits = device === 'cuda' ? { batch: { max: 256 }, queue: { max: 1024 } } : {};
+  const model = await loadModel(join(files, 'vit-b16.pt'), { precision, device, threads, ...limits }).catch(
+    (error: unknown) => {
+      if (error instanceof ClipnError && error.code === 'ERR_CLIPN_CUDA_UNAVAILABLE') notHere(error.message);
+      throw error;
+    },
+  );
   const loadMs = performance.now() - start;
   const { contentId } = model.info;
   const banks = new Map<number, LabelBank>();
+  /** A call that checks all images at once. */
+  const checking = async (images: readonly ImageInput[]): Promise<Call> => {
+    const bank = syntheticBank(1000, model.info.embedDim, { contentId, precision });
+    const detector = await model.createDetector(bank);
+    return async () => {
+      for (const result of await detector.check(images)) if ('error' in result) throw result.error;
+      return undefined;
+    };
+  };
 
   await serve({ versions: { libtorch: core.torchVersion }, loadMs }, async (wanted: Case): Promise<Call> => {
     switch (wanted.kind) {
@@ -33,12 +53,15 @@ async function main(): Promise<void> {
           await model.runImageLinears(wanted.batch);
           return undefined;
         };
-      case 'files': {
-        const bank = syntheticBank(1000, model.info.embedDim, { contentId, precision });
-        const detector = await model.createDetector(bank);
+      case 'files':
+        return await checking(cycled(photos, wanted.count));
+      case 'raw':
+        return await checking(cycled(await Promise.all(photos.map((photo) => decodeImage(photo))), wanted.count));
+      case 'decode': {
         const paths = cycled(photos, wanted.count);
         return async () => {
-          for (const result of await detector.check(paths)) if ('error' in result) throw result.error;
+          const ahead = { window: availableParallelism() };
+          for await (const image of inOrder(paths, (path) => decodeImage(path), ahead)) void image;
           return undefined;
         };
       }

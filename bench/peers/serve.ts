@@ -8,7 +8,11 @@ export type Case =
   | { kind: 'linears'; batch: number; variant?: string }
   | { kind: 'files'; count: number }
   | { kind: 'scores'; n: number; c: number; d: number; variant?: string }
-  | { kind: 'pixels'; width: number; height: number; variant?: string };
+  | { kind: 'pixels'; width: number; height: number; variant?: string }
+  /** Photos decoded beforehand, and photos decoded and no more. */
+  | { kind: 'raw' | 'decode'; count: number }
+  /** A square matrix product. */
+  | { kind: 'matrix'; side: number };
 
 /** `prepare` builds the case's inputs and warms up; `run` does the work once. */
 export interface Request {
@@ -42,6 +46,7 @@ export interface WorkerArgs {
   /** Folder with the model, the ONNX files and the pixels that the suite prepared. */
   files: string;
   precision: string;
+  device: string;
   threads: number;
   /** Image files, repeated as often as a case needs. */
   photos: string[];
@@ -60,7 +65,7 @@ function say(message: Ready | Missing | Answer): void {
 export function workerArgs(): WorkerArgs {
   const text = { type: 'string', default: '' } as const;
   const { values, positionals } = parseArgs({
-    options: { files: text, precision: text, threads: text },
+    options: { files: text, precision: text, device: text, threads: text },
     allowPositionals: true,
   });
   return { ...values, threads: Number(values.threads), photos: positionals };

@@ -1,7 +1,7 @@
 """PyTorch and Pillow as contenders: says that it is ready, then answers one JSON line for each on stdin (serve.ts has the protocol).
 
-    python bench/peers/torch_worker.py --engine eager|compile|linears|scores|pixels --precision fp32|bf16 --threads N \\
-        --checkpoint FILE --files DIR PHOTO...
+    python bench/peers/torch_worker.py --engine eager|compile|linears|scores|pixels|matrix --precision fp32|tf32|bf16 \\
+        --device cpu|cuda --threads N --checkpoint FILE --files DIR PHOTO...
 """
 
 import argparse
@@ -37,7 +37,7 @@ import clipn_reference as reference  # noqa: E402
 import vit  # noqa: E402
 from preprocess import preprocess, resize_and_crop  # noqa: E402
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 NET = reference.NETWORKS["ViT-B-16"]
 
 
@@ -50,8 +50,46 @@ def normalised(images: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
     return ((torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255 - mean) / std).to(dtype)
 
 
+def gpu_tower_worker(args):
+    """From bytes in pinned host memory to features there: copy, normalise, tower, copy; what computes is compiled as one."""
+    dtype = DTYPES[args.precision]
+    start = time.perf_counter()
+    tower = vit.load(reference.load_state_dict(args.checkpoint), NET).to(args.device, dtype)
+    load_ms = 1000 * (time.perf_counter() - start)
+    mean, std = (torch.tensor(each, device=args.device).view(3, 1, 1) for each in (reference.MEAN, reference.STD))
+
+    def forward(images: torch.Tensor) -> torch.Tensor:
+        return tower(((images.permute(0, 3, 1, 2).float() / 255 - mean) / std).to(dtype)).float()
+
+    if args.engine == "compile":
+        forward = torch.compile(forward, mode="max-autotune", dynamic=False)
+
+    def make(case: dict):
+        if case["kind"] != "tower":
+            raise ValueError(f"no {case['kind']} here")
+        pixels = np.fromfile(args.files / "pixels.u8", np.uint8).reshape(-1, SIDE, SIDE, 3)
+        batch = torch.from_numpy(np.stack(cycled(list(pixels), case["batch"])))
+        batch = batch.pin_memory() if args.device == "cuda" else batch
+        return lambda: forward(batch.to(args.device, non_blocking=True)).cpu()
+    return {"versions": {"torch": torch.__version__}, "loadMs": load_ms}, make
+
+
+def matrix_worker(args):
+    """One square product, the measure of what the matrix units reach."""
+    def make(case: dict):
+        a, b = (torch.randn(case["side"], case["side"], device=args.device, dtype=DTYPES[args.precision]) for _ in range(2))
+        out = torch.empty_like(a)
+
+        def run():
+            torch.mm(a, b, out=out)
+        return run
+    return {"versions": {"torch": torch.__version__}}, make
+
+
 def tower_worker(args):
     """The image tower, eager or compiled with frozen weights, and image files through Pillow."""
+    if args.device == "cuda":
+        return gpu_tower_worker(args)
     dtype = DTYPES[args.precision]
     start = time.perf_counter()
     tower = vit.load(reference.load_state_dict(args.checkpoint), NET).to(dtype)
@@ -148,20 +186,28 @@ def pixels_worker(args):
     return {"versions": {"pillow": PIL.__version__}}, make
 
 
-WORKERS = {"eager": tower_worker, "compile": tower_worker, "linears": linears_worker, "scores": scores_worker, "pixels": pixels_worker}
+WORKERS = {"eager": tower_worker, "compile": tower_worker, "linears": linears_worker, "scores": scores_worker,
+           "pixels": pixels_worker, "matrix": matrix_worker}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--engine", choices=WORKERS, required=True)
     parser.add_argument("--precision", choices=DTYPES, default="fp32")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--files", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("photos", nargs="*")
     args = parser.parse_args()
+    if args.device == "cuda" and not torch.cuda.is_available():
+        say({"missing": f"PyTorch {torch.__version__} sees no GPU"})
+        return
+    wait = torch.cuda.synchronize if args.device == "cuda" else lambda: None
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
+    if args.precision == "tf32":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     # Not inference_mode: torch.compile freezes weights only under no_grad.
     with torch.no_grad():
         ready, make = WORKERS[args.engine](args)
@@ -179,6 +225,7 @@ def main() -> None:
                 else:
                     start = time.perf_counter()
                     calls[key]()
+                    wait()
                     say({"ms": 1000 * (time.perf_counter() - start)})
             except Exception as error:  # the suite shows it in the table
                 say({"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]})
