@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Builds the CUDA kernels, checks the scores against float64 and the resize against Pillow, and times them, in one call.
+"""Builds, checks and times all that runs on a GPU, in one call: kernels, then the package with its towers and whole checks.
 
-    python3 scripts/gpu-check.py [--quick] [--sanitizer]      exit 0: all checks hold; 1: one does not; 2: cannot run here
+    python3 scripts/gpu-check.py [--quick] [--sanitizer] [--kernels-only]
+    exit 0: all checks hold; 1: one does not, or the package fails; 2: cannot run here
 
-Needs a GPU, nvcc 13 and a PyTorch with CUDA; for the resize also NumPy and Pillow, else it is named as skipped. Compared with PyTorch eager and torch.compile (max-autotune) of the same formulas, and
-with the measured device-to-device copy. Inputs are fresh random numbers, outputs are poisoned before each check. --sanitizer
-runs the checks again, with small shapes, under compute-sanitizer. The tower is timed by bench (docs/cuda.md).
+Needs a GPU, nvcc 13 and a PyTorch with CUDA. Kernels: scores against float64, the resize against Pillow (needs NumPy and Pillow);
+timed beside PyTorch eager and torch.compile (max-autotune) of the same formulas and the measured device-to-device copy. Inputs are
+fresh random numbers, outputs are poisoned before each check. --sanitizer runs the checks again, with small shapes, under
+compute-sanitizer. The package is built for this PyTorch's own libtorch, tested (test/gpu.test.ts) and timed beside this PyTorch
+(`npm run bench -- gpu`): needs Node and the packages of package-lock.json, from npm or in node_modules/. What cannot run is named.
 """
 
 import argparse
@@ -74,6 +77,13 @@ def build(capability):
     return library
 
 
+def launch(torch, call, *arguments):
+    """Calls one of launch.h's functions on PyTorch's stream."""
+    error = call(*arguments, torch.cuda.current_stream().cuda_stream)
+    if error != 0:
+        raise RuntimeError(f"{call.__name__} returned CUDA error {error}")
+
+
 class Resize:
     """Images resized together; calling it launches the kernels on PyTorch's stream."""
 
@@ -86,11 +96,8 @@ class Resize:
         self.pixels = torch.full((self.n, side, side, 3), 170, dtype=torch.uint8, device="cuda")
 
     def __call__(self):
-        stream = self.torch.cuda.current_stream().cuda_stream
-        error = self.call(self.block.data_ptr(), self.n, self.most, self.between.data_ptr(), self.side, self.pixels.data_ptr(),
-                          stream)
-        if error != 0:
-            raise RuntimeError(f"the launch returned CUDA error {error}")
+        launch(self.torch, self.call, self.block.data_ptr(), self.n, self.most, self.between.data_ptr(), self.side,
+               self.pixels.data_ptr())
         return self.pixels
 
 
@@ -133,10 +140,7 @@ class Run:
         return self
 
     def __call__(self):
-        stream = self.torch.cuda.current_stream().cuda_stream
-        error = self.call(ctypes.byref(self.input), ctypes.byref(self.output), stream)
-        if error != 0:
-            raise RuntimeError(f"the launch returned CUDA error {error}")
+        launch(self.torch, self.call, ctypes.byref(self.input), ctypes.byref(self.output))
         return self
 
     def row(self, i):
@@ -289,11 +293,27 @@ def timings(torch, library, quick):
                   f"{fused / ours:.1f} | {run.workspace.numel() / 1e6:.0f} |")
 
 
+def package(torch):
+    """Builds the addon, core and plugin, tests and times them; whether all went through, or nothing could be tried."""
+    node = shutil.which("node")
+    if node is None:
+        print("\nSKIPPED: the package, towers and whole checks, for there is no Node on PATH")
+        return True
+    env = {**os.environ, "CLIPN_LIBTORCH": os.path.dirname(torch.__file__), "CLIPN_PYTHON": sys.executable}
+    typescript = ["--import", "tsx"]
+    for arguments in (["scripts/setup.mjs"], [*typescript, "--test", "test/gpu.test.ts"], [*typescript, "bench/suite.ts", "gpu"]):
+        print(f"\nnode {' '.join(arguments)}", flush=True)
+        if subprocess.run([node, *arguments], cwd=ROOT, env=env).returncode != 0:
+            return False
+    return True
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="small shapes only")
     parser.add_argument("--sanitizer", action="store_true", help="the checks again under compute-sanitizer")
     parser.add_argument("--checks-only", action="store_true", help="no timing")
+    parser.add_argument("--kernels-only", action="store_true", help="without the package's towers and whole checks")
     arguments = parser.parse_args()
     try:
         import torch
@@ -318,6 +338,9 @@ def main():
             good = good and clean
     if not arguments.checks_only:
         timings(torch, library, arguments.quick)
+        if not arguments.kernels_only and not package(torch):
+            print("\nthe package failed: see above")
+            good = False
     print("\nall checks hold" if good else "\nA CHECK FAILS")
     sys.exit(0 if good else 1)
 

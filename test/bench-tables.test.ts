@@ -99,6 +99,34 @@ describe('tables of a run', () => {
     assert.deepEqual(cells('Goals', 'bf16 tower: batch 32 per image, times batch 8').slice(2), ['0.800', 'missed']);
   });
 
+  test('on a GPU the tower stands beside compiled PyTorch and the rate of a matrix product', () => {
+    const flop = 7e12;
+    const gpu: BlockResult = {
+      ...block('On the GPU: ViT-B/16 image tower, bytes to features, batch 256', 256, [
+        row('clipn-native', 'bf16', 'tower', 20, { flop }),
+        row('torch.compile, max-autotune', 'bf16', 'tower', 24, { flop }),
+        row('PyTorch eager', 'tf32', 'tower', 40, { flop }),
+        row('PyTorch', 'bf16', 'matrix', 1.4, { flop: 1.4 * 700e9 }),
+      ]),
+      group: 'gpu',
+      gpu: 'Test GPU, driver 1',
+    };
+    const [goals, tower] = sections({ ...results, blocks: [gpu] });
+    assert.deepEqual(
+      goals!.rows.map((cells) => cells.slice(1)),
+      [
+        ['≥ 1', '1.20', 'met'],
+        ['≥ 0.55', '0.500', 'missed'],
+        ['> 1', '-', 'not measured'],
+        ['≥ 2.5', '2.00', 'missed'],
+      ],
+    );
+    assert.match(tower!.title, /\(Test GPU, driver 1\)$/);
+    // precision, images/s, ms, clipn-native is, TFLOP/s, of the matrix rate, cosine
+    assert.deepEqual(tower!.rows[2]!.slice(1), ['tf32', '6400', '40.0 (40.0–40.0)', '2.00 ×', '175', '0.25', '']);
+    assert.deepEqual(tower!.rows[3]!.slice(1), ['bf16', '-', '1.40 (1.40–1.40)', '', '700', '1.00', '']);
+  });
+
   test('Markdown and terminal hold the same cells, each table with its command', () => {
     const [page, screen] = [forMarkdown(results), forTerminal(results)];
     for (const { title, command, rows } of sections(results)) {

@@ -30,13 +30,17 @@ export interface Loaded {
   tokenizerJson: string;
 }
 
-/** Opens a model file in fp32 and closes it after `use`. */
-export async function withModel<T>(file: string, use: (model: Loaded) => Promise<T>): Promise<T> {
+/** Opens a model file in fp32 and closes it after `use`. For CUDA the plugin must be open (`openCuda`). */
+export async function withModel<T>(
+  file: string,
+  use: (model: Loaded) => Promise<T>,
+  device: 'cpu' | 'cuda' = 'cpu',
+): Promise<T> {
   const { addon } = await openEngine();
   const lane = new addon.Lane(1);
   try {
     const { handle, methods, clipnJson, tokenizerJson } = await runTask(lane, undefined, () =>
-      lane.openModel(file, 'fp32', 'cpu'),
+      lane.openModel(file, 'fp32', device),
     );
     try {
       return await use({ lane, handle, methods, config: parseModelConfig(clipnJson, file), tokenizerJson });
