@@ -25,7 +25,7 @@ function find(tool) {
 /** Installs one package without what it needs; our few retries unless the user has set a number. */
 function pipInstall(what, folder) {
   const patience = process.env.PIP_RETRIES === undefined ? ['--retries', '2'] : [];
-  const quiet = ['-q', '--disable-pip-version-check', '--root-user-action=ignore', ...patience];
+  const quiet = ['-q', '--no-compile', '--disable-pip-version-check', '--root-user-action=ignore', ...patience];
   runQuietly('python3', ['-m', 'pip', 'install', ...quiet, '--no-deps', '--target', folder, what]);
 }
 

@@ -13,6 +13,7 @@ import secrets
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from preprocess import resize_and_crop
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = ("base", "avx2", "avx512")
+LACKING = 3  # exit code of a target that this CPU lacks
 # What is measured: photos to CLIP's side; rounds until the median is steady.
 PHOTOS, SIDE, ROUNDS = ((500, 375), (640, 480), (1920, 1080), (4000, 3000)), 224, 15
 
@@ -62,7 +64,8 @@ def load(library: Path, target: str):
     return core
 
 
-def compare(core, count: int, seed: int) -> None:
+def samples(count: int, seed: int):
+    """(side, pixels, rows that may be longer than a picture's) of each image to resize."""
     random = np.random.default_rng(seed)
     for done in range(count):
         side = int(random.choice([224, 224, 336, 32, 7, 1]))
@@ -77,19 +80,42 @@ def compare(core, count: int, seed: int) -> None:
         else:  # only black and white: the clamp is reached
             pixels = (random.integers(0, 2, (height, width, channels)) * 255).astype(np.uint8)
         stride = width * channels + int(random.integers(0, 9))
-        buffer = np.zeros((height, stride), np.uint8)
-        buffer[:, : width * channels] = pixels.reshape(height, -1)
-        out = np.empty((side, side, 3), np.uint8)
-        image = ClipnImage(buffer.ctypes.data, width, height, channels, stride)
-        status = core.clipn_preprocess(ctypes.byref(image), side, out.ctypes.data, None)
-        what = f"{width} x {height} x {channels} to {side}, seed {seed}"
-        if status != 0:
-            sys.exit(f"{what}: status {status}")
+        rows = np.zeros((height, stride), np.uint8)
+        rows[:, : width * channels] = pixels.reshape(height, -1)
+        yield side, pixels, rows
+
+
+def resize_all(core, count: int, seed: int, out: Path) -> None:
+    """Writes what the core makes of the samples, one after the other."""
+    with out.open("wb") as file:
+        for side, pixels, rows in samples(count, seed):
+            height, width, channels = pixels.shape
+            result = np.empty((side, side, 3), np.uint8)
+            image = ClipnImage(rows.ctypes.data, width, height, channels, rows.shape[1])
+            status = core.clipn_preprocess(ctypes.byref(image), side, result.ctypes.data, None)
+            if status != 0:
+                sys.exit(f"{width} x {height} x {channels} to {side}: status {status}")
+            file.write(result.tobytes())
+
+
+def compare(count: int, seed: int, results: dict[str, Path]) -> int:
+    """Bytes of all targets that are not Pillow's, which is asked once for each sample."""
+    found = {target: path.open("rb") for target, path in results.items()}
+    wrong = 0
+    for side, pixels, _ in samples(count, seed):
+        height, width, channels = pixels.shape
         whole = Image.fromarray(pixels if channels > 1 else pixels[:, :, 0]).convert("RGB")
-        wrong = int((out != np.asarray(resize_and_crop(whole, side))).sum())
-        if wrong:
-            sys.exit(f"{what}: {wrong} of {out.size} bytes differ from Pillow {Image.__version__}")
-    print(f"{count} images equal to Pillow {Image.__version__}, seed {seed}")
+        expected = np.asarray(resize_and_crop(whole, side)).reshape(-1)
+        for target, file in found.items():
+            differing = int((np.frombuffer(file.read(expected.size), np.uint8) != expected).sum())
+            if differing:
+                print(f"WRONG {target}: {width} x {height} x {channels} to {side}: {differing} of {expected.size} bytes")
+            wrong += differing
+    for target, file in found.items():
+        assert not file.read(), f"{target} wrote more than was asked for"
+        file.close()
+    print(f"{', '.join(found)}: {count} images each, {wrong} bytes unlike Pillow {Image.__version__}")
+    return wrong
 
 
 def bench(core) -> None:
@@ -116,24 +142,35 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     parser.add_argument("--bench", action="store_true")
-    parser.add_argument("--target", choices=TARGETS, help="this one only; CLIPN_CPU is read once in a process")
+    parser.add_argument("--target", choices=TARGETS, help="resize with this one alone, into --out: CLIPN_CPU is read once in a process")
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     if args.core is None:
         sys.exit("no core library in build/Release: build it, or name one with --core")
-    if args.target is None:
-        own = [sys.executable, __file__, "--core", args.core, "--count", str(args.count), "--seed", str(args.seed)]
-        own += ["--bench"] if args.bench else []
-        runs = [subprocess.run([*own, "--target", target], env=os.environ | {"CLIPN_CPU": target}) for target in TARGETS]
-        return max(run.returncode for run in runs)
-    core = load(args.core, args.target)
-    if core is None:
-        print(f"{args.target}: this CPU lacks it")
+    if args.target is not None:
+        core = load(args.core, args.target)
+        if core is None:
+            return LACKING
+        resize_all(core, args.count, args.seed, args.out)
+        if args.bench:
+            print(args.target, flush=True)
+            bench(core)
         return 0
-    print(f"{args.target}: ", end="", flush=True)
-    compare(core, args.count, args.seed)
-    if args.bench:
-        bench(core)
-    return 0
+    print(f"--seed {args.seed}", flush=True)
+    own = [sys.executable, __file__, "--core", args.core, "--count", str(args.count), "--seed", str(args.seed)]
+    own += ["--bench"] if args.bench else []
+    with tempfile.TemporaryDirectory() as folder:
+        results = {}
+        for target in TARGETS:
+            out = Path(folder) / target
+            status = subprocess.run([*own, "--target", target, "--out", out], env=os.environ | {"CLIPN_CPU": target}).returncode
+            if status == LACKING:
+                print(f"{target}: this CPU lacks it")
+            elif status != 0:
+                return 1
+            else:
+                results[target] = out
+        return 1 if compare(args.count, args.seed, results) else 0
 
 
 if __name__ == "__main__":
