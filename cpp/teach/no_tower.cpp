@@ -8,9 +8,9 @@
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/matmul.h>
-#include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/sigmoid.h>
 
+#include "teach/attention.h"
 #include "teach/linear.h"
 
 namespace clipn {
@@ -68,11 +68,9 @@ at::Tensor NoTower::linear(const at::Tensor& x, const std::string& weight_name, 
 
 at::Tensor NoTower::attention(const at::Tensor& x, const std::string& name) const {
   const int64_t n = x.size(0), l = x.size(1), width = x.size(2), heads = arch_.text_heads;
-  const at::Tensor qkv = linear(x, name + "in_proj_weight", name + "in_proj_bias")
-                             .view({n, l, 3, heads, width / heads})
-                             .permute({2, 0, 3, 1, 4});
-  const at::Tensor mixed = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], {}, 0.0, /*is_causal=*/true);
-  return linear(mixed.transpose(1, 2).reshape({n, l, width}), name + "out_proj.weight", name + "out_proj.bias");
+  const at::Tensor qkv = linear(x, name + "in_proj_weight", name + "in_proj_bias");
+  const at::Tensor mixed = causal_attention(qkv.view({n, l, 3, heads, width / heads}));
+  return linear(mixed, name + "out_proj.weight", name + "out_proj.bias");
 }
 
 at::Tensor NoTower::mlp(const at::Tensor& x, const std::string& name) const {
