@@ -1,4 +1,5 @@
 /** Who is compared on what. Runs of a block take turns; within a block the work of one precision class is equal. */
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import type { Case } from './peers/serve';
 
@@ -209,10 +210,12 @@ export function flopOf(work: Case): number | undefined {
 
 /**
  * Peers keep the memory of large results instead of mapping it anew at each call, which would slow them at large batches;
- * clipn-native runs as its users run it.
+ * clipn-native runs as its users run it, on a GPU as docs/cuda.md tells them to.
  */
-export const envOf = (spec: ContenderSpec): Record<string, string> =>
-  spec.program === 'clipn.ts' ? {} : { MALLOC_MMAP_MAX_: '0', MALLOC_TRIM_THRESHOLD_: '4294967295' };
+export function envOf(spec: ContenderSpec): Record<string, string> {
+  if (spec.program !== 'clipn.ts') return { MALLOC_MMAP_MAX_: '0', MALLOC_TRIM_THRESHOLD_: '4294967295' };
+  return spec.device === 'cuda' ? { UV_THREADPOOL_SIZE: String(availableParallelism()) } : {};
+}
 
 /** The contender's command line. */
 export function commandOf(

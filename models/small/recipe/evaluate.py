@@ -80,6 +80,11 @@ def spread(values):
     return f"{statistics.fmean(values):.1f} ± {half:.1f}"
 
 
+def lead(row):
+    """AUROC points by which ATD is ahead of the better one of MSP and MCM."""
+    return row["atd"][0] - max(row["msp"][0], row["mcm"][0])
+
+
 def spreads(rows):
     """One cell per column of the rows, which are one per seed."""
     return [spread(column) for column in zip(*rows)]
@@ -125,6 +130,10 @@ def main():
         *([name, len(sets.ood.get(name, [])) or "",
            *(" / ".join(spreads([s.ood[name][score] for s in seeds])) for score in scores)] for name in first.ood))
     print("AUROC / FPR95 in %, ID positive.\n")
+    print_table(
+        ["OOD set", "AUROC of ATD less the better one of MSP and MCM, by seed", "mean"],
+        *([name, ", ".join(f"{gap:+.1f}" for gap in gaps), spread(gaps)]
+          for name, gaps in ((name, [lead(s.ood[name]) for s in seeds]) for name in first.ood)))
     print_table(["set", "CTW rule says ID %", "ATD rule says ID %"],
                 *([name, *spreads([s.rules[name] for s in seeds])] for name in first.rules))
 
