@@ -1,7 +1,8 @@
 /**
  * What can be checked of the CUDA side without a GPU: the kernels compile, none spills, the from-features kernel uses the
- * tensor cores, and the plugin links where a CUDA libtorch is. With --all, that it holds code for each of them and PTX.
- *   node scripts/check-cuda.mjs [--all]      --all: for every GPU that is shipped for; else for sm_90a alone
+ * tensor cores, and where a CUDA libtorch is, the core compiles against it and the plugin links.
+ *   node scripts/check-cuda.mjs [--all]      --all: for every GPU that is shipped for, and the plugin holds code for each of
+ *                                            them and PTX; else for sm_90a alone
  * A disassembler (cuobjdump) is looked for beside nvcc, on PATH and in Triton's Python package. When CI=true pip fetches what
  * is missing but nvcc; else it is named.
  */
@@ -10,6 +11,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { ownUnits } from './compile-database.mjs';
 import { inCi, main, output, require, root, run, runAside, runQuietly, Stop } from './steps.mjs';
 
 const KERNELS = ['normalise', 'resize', 'score_features', 'score_fold', 'score_logits'];
@@ -114,15 +116,20 @@ function torchToLink() {
   return complete || inCi ? join(root, own, 'torch') : null;
 }
 
-/** Builds the plugin; returns its path, or null where there is nothing to link against. */
-function linkPlugin(architectures) {
-  const torch = torchToLink();
-  if (torch === null) {
-    console.log(
-      'SKIPPED: linking the plugin, for there is no CUDA libtorch (`npx clipn-native fetch --variant cu130`)',
-    );
-    return null;
-  }
+/** The core's own build for that libtorch takes minutes; that its sources fit is seen by reading them once. */
+function readCore(torch) {
+  const { directory, command } = ownUnits().unit;
+  const [, used] = /-isystem (\S+)\/include\/torch\/csrc\/api\/include/.exec(command);
+  const reading = command
+    .replaceAll(used, torch)
+    .replace(/ -o \S+/, '')
+    .replace(' -c ', ' -fsyntax-only ');
+  run('sh', ['-c', reading], { cwd: directory });
+  console.log(`  the core's sources compile against ${torch}`);
+}
+
+/** Builds the plugin; returns its path. */
+function linkPlugin(torch, architectures) {
   const folder = 'build/cuda-plugin';
   const define = (name, value) => `-D${name}=${value}`;
   runQuietly('cmake', [
@@ -180,6 +187,14 @@ await main(async () => {
     for (const [i, kernel] of KERNELS.entries()) console.log(`  ${kernel} sm_${architecture}: ${said[i]}, no spills`);
     if (cuobjdump !== null) disassemble(cuobjdump, objectOf, architecture);
   }
-  const plugin = linkPlugin(architectures);
-  if (values.all && plugin !== null && cuobjdump !== null) checkFat(cuobjdump, plugin, architectures);
+  const torch = torchToLink();
+  if (torch === null) {
+    console.log(
+      'SKIPPED: linking the plugin, for there is no CUDA libtorch (`npx clipn-native fetch --variant cu130`)',
+    );
+    return;
+  }
+  readCore(torch);
+  const plugin = linkPlugin(torch, architectures);
+  if (values.all && cuobjdump !== null) checkFat(cuobjdump, plugin, architectures);
 });

@@ -4,10 +4,11 @@
  * A C++ tool that is not installed is named and skipped, but fails when CI=true.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { ownUnits } from './compile-database.mjs';
 import { filesBelow, inCi, main, output, root, run, runNode, Stop, step } from './steps.mjs';
 
 const nativeFiles = () =>
@@ -27,25 +28,8 @@ function available(tool) {
  * include libtorch are looked at as one unit: reading its headers for each of them would take minutes.
  */
 async function tidy() {
-  const database = join(root, 'build/compile_commands.json');
-  if (!existsSync(database)) throw new Stop('build/compile_commands.json is missing: run `npm run build:native` first');
-  // A kernel is compiled for several CPUs: one is enough here. Kernels of the GPU are compiled for the CPU by a test alone,
-  // with stand-ins whose names are CUDA's.
-  const own = new Map();
-  for (const entry of JSON.parse(readFileSync(database, 'utf8'))) {
-    const file = relative(root, entry.file);
-    if (/^(cpp|binding)\/(?!test)/.test(file) && !file.endsWith('.cu') && !own.has(file)) own.set(file, entry);
-  }
-  const usesLibtorch = (entry) => entry.command.includes('/api/include');
-  const [together, alone] = [[...own.values()].filter(usesLibtorch), [...own.values()].filter((e) => !usesLibtorch(e))];
-  const unit = join(root, 'build/tidy/libtorch.cpp');
-  mkdirSync(join(root, 'build/tidy'), { recursive: true });
-  writeFileSync(
-    unit,
-    together.map(({ file }) => `#include "${file}"  // NOLINT(bugprone-suspicious-include)\n`).join(''),
-  );
-  const { directory, command, file } = together.find((entry) => entry.command.includes('-fopenmp'));
-  const entries = [{ directory, command: command.replaceAll(file, unit), file: unit }, ...alone];
+  const { unit, alone } = ownUnits();
+  const entries = [unit, ...alone];
   writeFileSync(join(root, 'build/tidy/compile_commands.json'), JSON.stringify(entries));
   const headers = (output('c++', ['-print-file-name=include']) ?? '').trim();
   // g++ 12's omp.h gives the malloc attribute arguments that clang 14 does not know.
