@@ -40,6 +40,9 @@ await main(() => {
     throw new Stop(`--sanitize takes address or thread; not '${values.sanitize}'`);
   const folder = values.sanitize ? `build/sanitize-${values.sanitize}` : 'build';
   const record = join(root, folder, config, '.built-for');
+  // Tests that were once built stay part of the build: CMake deletes what it no longer builds.
+  const testProgram = join(dirname(record), 'clipn_core_test');
+  const tests = values.tests || existsSync(testProgram);
   rmSync(record, { force: true });
   const jobs =
     values.parallel ?? String(Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / BYTES_PER_JOB))));
@@ -48,7 +51,7 @@ await main(() => {
   const defines = [
     `--CDCLIPN_TORCH=${dirname(libtorch.dir)}`,
     `--CDCLIPN_SANITIZE=${values.sanitize ?? 'OFF'}`,
-    `--CDCLIPN_TESTS=${values.tests ? 'ON' : 'OFF'}`,
+    `--CDCLIPN_TESTS=${tests ? 'ON' : 'OFF'}`,
   ];
   // Not `compile`: when that fails it deletes the build folder and starts anew, which doubles the wait for an error.
   runQuietly(process.execPath, [cmakeJs, 'configure', ...common, ...defines]);
@@ -56,8 +59,6 @@ await main(() => {
   mkdirSync(dirname(record), { recursive: true });
   writeFileSync(record, libtorch.dir);
   // Without GoogleTest there are none; once it is installed they are to be built.
-  if (existsSync(join(dirname(record), 'clipn_core_test'))) {
-    writeFileSync(join(dirname(record), '.tests-built-for'), libtorch.dir);
-  }
+  if (tests && existsSync(testProgram)) writeFileSync(join(dirname(record), '.tests-built-for'), libtorch.dir);
   console.log(`Built ${join(folder, config)} for libtorch ${libtorch.version}+${libtorch.flavour}`);
 });

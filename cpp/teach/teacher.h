@@ -6,6 +6,7 @@
 
 #include "clipn/core.h"
 #include "teach/adamw.h"
+#include "teach/kept_memory.h"
 #include "teach/no_tower.h"
 
 namespace clipn {
@@ -42,6 +43,7 @@ class Teacher {
   int64_t prompts_, micro_batch_;
   std::unique_ptr<NoTower> tower_;
   std::unique_ptr<AdamW> optimizer_;
+  KeptMemory memory_;
 };
 
 }  // namespace clipn
