@@ -48,7 +48,7 @@ describe('bench', { concurrency: 3 }, () => {
       ['cpu', 'bf16', 3, 1, 1],
     );
     assert.equal(result.versions.node, process.versions.node);
-    assert.match(result.versions.libtorch, /^\d+\.\d+\.\d+\+cpu$/);
+    assert.match(result.versions.libtorch, /^\d+\.\d+\.\d+\+(cpu|cu\d+)$/);
     assert.ok(result.machine.physicalCores >= 1 && result.machine.memoryBytes > 2 ** 28);
     assert.ok(result.load.engineMs > 0 && result.load.modelMs > 0);
     assert.ok(result.rss.loadedBytes > 2 ** 20 && result.rss.peakBytes >= result.rss.loadedBytes);

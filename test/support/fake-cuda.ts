@@ -48,6 +48,9 @@ export async function withFakeCuda(folder: string, fake: FakeCuda, script: strin
   symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'));
   writeFileSync(path.join(folder, 'package.json'), readFileSync(path.join(root, 'package.json')));
   for (const name of readdirSync(real.dir)) symlinkSync(path.join(real.dir, name), path.join(torch, 'lib', name));
+  // Where `real` is a CUDA build, its libraries look for NVIDIA's beside torch/.
+  const nvidia = path.join(real.dir, '../../nvidia');
+  if (existsSync(nvidia)) symlinkSync(nvidia, path.join(folder, 'nvidia'));
   writeFileSync(path.join(torch, 'version.py'), `__version__ = '${real.version}+${flavour}'\n`);
   symlinkSync(path.join(root, 'build/Release/clipn_native.node'), path.join(release, 'clipn_native.node'));
   cpSync(real.core, path.join(release, path.basename(real.core)));
