@@ -9,6 +9,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ownUnits } from './compile-database.mjs';
@@ -117,14 +118,15 @@ function torchToLink() {
 }
 
 /** The core's own build for that libtorch takes minutes; that its sources fit is seen by reading them once. */
-function readCore(torch) {
+async function readCore(torch) {
   const { directory, command } = ownUnits().unit;
   const [, used] = /-isystem (\S+)\/include\/torch\/csrc\/api\/include/.exec(command);
   const reading = command
     .replaceAll(used, torch)
     .replace(/ -o \S+/, '')
     .replace(' -c ', ' -fsyntax-only ');
-  run('sh', ['-c', reading], { cwd: directory });
+  const { status, said } = await runAside('sh', ['-c', `cd '${directory}' && ${reading}`]);
+  if (status !== 0) throw new Stop(`the core's sources do not compile against ${torch}:\n${said}`);
   console.log(`  the core's sources compile against ${torch}`);
 }
 
@@ -142,7 +144,7 @@ function linkPlugin(torch, architectures) {
     define('CLIPN_CUDA_ONLY', 'ON'),
     define('CLIPN_CUDA_ARCHITECTURES', architectures.join(';')),
   ]);
-  run('cmake', ['--build', folder]);
+  run('cmake', ['--build', folder, '--parallel', String(availableParallelism())]);
   const library = readdirSync(join(root, folder)).find((name) => /^libclipn_cuda-.*\.so$/.test(name));
   if (library === undefined) throw new Stop('the plugin was not built');
   const exported = output('nm', ['-D', '--defined-only', join(folder, library)]) ?? '';
@@ -194,7 +196,8 @@ await main(async () => {
     );
     return;
   }
-  readCore(torch);
+  const core = readCore(torch); // one process beside the plugin's
   const plugin = linkPlugin(torch, architectures);
+  await core;
   if (values.all && cuobjdump !== null) checkFat(cuobjdump, plugin, architectures);
 });

@@ -126,12 +126,17 @@ class CudaTowers : public PackedTowers {
     return rows.to(at::kFloat);
   }
 
-  // Ending a capture that went wrong throws, too; what matters is that stream and allocator leave it.
-  static void end_broken_capture(at::cuda::CUDAGraph& graph) {
+  // Ending a capture that went wrong may throw, too; what matters is that stream and allocator leave it. libtorch 2.11
+  // leaves its allocator in it when the stream's end fails, 2.14 does not.
+  void end_broken_capture(at::cuda::CUDAGraph& graph) const {
     try {
       graph.capture_end();
     } catch (const std::exception&) {
       cudaGetLastError();
+      try {
+        c10::cuda::CUDACachingAllocator::endAllocateToPool(0, pool_);
+      } catch (const std::exception&) {  // it has left it
+      }
     }
     graph.reset();
   }
@@ -153,6 +158,7 @@ class CudaTowers : public PackedTowers {
         made->graph.capture_end();
         made->captured = true;
       } catch (const c10::OutOfMemoryError&) {
+        end_broken_capture(made->graph);  // the next try, with less, needs the stream
         throw;
       } catch (const std::exception&) {
         // A foreign model may wait for the device in its method, which no graph can hold. It runs without, then.

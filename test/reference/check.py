@@ -46,7 +46,8 @@ def main() -> int:
         # Others read what this one writes.
         export = run("`export` writes a ViT-B/16", "node", ROOT / "dist" / "cli.js", "export", args.checkpoint, model)
         print(export[1], flush=True)
-        checks = [
+        checks = [  # the longest first, lest it run alone in the end
+            ("no verdict changes between single, list, stream and reference", script("check_verdicts", "--count", IMAGES)),
             ("pixels are Pillow's", script("check_pixels", "--count", IMAGES)),
             ("the resize is Pillow's on every CPU target", script("compare_resize_with_pillow", "--count", 300)),
             ("ids are open_clip's", script("check_text")),
@@ -57,7 +58,6 @@ def main() -> int:
             ("50 steps of `teach`, its checkpoint and a resumed run are PyTorch's", script("check_teach")),
             ("metrics are scikit-learn's, intervals as defined", script("check_metrics")),
             ("`eval` gives the reference's scores and scikit-learn's metrics", script("check_eval")),
-            ("no verdict changes between single, list, stream and reference", script("check_verdicts", "--count", IMAGES)),
         ]
         results = [export[0]]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
