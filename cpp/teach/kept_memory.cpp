@@ -17,14 +17,12 @@ namespace {
 
 constexpr size_t kSmallest = 256 << 10, kGrain = 64 << 10, kChunk = 64 << 20;  // bytes
 
-c10::Allocator* libtorchs_allocator() {
-  static c10::Allocator* const found = c10::GetDefaultCPUAllocator();
-  return found;
-}
+// libtorch's, unless somebody set another before this library was loaded.
+c10::Allocator* const beneath = c10::GetCPUAllocator();
 
 }  // namespace
 
-// Best fit within chunks of libtorch's own allocator; neighbours that are free are one piece.
+// Best fit within chunks of the allocator beneath; neighbours that are free are one piece.
 struct KeptMemory::Chunks {
   std::mutex mutex;
   std::vector<c10::DataPtr> chunks;
@@ -38,7 +36,7 @@ struct KeptMemory::Chunks {
     }
     if (best == free.end()) {
       const size_t chunk = std::max(size, kChunk);
-      chunks.push_back(libtorchs_allocator()->allocate(chunk));
+      chunks.push_back(beneath->allocate(chunk));
       best = free.emplace(static_cast<std::byte*>(chunks.back().get()), chunk).first;
     }
     const auto [data, length] = *best;
@@ -75,30 +73,41 @@ struct Lent {
   std::shared_ptr<Chunks> from;
   size_t size;
 };
-std::mutex lent_mutex;
-std::unordered_map<void*, Lent> lent;
+struct Ledger {
+  std::mutex mutex;
+  std::unordered_map<void*, Lent> lent;
+};
+
+// What every thread's tensors reach is never destroyed: some may live on while the process ends.
+template <typename T>
+T& immortal() {
+  static T& only = *std::make_unique<T>().release();
+  return only;
+}
 
 void give_back(void* data) {
   Lent returned;
   {
-    const std::scoped_lock lock(lent_mutex);
-    const auto found = lent.find(data);
-    if (found != lent.end()) {
+    Ledger& ledger = immortal<Ledger>();
+    const std::scoped_lock lock(ledger.mutex);
+    const auto found = ledger.lent.find(data);
+    if (found != ledger.lent.end()) {
       returned = std::move(found->second);
-      lent.erase(found);
+      ledger.lent.erase(found);
     }
   }
-  if (returned.from == nullptr) return libtorchs_allocator()->raw_deallocate(data);
+  if (returned.from == nullptr) return beneath->raw_deallocate(data);
   returned.from->give_back(static_cast<std::byte*>(data), returned.size);
 }
 
 struct LendingAllocator final : c10::Allocator {
   c10::DataPtr allocate(size_t bytes) override {
-    if (in_use == nullptr || bytes < kSmallest) return libtorchs_allocator()->allocate(bytes);
+    if (in_use == nullptr || bytes < kSmallest) return beneath->allocate(bytes);
     const size_t size = (bytes + kGrain - 1) / kGrain * kGrain;
     std::byte* const data = (*in_use)->take(size);
-    const std::scoped_lock lock(lent_mutex);
-    lent.emplace(data, Lent{*in_use, size});
+    Ledger& ledger = immortal<Ledger>();
+    const std::scoped_lock lock(ledger.mutex);
+    ledger.lent.emplace(data, Lent{*in_use, size});
     return {data, data, &give_back, c10::Device(c10::kCPU)};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &give_back; }
@@ -108,8 +117,7 @@ struct LendingAllocator final : c10::Allocator {
 // libtorch has one allocator of CPU tensors for all threads and no lock around it, so it is set while this library
 // is being loaded. Without a Use it passes everything on.
 const bool installed = [] {
-  static LendingAllocator allocator;
-  c10::SetCPUAllocator(&allocator);
+  c10::SetCPUAllocator(&immortal<LendingAllocator>());
   return true;
 }();
 
