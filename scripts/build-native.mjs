@@ -5,13 +5,9 @@
  * --sanitize: the native tests alone, into build/sanitize-address (with UBSan) or build/sanitize-thread (of the lanes).
  */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, totalmem } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { main, require, root, runNode, runQuietly, Stop } from './steps.mjs';
-
-/** Memory that one translation unit with libtorch's headers takes in g++. */
-const BYTES_PER_JOB = 1.5e9;
+import { compileJobs, main, require, root, runNode, runQuietly, Stop } from './steps.mjs';
 
 await main(() => {
   const { values } = parseArgs({
@@ -42,16 +38,14 @@ await main(() => {
   const record = join(root, folder, config, '.built-for');
   // Tests that were once built stay part of the build: CMake deletes what it no longer builds.
   const testProgram = join(dirname(record), 'clipn_core_test');
-  const tests = values.tests || existsSync(testProgram);
   rmSync(record, { force: true });
-  const jobs =
-    values.parallel ?? String(Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / BYTES_PER_JOB))));
+  const jobs = values.parallel ?? String(compileJobs());
   const cmakeJs = require.resolve('cmake-js/bin/cmake-js');
   const common = ['-B', config, '-O', folder, '-l', 'warn'];
   const defines = [
     `--CDCLIPN_TORCH=${dirname(libtorch.dir)}`,
     `--CDCLIPN_SANITIZE=${values.sanitize ?? 'OFF'}`,
-    `--CDCLIPN_TESTS=${tests ? 'ON' : 'OFF'}`,
+    `--CDCLIPN_TESTS=${values.tests || existsSync(testProgram) ? 'ON' : 'OFF'}`,
   ];
   // Not `compile`: when that fails it deletes the build folder and starts anew, which doubles the wait for an error.
   runQuietly(process.execPath, [cmakeJs, 'configure', ...common, ...defines]);
@@ -59,6 +53,6 @@ await main(() => {
   mkdirSync(dirname(record), { recursive: true });
   writeFileSync(record, libtorch.dir);
   // Without GoogleTest there are none; once it is installed they are to be built.
-  if (tests && existsSync(testProgram)) writeFileSync(join(dirname(record), '.tests-built-for'), libtorch.dir);
+  if (existsSync(testProgram)) writeFileSync(join(dirname(record), '.tests-built-for'), libtorch.dir);
   console.log(`Built ${join(folder, config)} for libtorch ${libtorch.version}+${libtorch.flavour}`);
 });

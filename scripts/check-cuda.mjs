@@ -9,11 +9,10 @@
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ownUnits } from './compile-database.mjs';
-import { inCi, main, output, require, root, run, runAside, runQuietly, Stop } from './steps.mjs';
+import { compileJobs, inCi, main, output, require, root, run, runAside, runQuietly, Stop } from './steps.mjs';
 
 const KERNELS = ['normalise', 'resize', 'score_features', 'score_fold', 'score_logits'];
 const ALL = ['75', '80', '86', '89', '90a', '100', '120'];
@@ -125,7 +124,7 @@ async function readCore(torch) {
     .replaceAll(used, torch)
     .replace(/ -o \S+/, '')
     .replace(' -c ', ' -fsyntax-only ');
-  const { status, said } = await runAside('sh', ['-c', `cd '${directory}' && ${reading}`]);
+  const { status, said } = await runAside('sh', ['-c', reading], { cwd: directory });
   if (status !== 0) throw new Stop(`the core's sources do not compile against ${torch}:\n${said}`);
   console.log(`  the core's sources compile against ${torch}`);
 }
@@ -144,7 +143,7 @@ function linkPlugin(torch, architectures) {
     define('CLIPN_CUDA_ONLY', 'ON'),
     define('CLIPN_CUDA_ARCHITECTURES', architectures.join(';')),
   ]);
-  run('cmake', ['--build', folder, '--parallel', String(availableParallelism())]);
+  run('cmake', ['--build', folder, '--parallel', String(compileJobs())]);
   const library = readdirSync(join(root, folder)).find((name) => /^libclipn_cuda-.*\.so$/.test(name));
   if (library === undefined) throw new Stop('the plugin was not built');
   const exported = output('nm', ['-D', '--defined-only', join(folder, library)]) ?? '';

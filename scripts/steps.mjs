@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -28,9 +29,9 @@ export function runQuietly(command, args) {
 }
 
 /** Runs beside others; resolves with the exit code and what it said, in one piece. */
-export function runAside(command, args, env = process.env) {
+export function runAside(command, args, options = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], ...options });
     let said = '';
     const hear = (chunk) => {
       said += chunk;
@@ -78,6 +79,13 @@ export const nativeSources = () => [
     filesBelow(folder, ['.h', '.cc', '.cpp', '.c', '.inl', '.cu', '.cmake', '.txt']),
   ),
 ];
+
+/** Memory that one translation unit with libtorch's headers takes in g++. */
+const BYTES_PER_COMPILE = 1.5e9;
+
+/** How many of them to compile at once. */
+export const compileJobs = () =>
+  Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / BYTES_PER_COMPILE)));
 
 /** Prints `name`, does the work, prints the seconds. */
 export async function step(name, work) {

@@ -71,7 +71,7 @@ async function nativeTests(runner = 'native', folder = 'build') {
       const report = `${folder}/native-tests-${shard}.xml`;
       const args = ['--gtest_brief=1', `--gtest_output=xml:${join(root, report)}`];
       const env = { ...process.env, GTEST_TOTAL_SHARDS: shards, GTEST_SHARD_INDEX: shard };
-      const { status, said } = await runAside(program, args, env);
+      const { status, said } = await runAside(program, args, { env });
       process.stdout.write(said);
       const count = (name) => numberIn(report, new RegExp(`<testsuites[^>]*\\b${name}="(\\d+)"`));
       const [failed, skipped] = [count('failures'), count('disabled') + skippedIn(report)];
