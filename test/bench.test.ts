@@ -4,9 +4,8 @@ import { describe, test } from 'node:test';
 import { benchModel } from '../lib/bench';
 import { inTurns, timesOf } from '../lib/timing';
 import { apiModel } from './support/api-model';
+import { photos } from './support/paths';
 import { runCli } from './support/run-cli';
-
-const photos = path.join(__dirname, '../models/small/photos');
 
 const cli = (...args: string[]) => runCli(['bench', ...args]);
 

@@ -11,6 +11,7 @@ import { ClipnError, type ClipnErrorCode } from '../lib/errors';
 import { readOpenClipConfig } from '../lib/openclip-config';
 import type { TensorEntry } from '../lib/tensor-table';
 import { writeCheckpoint } from './support/checkpoint-writer';
+import { goldenFile } from './support/paths';
 import { NETWORKS, stateDictShapes } from './support/seeded-weights';
 import { pickle, StoredZip } from './support/torch-zip';
 
@@ -23,7 +24,7 @@ let golden: { config: object; shapes: Record<string, number[]>; weight_check: Re
 
 before(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'clipn-checkpoint-'));
-  golden = JSON.parse(await readFile(path.join(__dirname, 'golden', 'tiny-forward.json'), 'utf8'));
+  golden = JSON.parse(await readFile(goldenFile('tiny-forward.json'), 'utf8'));
 });
 after(() => rm(folder, { recursive: true }));
 

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { cleanText } from '../lib/clean-text';
+import { goldenFile } from './support/paths';
 
 interface Golden {
   cases: { text: string; clean: string }[];
 }
-const golden = JSON.parse(readFileSync(join(__dirname, 'golden/clean-text.json'), 'utf8')) as Golden;
+const golden = JSON.parse(readFileSync(goldenFile('clean-text.json'), 'utf8')) as Golden;
 
 test('cleanText equals ftfy and open_clip on stored random strings', () => {
   assert.ok(golden.cases.length >= 400);

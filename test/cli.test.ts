@@ -8,9 +8,9 @@ import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { apiModel } from './support/api-model';
 import { cliProgram } from './support/cli-program';
+import { repository } from './support/paths';
 import { runCli } from './support/run-cli';
 
-const root = path.join(__dirname, '..');
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-cli-'));
 const photos = path.join(folder, 'photos');
 const [red, grey] = [path.join(photos, 'red.png'), path.join(photos, 'sub', 'grey.jpg')];
@@ -141,7 +141,7 @@ test('help of a verb is the same by `VERB --help` and `help VERB`, and names eve
 });
 
 test('a reader that leaves early ends it quietly', async () => {
-  const child = spawn(process.execPath, [cliProgram(), 'help'], { cwd: root });
+  const child = spawn(process.execPath, [cliProgram(), 'help'], { cwd: repository });
   child.stdout.destroy();
   let said = '';
   child.stderr.on('data', (text) => {

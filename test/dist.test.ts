@@ -6,9 +6,9 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { writeCheckpoint } from './support/checkpoint-writer';
+import { repository } from './support/paths';
 
 const run = promisify(execFile);
-const root = path.join(__dirname, '..');
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-dist-'));
 const checkpoint = path.join(folder, 'checkpoint.pt');
 after(() => rmSync(folder, { recursive: true }));
@@ -38,14 +38,14 @@ const USE = `
 
 test('the built package exports a checkpoint and judges an image, by the command line, require and import', async () => {
   const model = path.join(folder, 'model.pt');
-  await run(process.execPath, [path.join(root, 'dist/cli.js'), 'export', checkpoint, model]);
+  await run(process.execPath, [path.join(repository, 'dist/cli.js'), 'export', checkpoint, model]);
   const byRequire = `(async () => { const { loadModel } = require('clipn-native'); ${USE} })()`;
   const byImport = `import { loadModel } from 'clipn-native'; ${USE}`;
   for (const args of [
     ['-e', byRequire],
     ['--input-type=module', '-e', byImport],
   ]) {
-    const { stdout } = await run(process.execPath, [...args, model], { cwd: root });
+    const { stdout } = await run(process.execPath, [...args, model], { cwd: repository });
     assert.equal(stdout, 'atd\n');
   }
 });
@@ -58,7 +58,7 @@ test('import offers exactly the names of require', async () => {
     console.log(JSON.stringify([Object.keys(byImport).sort(), Object.keys(byRequire).sort()]));
   `;
   const { stdout } = await run(process.execPath, ['--input-type=module', '-e', program], {
-    cwd: path.join(root, 'test'),
+    cwd: path.join(repository, 'test'),
   });
   const [byImport, byRequire] = JSON.parse(stdout);
   assert.deepEqual(byImport, byRequire);
@@ -70,6 +70,6 @@ test('importing the package loads neither libtorch nor sharp', async () => {
     const loaded = process.report.getReport().sharedObjects.concat(Object.keys(require.cache));
     console.log(loaded.filter((file) => /torch_cpu|libc10|sharp|clipn_native\\.node/.test(file)).join());
   `;
-  const { stdout } = await run(process.execPath, ['-e', program], { cwd: root });
+  const { stdout } = await run(process.execPath, ['-e', program], { cwd: repository });
   assert.equal(stdout, '\n');
 });

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { diagnose, formatDiagnosis } from '../lib/doctor';
 import type { Machine } from '../lib/machine';
 import { fakeMachine, wheelTree, writeTree } from './support/fake-libtorch';
+import { repository } from './support/paths';
 
 let root: string;
 let machine: Machine;
@@ -42,7 +43,7 @@ describe('doctor', () => {
   });
 
   it('reports the version of sharp that package.json asks for', async () => {
-    const { dependencies } = JSON.parse(readFileSync(join(__dirname, '../package.json'), 'utf8'));
+    const { dependencies } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
     const { sharp } = await diagnose({}, machine);
     assert.ok('sharp' in sharp, JSON.stringify(sharp));
     assert.equal(sharp.sharp, dependencies.sharp);

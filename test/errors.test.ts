@@ -16,13 +16,13 @@ import { runTask, withLane } from '../lib/native';
 import { apiModel } from './support/api-model';
 import { type FakeCuda, skipFakeCuda, withFakeCuda } from './support/fake-cuda';
 import { elf, fakeMachine, wheelTree, writeTree } from './support/fake-libtorch';
+import { repository } from './support/paths';
 import { smallestTeaching } from './support/teaching';
 import { smallestFiles } from './support/tiny-model';
 import { pickle } from './support/torch-zip';
 import { zip } from './support/zip';
 
-const root = path.join(__dirname, '..');
-const read = (file: string) => readFileSync(path.join(root, file), 'utf8');
+const read = (file: string) => readFileSync(path.join(repository, file), 'utf8');
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-errors-'));
 const at = (name: string): string => path.join(folder, name);
 const text = at('text');
@@ -62,14 +62,14 @@ function inPackage(name: string, libraries: (real: string, release: string) => v
   return async () => {
     const release = path.join(at(name), 'build/Release');
     mkdirSync(release, { recursive: true });
-    cpSync(path.join(root, 'lib'), path.join(at(name), 'lib'), { recursive: true });
-    symlinkSync(path.join(root, 'node_modules'), path.join(at(name), 'node_modules'));
+    cpSync(path.join(repository, 'lib'), path.join(at(name), 'lib'), { recursive: true });
+    symlinkSync(path.join(repository, 'node_modules'), path.join(at(name), 'node_modules'));
     writeFileSync(path.join(at(name), 'package.json'), '{ "name": "clipn-native" }');
-    libraries(path.join(root, 'build/Release'), release);
+    libraries(path.join(repository, 'build/Release'), release);
     const script = `require(${JSON.stringify(path.join(at(name), 'lib'))}).describeCore()
       .catch(({ name, code, message, hint }) => console.log(JSON.stringify({ name, code, message, hint })))`;
     const said = await new Promise<string>((resolve, reject) => {
-      execFile(process.execPath, ['--import', 'tsx', '-e', script], { cwd: root }, (error, out) =>
+      execFile(process.execPath, ['--import', 'tsx', '-e', script], { cwd: repository }, (error, out) =>
         error ? reject(error) : resolve(out),
       );
     });
@@ -221,7 +221,7 @@ test('every heading in docs/errors.md is followed by what happened and by a fix'
 });
 
 test('every code that the addon can give is one of the table', () => {
-  const sources = readdirSync(path.join(root, 'binding')).filter((file) => /\.(cc|h)$/.test(file));
+  const sources = readdirSync(path.join(repository, 'binding')).filter((file) => /\.(cc|h)$/.test(file));
   assert.ok(sources.length > 0);
   for (const [code] of sources
     .map((file) => read(`binding/${file}`))

@@ -19,6 +19,7 @@ import { decodeImage } from '../lib/image';
 import { resolveLibtorch } from '../lib/libtorch';
 import { apiModel } from './support/api-model';
 import { drawImages } from './support/image-tree';
+import { repository } from './support/paths';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-evaluate-'));
 const at = (...parts: string[]) => path.join(folder, ...parts);
@@ -141,7 +142,7 @@ describe('the store', () => {
   test('killed with -9 in the middle and taken up again gives the same JSON as a run from the start', async () => {
     const child = (options: object) =>
       new Promise<{ out: string; signal: string | null | undefined }>((resolve, reject) => {
-        const script = path.join(__dirname, 'support/evaluate-child.ts');
+        const script = path.join(repository, 'test/support/evaluate-child.ts');
         const argument = JSON.stringify({ model: modelPath, ...sets, templates: 'plain', shardRows: 8, ...options });
         execFile(process.execPath, ['--import', 'tsx', script, argument], (error, out, err) => {
           if (error && error.signal == null) reject(new Error(err));

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { exportModel } from '../lib/export';
 import { cachedCheckpoint } from './support/checkpoint-writer';
 import { assertRows, encodeImages, encodeText, FP32, type Golden, readGolden, withModel } from './support/model-file';
+import { repository } from './support/paths';
 
 test('a ViT-B/16 in the published layout agrees with the reference: features, logits, top labels', async (context) => {
   const golden = await readGolden<Golden>('vit-b16.json');
@@ -50,7 +51,7 @@ test('exporting 1.37 GB of weights and optimizer state keeps at most 1.1 GB resi
   const child = spawnSync(
     process.execPath,
     ['--import', 'tsx', '--eval', program, checkpoint, path.join(folder, 'model.pt')],
-    { cwd: path.join(__dirname, '..'), encoding: 'utf8' },
+    { cwd: repository, encoding: 'utf8' },
   );
   assert.equal(child.status, 0, child.stderr);
   const kilobytes = Number(child.stdout);

@@ -18,6 +18,7 @@ import {
   unit,
   withModel,
 } from './support/model-file';
+import { clipTokenizer } from './support/paths';
 import { NETWORKS } from './support/seeded-weights';
 import { tinyTokenizer } from './support/tiny-model';
 import { zip } from './support/zip';
@@ -146,8 +147,7 @@ test('a vocabulary other than CLIP’s own needs its tokenizer', async () => {
 });
 
 test('a tokenizer of another size is refused', async () => {
-  const clip = path.join(__dirname, '..', 'lib', 'data', 'clip-tokenizer.json');
-  await assert.rejects(exportModel(checkpoint, at('none.pt'), { ...options, tokenizer: clip }), {
+  await assert.rejects(exportModel(checkpoint, at('none.pt'), { ...options, tokenizer: clipTokenizer }), {
     code: 'ERR_CLIPN_TOKENIZER',
     message: /49408 tokens.*embedding 40/,
   });

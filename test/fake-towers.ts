@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { TextTowers } from '../lib/labels';
 import { makeTemplateSet } from '../lib/templates';
 import { createTokenizer } from '../lib/tokenizer';
+import { clipTokenizer } from './support/paths';
 
 export const DIM = 6;
-export const tokenizer = createTokenizer(readFileSync(join(__dirname, '../lib/data/clip-tokenizer.json'), 'utf8'), 77);
+export const tokenizer = createTokenizer(readFileSync(clipTokenizer, 'utf8'), 77);
 
 /** What the fake tower makes of one text's ids up to the end token: a unit vector that differs by word and order. */
 function feature(tower: string, ids: number[]): number[] {

@@ -13,11 +13,11 @@ import { openEngine } from '../lib/native';
 import { type ScoreResult, scoreOn } from '../lib/scores';
 import { cachedCheckpoint } from './support/checkpoint-writer';
 import { assertRows, encodeImages, encodeText, FP32, type Golden, readGolden, withModel } from './support/model-file';
+import { goldenFile, photos as photoFolder } from './support/paths';
 import { smallestTeaching } from './support/teaching';
 
 const device = 'cuda';
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-gpu-'));
-const photoFolder = path.join(__dirname, '../models/small/photos');
 const small = () => smallModel()!.model;
 let lacking: string | null;
 
@@ -78,7 +78,7 @@ describe('on a GPU', () => {
   });
 
   onGpu('the scores of the worked example are the original code’s', async () => {
-    const { expected } = JSON.parse(readFileSync(path.join(__dirname, 'golden/worked-example.json'), 'utf8')).scoring;
+    const { expected } = JSON.parse(readFileSync(goldenFile('worked-example.json'), 'utf8')).scoring;
     const rows = (of: number[][]) => Float32Array.from(of.flat());
     const bank: LabelBank = {
       labels: expected.classifier_yes.map((_: unknown, i: number) => `class ${i}`),

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import sharp from 'sharp';
 import { decodeImage } from '../lib/image';
+import { goldenFile } from './support/paths';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-image-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -33,7 +34,7 @@ test('EXIF orientation is applied unless it is switched off', async () => {
 });
 
 // Files and bytes by Pillow: test/reference/make_image_golden.py.
-const cmyk = JSON.parse(readFileSync(path.join(__dirname, 'golden/cmyk.json'), 'utf8'));
+const cmyk = JSON.parse(readFileSync(goldenFile('cmyk.json'), 'utf8'));
 for (const { format, file, rgb } of cmyk.cases) {
   test(`a CMYK ${format} gives the RGB bytes that Pillow gives`, async () => {
     const { data, ...size } = await decodeImage(Buffer.from(file, 'base64'));

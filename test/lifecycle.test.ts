@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { apiModel } from './support/api-model';
+import { repository } from './support/paths';
 
-const root = path.join(__dirname, '..');
 let model: string;
 
 before(async () => {
@@ -18,7 +17,7 @@ function run(script: string): Promise<{ code: number | null; signal: string | nu
     const model = ${JSON.stringify(model)};
     const image = { data: new Uint8Array(90 * 70 * 3).map((_, i) => i), width: 90, height: 70, channels: 3 };
   `;
-  const child = spawn(process.execPath, ['--import', 'tsx', '-e', prelude + script], { cwd: root });
+  const child = spawn(process.execPath, ['--import', 'tsx', '-e', prelude + script], { cwd: repository });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
   return new Promise((resolve) => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import { describe, test } from 'node:test';
 import { wilsonInterval } from '../lib/intervals';
 import { averageMetrics, idAccuracy, oodMetrics, rocCurve, setMetrics } from '../lib/metrics';
 import { normal, uniformSource } from '../lib/random';
+import { goldenFile } from './support/paths';
 
 interface GoldenCase {
   note: string;
@@ -19,9 +19,7 @@ interface GoldenCase {
 }
 
 // Computed with the original code, MCM's and scikit-learn (spec 4.3).
-const golden: Record<string, GoldenCase> = JSON.parse(
-  readFileSync(path.join(__dirname, 'golden/worked-example.json'), 'utf8'),
-).metrics;
+const golden: Record<string, GoldenCase> = JSON.parse(readFileSync(goldenFile('worked-example.json'), 'utf8')).metrics;
 
 function near(found: number, expected: number, tolerance = 1e-12): void {
   assert.ok(Math.abs(found - expected) <= tolerance, `${found} is not ${expected}`);

@@ -6,6 +6,7 @@ import { after, describe, test } from 'node:test';
 import { readArgs, UsageError } from '../lib/command';
 import { metricsCommand } from '../lib/commands/metrics';
 import { readScoreFile } from '../lib/score-file';
+import { goldenFile } from './support/paths';
 import { runCli } from './support/run-cli';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-scores-'));
@@ -94,7 +95,7 @@ describe('a CSV column', () => {
 describe('metrics', { concurrency: 2 }, () => {
   const { signal } = new AbortController();
   const { exact_plateau: plateau, ties_across_groups: ties } = JSON.parse(
-    readFileSync(path.join(__dirname, 'golden/worked-example.json'), 'utf8'),
+    readFileSync(goldenFile('worked-example.json'), 'utf8'),
   ).metrics;
   const lines = (scores: number[]) => file(scores.join('\n'));
   const metrics = (...args: string[]) => runCli(['metrics', ...args], folder);

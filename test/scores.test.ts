@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { LabelBank } from '../lib/labels';
 import { openEngine } from '../lib/native';
 import { type ScoreResult, score } from '../lib/scores';
 import { decide } from '../lib/verdict';
+import { goldenFile } from './support/paths';
 
 // Computed in float64 with the original code (spec 3.1).
-const golden = JSON.parse(readFileSync(path.join(__dirname, 'golden/worked-example.json'), 'utf8')).scoring.expected;
+const golden = JSON.parse(readFileSync(goldenFile('worked-example.json'), 'utf8')).scoring.expected;
 
 function bankOf(yes: number[][], no: number[][] | null): LabelBank {
   return {

@@ -23,10 +23,10 @@ import { hashFile, hashTensors } from '../lib/content-id';
 import { ClipnError } from '../lib/errors';
 import { lossPlot } from '../lib/teach/plot';
 import { cliProgram } from './support/cli-program';
+import { repository } from './support/paths';
 import { runCli } from './support/run-cli';
 import { CLASSES, smallestTeaching } from './support/teaching';
 
-const root = path.join(__dirname, '..');
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-teach-'));
 const at = (...names: string[]) => path.join(folder, ...names);
 let base: string;
@@ -67,9 +67,9 @@ async function hashOf(file: string, wanted: (key: string) => boolean = () => tru
 
 function cli(args: string[], { limitKilobytes }: { limitKilobytes?: number } = {}) {
   const argv = [cliProgram(), 'teach', ...args];
-  if (limitKilobytes === undefined) return spawn(process.execPath, argv, { cwd: root });
+  if (limitKilobytes === undefined) return spawn(process.execPath, argv, { cwd: repository });
   const program = `trap '' XFSZ; ulimit -f ${limitKilobytes}; exec "$0" "$@"`;
-  return spawn('bash', ['-c', program, process.execPath, ...argv], { cwd: root });
+  return spawn('bash', ['-c', program, process.execPath, ...argv], { cwd: repository });
 }
 
 async function finished(child: ReturnType<typeof spawn>) {

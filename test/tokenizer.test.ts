@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { ClipnError } from '../lib/errors';
 import { createTokenizer } from '../lib/tokenizer';
+import { clipTokenizer, goldenFile } from './support/paths';
 
-const read = (path: string): string => readFileSync(join(__dirname, path), 'utf8');
-const clipJson = read('../lib/data/clip-tokenizer.json');
+const read = (path: string): string => readFileSync(path, 'utf8');
+const clipJson = read(clipTokenizer);
 const tokenizer = createTokenizer(clipJson, 77);
 
 interface WorkedExample {
@@ -17,8 +17,8 @@ interface WorkedExample {
     truncation_case: { first3: number[]; last3: number[]; non_pad: number };
   };
 }
-const { tokenizer: golden } = JSON.parse(read('golden/worked-example.json')) as WorkedExample;
-const random = JSON.parse(read('golden/clean-text.json')) as { cases: { text: string; ids: number[] }[] };
+const { tokenizer: golden } = JSON.parse(read(goldenFile('worked-example.json'))) as WorkedExample;
+const random = JSON.parse(read(goldenFile('clean-text.json'))) as { cases: { text: string; ids: number[] }[] };
 
 test('start and end token are those of CLIP', () => {
   assert.deepEqual([tokenizer.sot, tokenizer.eot], [golden.sot, golden.eot]);

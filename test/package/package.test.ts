@@ -21,13 +21,13 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { CheckResult } from '../../lib/detector';
 import { findLibtorch } from '../../lib/libtorch';
+import { repository } from '../support/paths';
 import { StoredZip } from '../support/torch-zip';
 
-const root = path.join(__dirname, '../..');
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-package-'));
 const app = path.join(folder, 'app');
-const tarball = (name: string) => path.join(root, 'build/pack', `${name}-${version}.tgz`);
-const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
+const tarball = (name: string) => path.join(repository, 'build/pack', `${name}-${version}.tgz`);
+const { version } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8')) as { version: string };
 const PACKAGES = ['clipn-native', 'clipn-native-model-small'];
 
 interface Ended {
@@ -87,7 +87,7 @@ const npmEnv = () => ({ ...userEnv(process.execPath), HOME: homedir() });
 async function nodeOf(major: number): Promise<string> {
   if (Number(process.versions.node.split('.')[0]) === major) return process.execPath;
   const name = `node-${process.platform}-${process.arch}`;
-  const prefix = path.join(root, `build/node-${major}`);
+  const prefix = path.join(repository, `build/node-${major}`);
   const binary = path.join(prefix, 'node_modules', name, 'bin/node');
   if (!existsSync(binary)) {
     mkdirSync(prefix, { recursive: true });
@@ -130,9 +130,9 @@ let labels: string;
 let ofClone: CheckResult[];
 
 before(async () => {
-  await must(process.execPath, ['scripts/pack.mjs'], { cwd: root });
+  await must(process.execPath, ['scripts/pack.mjs'], { cwd: repository });
   mkdirSync(path.join(folder, 'home'));
-  cpSync(path.join(__dirname, 'consumer'), app, { recursive: true });
+  cpSync(path.join(repository, 'test/package/consumer'), app, { recursive: true });
   writeFileSync(path.join(app, 'package.json'), '{ "name": "app", "private": true }\n');
   const flags = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
   await must('npm', ['install', ...flags, ...PACKAGES.map(tarball)], { cwd: app, env: npmEnv() });
@@ -197,7 +197,9 @@ describe('the package, installed without a compiler and without scripts (slow)',
   });
 
   test('gives the verdicts of the clone', async () => {
-    ofClone = fromLines(await must(process.execPath, [path.join(root, 'dist/cli.js'), ...checkArgs()], { cwd: root }));
+    ofClone = fromLines(
+      await must(process.execPath, [path.join(repository, 'dist/cli.js'), ...checkArgs()], { cwd: repository }),
+    );
     assert.equal(ofClone.length, photos.length);
     const env = userEnv(process.execPath);
     assertSameVerdicts(fromLines(await must('npx', ['clipn-native', ...checkArgs()], { cwd: app, env })));
@@ -242,26 +244,26 @@ describe('the package, installed without a compiler and without scripts (slow)',
       noEmit: true,
       skipLibCheck: false,
       types: ['node'],
-      typeRoots: [path.join(root, 'node_modules/@types')],
+      typeRoots: [path.join(repository, 'node_modules/@types')],
     };
     writeFileSync(
       path.join(app, 'tsconfig.json'),
       JSON.stringify({ compilerOptions, files: ['types.mts', 'types.cts'] }),
     );
-    await must(process.execPath, [path.join(root, 'node_modules/typescript/bin/tsc'), '-p', app], { cwd: app });
+    await must(process.execPath, [path.join(repository, 'node_modules/typescript/bin/tsc'), '-p', app], { cwd: app });
   });
 });
 
 describe('the tarballs (slow)', () => {
   for (const name of PACKAGES) {
     test(`publint has nothing to say of ${name}`, async () => {
-      const program = path.join(root, 'node_modules/.bin/publint');
+      const program = path.join(repository, 'node_modules/.bin/publint');
       assert.match(await must(program, ['--strict', tarball(name)], { cwd: app }), /All good!/);
     });
   }
 
   test('attw finds the types of clipn-native in every module system', async () => {
-    const program = path.join(root, 'node_modules/.bin/attw');
+    const program = path.join(repository, 'node_modules/.bin/attw');
     assert.match(await must(program, [tarball('clipn-native'), '--no-emoji'], { cwd: app }), /No problems found/);
   });
 });

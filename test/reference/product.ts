@@ -22,6 +22,7 @@ import { decodeImage } from '../../lib/image';
 import { oodMetrics, setMetrics, wilsonInterval } from '../../lib/metrics';
 import { createTokenizer } from '../../lib/tokenizer';
 import { cachedCheckpoint, writeCheckpoint } from '../support/checkpoint-writer';
+import { clipTokenizer } from '../support/paths';
 import type { NETWORKS } from '../support/seeded-weights';
 
 /** A model for the S × S pixels that it is given: what its tower makes of them is of no interest. */
@@ -59,7 +60,7 @@ async function pixels({ side, files }: PixelsInput): Promise<string[]> {
 }
 
 function ids(texts: string[]): number[][] {
-  const file = path.join(__dirname, '../../lib/data/clip-tokenizer.json');
+  const file = clipTokenizer;
   const tokenizer = createTokenizer(readFileSync(file, 'utf8'), 77);
   return texts.map((each) => tokenizer.encode(each).ids);
 }

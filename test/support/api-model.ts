@@ -4,6 +4,7 @@ import { mkdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { exportModel } from '../../lib/export';
 import { writeCheckpoint } from './checkpoint-writer';
+import { repository } from './paths';
 import type { Network } from './seeded-weights';
 
 const NETWORK: Network = {
@@ -31,7 +32,7 @@ export function apiModel(kind: Kind = 'clipn'): Promise<string> {
 }
 
 async function make(kind: Kind): Promise<string> {
-  const folder = path.join(__dirname, '..', '..', 'build', 'test-models');
+  const folder = path.join(repository, 'build/test-models');
   const model = path.join(folder, `api-${kind}.pt`);
   if (existsSync(model)) return model;
   await mkdir(folder, { recursive: true });

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, rename } from 'node:fs/promises';
 import path from 'node:path';
+import { repository } from './paths';
 import { amplitude, fillSeeded, NETWORKS, type Network, stateDictShapes, type WeightScheme } from './seeded-weights';
 import { pickle, StoredZip } from './torch-zip';
 
@@ -101,8 +102,8 @@ export async function writeCheckpoint(file: string, network: Network, options: C
 /** Changes when the code that decides a checkpoint's bytes does. */
 function recipe(): string {
   const hash = createHash('sha256');
-  for (const source of ['seeded-weights.ts', '../../lib/torch-writer.ts', 'checkpoint-writer.ts']) {
-    hash.update(readFileSync(path.join(__dirname, source)));
+  for (const source of ['test/support/seeded-weights.ts', 'lib/torch-writer.ts', 'test/support/checkpoint-writer.ts']) {
+    hash.update(readFileSync(path.join(repository, source)));
   }
   return hash.digest('hex').slice(0, 8);
 }
@@ -112,7 +113,7 @@ export async function cachedCheckpoint(
   name: keyof typeof NETWORKS,
   options: { optimizer?: boolean } = {},
 ): Promise<string> {
-  const folder = path.join(__dirname, '..', '..', 'build', 'test-checkpoints');
+  const folder = path.join(repository, 'build/test-checkpoints');
   const file = path.join(folder, `${name}${options.optimizer ? '-optimizer' : ''}-${recipe()}.pt`);
   if (!existsSync(file)) {
     await mkdir(folder, { recursive: true });

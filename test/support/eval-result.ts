@@ -9,9 +9,9 @@ import sharp from 'sharp';
 import type { EvalResult, Example, Histogram, Interval, SetMetrics } from '../../lib/eval-result';
 import type { OodMetrics } from '../../lib/metrics';
 import { renderReport } from '../../lib/report';
+import { repository } from './paths';
 
-const root = path.join(__dirname, '../..');
-const PHOTOS = path.join(root, 'models/small/photos');
+const PHOTOS = path.join(repository, 'models/small/photos');
 const ID_IMAGES = 2000;
 const OOD_IMAGES = { iNaturalist: 1000, SUN: 1000, Places: 1000, Textures: 564 };
 /** Distance of ID from each OOD set, in standard deviations of a perfect score. */
@@ -161,7 +161,7 @@ async function thumbnails(): Promise<string[]> {
 
 /** @param classes 1 to 1000 */
 export async function exampleResult(classes = 100): Promise<EvalResult> {
-  const names: string[] = JSON.parse(readFileSync(path.join(root, 'lib/data/imagenet-classnames.json'), 'utf8'));
+  const names: string[] = JSON.parse(readFileSync(path.join(repository, 'lib/data/imagenet-classnames.json'), 'utf8'));
   const labels = Array.from({ length: classes }, (_, i) => names[Math.floor((i * names.length) / classes)]!);
   const sets = Object.entries(OOD_IMAGES);
 

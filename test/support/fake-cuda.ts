@@ -8,9 +8,9 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, 
 import path from 'node:path';
 import { resolveLibtorch } from '../../lib/libtorch';
 import { minorOf } from '../../lib/libtorch-inspect';
+import { repository } from './paths';
 
-const root = path.join(__dirname, '../..');
-const fakes = path.join(root, 'build/Release/fake-cuda');
+const fakes = path.join(repository, 'build/Release/fake-cuda');
 
 /** Why the fakes cannot be used; false when they can. They are built with the native tests. */
 export const skipFakeCuda = existsSync(fakes) ? false : 'the native tests are not built (Debian: libgtest-dev)';
@@ -44,15 +44,15 @@ export async function withFakeCuda(folder: string, fake: FakeCuda, script: strin
   const real = resolveLibtorch();
   mkdirSync(release, { recursive: true });
   mkdirSync(path.join(torch, 'lib'), { recursive: true });
-  cpSync(path.join(root, 'dist'), path.join(folder, 'dist'), { recursive: true });
-  symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'));
-  writeFileSync(path.join(folder, 'package.json'), readFileSync(path.join(root, 'package.json')));
+  cpSync(path.join(repository, 'dist'), path.join(folder, 'dist'), { recursive: true });
+  symlinkSync(path.join(repository, 'node_modules'), path.join(folder, 'node_modules'));
+  writeFileSync(path.join(folder, 'package.json'), readFileSync(path.join(repository, 'package.json')));
   for (const name of readdirSync(real.dir)) symlinkSync(path.join(real.dir, name), path.join(torch, 'lib', name));
   // Where `real` is a CUDA build, its libraries look for NVIDIA's beside torch/.
   const nvidia = path.join(real.dir, '../../nvidia');
   if (existsSync(nvidia)) symlinkSync(nvidia, path.join(folder, 'nvidia'));
   writeFileSync(path.join(torch, 'version.py'), `__version__ = '${real.version}+${flavour}'\n`);
-  symlinkSync(path.join(root, 'build/Release/clipn_native.node'), path.join(release, 'clipn_native.node'));
+  symlinkSync(path.join(repository, 'build/Release/clipn_native.node'), path.join(release, 'clipn_native.node'));
   cpSync(real.core, path.join(release, path.basename(real.core)));
   const name = `libclipn_cuda-${minorOf(real.version)}.so`;
   if (plugin) cpSync(path.join(fakes, name), path.join(release, name));
@@ -71,7 +71,7 @@ export async function withFakeCuda(folder: string, fake: FakeCuda, script: strin
     });`;
   const printed = await new Promise<string>((resolve, reject) => {
     const argv = ['-e', program];
-    execFile(process.execPath, argv, { cwd: root, env }, (error, out, words) =>
+    execFile(process.execPath, argv, { cwd: repository, env }, (error, out, words) =>
       error ? reject(new Error(words || error.message)) : resolve(out),
     );
   });

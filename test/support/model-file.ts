@@ -1,9 +1,9 @@
 /** Opens exported model files and compares what they compute with golden rows. For tests. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import { type ModelConfig, parseModelConfig } from '../../lib/model-config';
 import { type NativeLane, openEngine, runTask } from '../../lib/native';
+import { goldenFile } from './paths';
 
 /** What test/reference/make_golden.py writes. */
 export interface Golden {
@@ -19,7 +19,7 @@ export interface Golden {
 }
 
 export async function readGolden<T>(name: string): Promise<T> {
-  return JSON.parse(await readFile(path.join(__dirname, '..', 'golden', name), 'utf8'));
+  return JSON.parse(await readFile(goldenFile(name), 'utf8'));
 }
 
 export interface Loaded {

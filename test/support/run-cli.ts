@@ -1,9 +1,7 @@
 /** The command line as a user has it: a process of its own. */
 import { execFile } from 'node:child_process';
-import path from 'node:path';
 import { cliProgram } from './cli-program';
-
-const root = path.join(__dirname, '..', '..');
+import { repository } from './paths';
 
 export interface CliRun {
   code: number;
@@ -16,7 +14,7 @@ export function runCli(args: readonly string[], cache?: string): Promise<CliRun>
   const argv = [cliProgram(), ...args];
   const env = { ...process.env, ...(cache && { CLIPN_CACHE_DIR: cache }), NO_COLOR: '1' };
   return new Promise((resolve) => {
-    execFile(process.execPath, argv, { cwd: root, env }, (error, out, err) => {
+    execFile(process.execPath, argv, { cwd: repository, env }, (error, out, err) => {
       resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, out, err });
     });
   });
