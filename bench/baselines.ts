@@ -13,11 +13,11 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
 import { type EvalResult, evaluate, loadModel, writeReport } from '../lib';
+import { Progress } from '../lib/cli/terminal';
 import names from '../lib/data/imagenet-classnames.json';
 import wnids from '../lib/data/imagenet-wnids.json';
-import { smallModel } from '../lib/default-model';
-import { findImages } from '../lib/find-images';
-import { Progress } from '../lib/terminal';
+import { findImages } from '../lib/images/find';
+import { smallModel } from '../lib/weights/small-model';
 import splits from './tin200-splits.json';
 
 const root = path.join(__dirname, '..');

@@ -12,8 +12,8 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
 import { loadModel } from '../lib';
-import { smallModel } from '../lib/default-model';
-import { syntheticBank } from '../lib/synthetic';
+import { syntheticBank } from '../lib/measure/synthetic';
+import { smallModel } from '../lib/weights/small-model';
 import { vitB16 } from './prepare';
 
 const WIDTH = 1024;

@@ -12,7 +12,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
 import { evaluate, loadModel } from '../lib';
-import { smallModel } from '../lib/default-model';
+import { smallModel } from '../lib/weights/small-model';
 
 async function writeImages(root: string, images: number): Promise<void> {
   const { photos } = smallModel()!;

@@ -13,10 +13,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { conformalThreshold, type DecidingScore, loadModel, removeLabels, type ScoreResult, score } from '../lib';
-import { scoresNeeded } from '../lib/calibrate';
-import { smallModel } from '../lib/default-model';
-import { uniformSource } from '../lib/random';
-import { type Decision, decide } from '../lib/verdict';
+import { uniformSource } from '../lib/base/random';
+import { type Decision, decide } from '../lib/decide/rule';
+import { scoresNeeded } from '../lib/model/calibrate';
+import { smallModel } from '../lib/weights/small-model';
 
 const TARGET = 0.95;
 /** Fewest ID images that are asked. */

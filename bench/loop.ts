@@ -9,7 +9,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { describeCore, loadModel } from '../lib';
-import { noisePixels } from '../lib/synthetic';
+import { noisePixels } from '../lib/measure/synthetic';
 import { vitB16 } from './prepare';
 
 async function delays(milliseconds: number): Promise<{ p50: number; p99: number; max: number }> {

@@ -8,7 +8,7 @@ import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { oodMetrics, readScoreFile, setMetrics } from '../lib';
-import { normal, uniformSource } from '../lib/random';
+import { normal, uniformSource } from '../lib/base/random';
 
 const uniform = uniformSource(7);
 

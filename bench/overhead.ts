@@ -6,12 +6,12 @@
  */
 import { parseArgs } from 'node:util';
 import { loadDetector } from '../lib';
-import { smallModel } from '../lib/default-model';
-import { openEngine } from '../lib/native';
-import { score } from '../lib/scores';
-import { noisePixels, syntheticBank, unitRows } from '../lib/synthetic';
-import { table } from '../lib/terminal';
-import { timesOf } from '../lib/timing';
+import { table } from '../lib/cli/terminal';
+import { noisePixels, syntheticBank, unitRows } from '../lib/measure/synthetic';
+import { timesOf } from '../lib/measure/timing';
+import { openEngine } from '../lib/native/engine';
+import { score } from '../lib/scores/score';
+import { smallModel } from '../lib/weights/small-model';
 import type { OverheadRow } from './results';
 
 async function main(): Promise<void> {

@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { exportModel, loadModel } from '../lib';
-import { findImages } from '../lib/find-images';
-import { decodeImage } from '../lib/image';
+import { decodeImage } from '../lib/images/decode';
+import { findImages } from '../lib/images/find';
 import { cachedCheckpoint } from '../test/support/checkpoint-writer';
 
 const ROOT = path.join(__dirname, '..');

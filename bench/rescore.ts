@@ -12,10 +12,10 @@ import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { describeCore, evaluate, loadModel, type Model } from '../lib';
+import { normal, uniformSource } from '../lib/base/random';
 import imagenet from '../lib/data/imagenet-classnames.json';
-import { preprocessingOf } from '../lib/eval-sets';
-import { type KnownFile, writeShard } from '../lib/feature-shard';
-import { normal, uniformSource } from '../lib/random';
+import { preprocessingOf } from '../lib/evaluate/sets';
+import { type KnownFile, writeShard } from '../lib/features/shard';
 import { vitB16WithText } from './prepare';
 
 const SHARD = 4096;

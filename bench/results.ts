@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describeCore } from '../lib';
-import { type BenchMachine, type BenchResult, describeMachine } from '../lib/bench';
-import type { Times } from '../lib/timing';
+import { type BenchMachine, type BenchResult, describeMachine } from '../lib/measure/bench';
+import type { Times } from '../lib/measure/timing';
 
 export interface Row {
   name: string;

@@ -1,7 +1,8 @@
 /** The tables of a run: for a terminal and for RESULTS.md. */
-import type { BenchResult } from '../lib/bench';
-import { table } from '../lib/terminal';
-import type { Times } from '../lib/timing';
+
+import { table } from '../lib/cli/terminal';
+import type { BenchResult } from '../lib/measure/bench';
+import type { Times } from '../lib/measure/timing';
 import type { BlockResult, LoopResult, PrecisionResult, ProcessResult, ProgramResult, Results, Row } from './results';
 
 /** A heading, the command, a table: what both renderings print. */

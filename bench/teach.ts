@@ -10,10 +10,10 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
 import { type Device, describeCore, loadModel, teach } from '../lib';
-import { openBase } from '../lib/teach/base';
-import { openDataset } from '../lib/teach/dataset';
+import { openBase } from '../lib/teach/base-checkpoint';
+import { openDataset } from '../lib/teach/data/open';
 import { below } from '../lib/teach/draw';
-import { encodeDataset } from '../lib/teach/features';
+import { encodeDataset } from '../lib/teach/encode-dataset';
 import { vitB16WithText } from './prepare';
 
 const WORDS =

@@ -8,8 +8,8 @@ import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { loadModel } from '../lib';
+import { table } from '../lib/cli/terminal';
 import imagenet from '../lib/data/imagenet-classnames.json';
-import { table } from '../lib/terminal';
 import { findPython, vitB16WithText } from './prepare';
 
 const TEMPLATES = 'clipn';

@@ -33,7 +33,7 @@ struct Core {
 };
 
 struct CoreLoadError {
-  const char* code;  // an ERR_CLIPN_* code of lib/errors.ts
+  const char* code;  // an ERR_CLIPN_* code of lib/base/errors.ts
   std::string text;
 };
 

@@ -1,4 +1,4 @@
-// From a status of core.h to a JavaScript error with the code that lib/errors.ts documents.
+// From a status of core.h to a JavaScript error with the code that lib/base/errors.ts documents.
 #pragma once
 
 #include <clipn/core.h>

@@ -1,29 +1,21 @@
 /** The public names of clipn-native. */
-export { type CalibrateOptions, type CalibrationRun, calibrate, conformalThreshold } from './calibrate';
+
+export { ClipnError, type ClipnErrorCode } from './base/errors';
 export {
   type Calibration,
   type FittedCalibration,
   type HandCalibration,
   readCalibration,
   saveCalibration,
-} from './calibration';
-export {
-  type CheckFailure,
-  type CheckOptions,
-  type CheckResult,
-  Detector,
-  type DetectorOptions,
-  type TopEntry,
-} from './detector';
-export { type Diagnosis, diagnose } from './doctor';
-export { ClipnError, type ClipnErrorCode } from './errors';
-export type { EvalResult, Interval, SetMetrics } from './eval-result';
-export { type EvalOptions, type EvalProgress, evaluate } from './evaluate';
-export { type ExportOptions, exportModel } from './export';
-export { type FetchOptions, fetchLibtorch } from './fetch';
-export type { DecodeOptions, ImageInput, RawImage } from './image';
-export { type LabelBank, loadLabelBank, removeLabels, saveLabelBank } from './labels';
-export { type LoadDetectorOptions, loadDetector } from './load-detector';
+} from './decide/calibration';
+export type { Provenance } from './decide/fitted-for';
+export type { Rule, Verdict } from './decide/rule';
+export { type Diagnosis, diagnose } from './doctor/diagnose';
+export { type EvalOptions, type EvalProgress, evaluate } from './evaluate/evaluate';
+export type { EvalResult, Interval, SetMetrics } from './evaluate/result';
+export type { DecodeOptions, ImageInput, RawImage } from './images/decode';
+export { type LabelBank, loadLabelBank, removeLabels, saveLabelBank } from './labels/build-bank';
+export { type FetchOptions, fetchLibtorch } from './libtorch/fetch';
 export {
   averageMetrics,
   evaluateScores,
@@ -36,7 +28,18 @@ export {
   rocCurve,
   setMetrics,
   wilsonInterval,
-} from './metrics';
+} from './metrics/metrics';
+export { readScoreFile } from './metrics/score-file';
+export { type CalibrateOptions, type CalibrationRun, calibrate, conformalThreshold } from './model/calibrate';
+export {
+  type CheckFailure,
+  type CheckOptions,
+  type CheckResult,
+  Detector,
+  type DetectorOptions,
+  type TopEntry,
+} from './model/detector';
+export { type LoadDetectorOptions, loadDetector } from './model/load-detector';
 export {
   type CloseOptions,
   type EncodeOptions,
@@ -45,16 +48,15 @@ export {
   loadModel,
   Model,
   type ModelInfo,
-} from './model';
-export { type CoreInfo, describeCore } from './native';
-export type { Provenance } from './provenance';
-export type { BatchOptions, QueueOptions } from './queue-options';
-export type { ModelStats, Percentiles } from './queue-stats';
-export { renderReport, reportCsv } from './report';
-export { readScoreFile } from './score-file';
-export type { ScoreBlock, Scorer } from './scorers';
-export { type DecidingScore, type ScoreOptions, type ScoreResult, type Scores, score } from './scores';
-export type { Device, Precision } from './target';
+} from './model/model';
+export type { BatchOptions, QueueOptions } from './model/queue-options';
+export type { ModelStats, Percentiles } from './model/queue-stats';
+export { type CoreInfo, describeCore } from './native/engine';
+export type { Device, Precision } from './native/target';
+export { renderReport, reportCsv } from './report/render';
+export { writeReport } from './report/write';
+export { type DecidingScore, type ScoreOptions, type ScoreResult, type Scores, score } from './scores/score';
+export type { ScoreBlock, Scorer } from './scores/scorers';
 export {
   type Negatives,
   type TeachOptions,
@@ -62,6 +64,5 @@ export {
   type TeachResult,
   type TeachStep,
   teach,
-} from './teach';
-export type { Rule, Verdict } from './verdict';
-export { writeReport } from './write-report';
+} from './teach/teach';
+export { type ExportOptions, exportModel } from './weights/export';

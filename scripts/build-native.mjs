@@ -19,8 +19,8 @@ await main(() => {
       parallel: { type: 'string' },
     },
   });
-  const { findLibtorch } = require('./dist/libtorch.js');
-  const { LIBTORCH_VERSION } = require('./dist/fetch.js');
+  const { findLibtorch } = require('./dist/libtorch/find.js');
+  const { LIBTORCH_VERSION } = require('./dist/libtorch/fetch.js');
   const named = values.libtorch ?? process.env.CLIPN_LIBTORCH;
   const minor = LIBTORCH_VERSION.split('.').slice(0, 2).join('.');
   const libtorch = findLibtorch({

@@ -102,8 +102,8 @@ function disassemble(cuobjdump, objectOf, architecture) {
  * (550 MB; pip fetches it when CI=true). Null when there is none.
  */
 function torchToLink() {
-  const { listCandidates } = require('./dist/libtorch.js');
-  const { CUDA_LIBTORCH_VERSION } = require('./dist/fetch-cuda.js');
+  const { listCandidates } = require('./dist/libtorch/find.js');
+  const { CUDA_LIBTORCH_VERSION } = require('./dist/libtorch/fetch-cuda.js');
   const found = listCandidates({ supported: 'any', headers: true }).find(
     ({ usable, flavour }) => usable && flavour.startsWith('cu'),
   );

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 export const inCi = process.env.CI === 'true';
-/** Loads a module of the built library, e.g. './dist/fetch.js'. */
+/** Loads a module of the built library, e.g. './dist/libtorch/fetch.js'. */
 export const require = createRequire(join(root, 'package.json'));
 
 /** A failure whose message is all that a user needs: printed without a stack. */

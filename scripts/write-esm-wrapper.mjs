@@ -11,7 +11,7 @@ const SHEBANG = '#!/usr/bin/env node\n';
 
 await main(() => {
   const dist = join(root, 'dist');
-  const cli = join(dist, 'cli.js');
+  const cli = join(dist, 'cli/main.js');
   if (!existsSync(cli)) throw new Stop(`${cli} is missing: run tsc first`);
   const source = readFileSync(cli, 'utf8');
   if (!source.startsWith(SHEBANG)) writeFileSync(cli, SHEBANG + source);

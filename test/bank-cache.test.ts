@@ -3,10 +3,10 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
-import { cachedLabelBank } from '../lib/bank-cache';
-import { cacheDir } from '../lib/cache-dir';
-import { buildLabelBank, type LabelBank, type TextTowers } from '../lib/labels';
-import { makeTemplateSet } from '../lib/templates';
+import { cacheDir } from '../lib/base/cache-dir';
+import { cachedLabelBank } from '../lib/labels/bank-cache';
+import { buildLabelBank, type LabelBank, type TextTowers } from '../lib/labels/build-bank';
+import { makeTemplateSet } from '../lib/text/templates';
 import { animals, assertRow, type Call, expectedRow, fakeTowers, templates, tokenizer } from './fake-towers';
 
 const folder = mkdtempSync(join(tmpdir(), 'clipn-banks-'));

@@ -3,8 +3,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
-import { cacheDir } from '../lib/cache-dir';
-import { addLabels, buildLabelBank, loadLabelBank, saveLabelBank } from '../lib/labels';
+import { cacheDir } from '../lib/base/cache-dir';
+import { addLabels, buildLabelBank, loadLabelBank, saveLabelBank } from '../lib/labels/build-bank';
 import { animals, assertRow, DIM, expectedRow, fakeTowers, templates } from './fake-towers';
 
 const folder = mkdtempSync(join(tmpdir(), 'clipn-banks-'));

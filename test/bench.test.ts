@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { benchModel } from '../lib/bench';
-import { inTurns, timesOf } from '../lib/timing';
+import { benchModel } from '../lib/measure/bench';
+import { inTurns, timesOf } from '../lib/measure/timing';
 import { apiModel } from './support/api-model';
 import { photos } from './support/paths';
 import { runCli } from './support/run-cli';

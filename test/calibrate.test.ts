@@ -5,11 +5,11 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { type CheckResult, calibrate, type LabelBank, loadModel, type Model, readCalibration } from '../lib';
-import { conformalRank, conformalThreshold, scoresNeeded } from '../lib/calibrate';
-import { type FittedCalibration, saveCalibration } from '../lib/calibration';
-import { readArgs } from '../lib/command';
-import { calibrateCommand } from '../lib/commands/calibrate';
-import { uniformSource } from '../lib/random';
+import { uniformSource } from '../lib/base/random';
+import { readArgs } from '../lib/cli/command';
+import { calibrateCommand } from '../lib/cli/commands/calibrate';
+import { type FittedCalibration, saveCalibration } from '../lib/decide/calibration';
+import { conformalRank, conformalThreshold, scoresNeeded } from '../lib/model/calibrate';
 import { apiModel } from './support/api-model';
 import { runCli } from './support/run-cli';
 
@@ -117,7 +117,7 @@ let fitted: FittedCalibration;
 
 before(async () => {
   // The cache of banks is the test's own, but libtorch is looked for where the user has it.
-  process.env['CLIPN_LIBTORCH'] ??= (await import('../lib/libtorch.js')).resolveLibtorch().dir;
+  process.env['CLIPN_LIBTORCH'] ??= (await import('../lib/libtorch/find.js')).resolveLibtorch().dir;
   for (const name of ['cats', 'dogs']) mkdirSync(path.join(photos, name), { recursive: true });
   await Promise.all(
     files.map((file, i) =>

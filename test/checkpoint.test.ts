@@ -4,12 +4,12 @@ import { mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { readNetwork } from '../lib/architecture';
-import { readCheckpoint } from '../lib/checkpoint';
-import { hashTensors } from '../lib/content-id';
-import { ClipnError, type ClipnErrorCode } from '../lib/errors';
-import { readOpenClipConfig } from '../lib/openclip-config';
-import type { TensorEntry } from '../lib/tensor-table';
+import { ClipnError, type ClipnErrorCode } from '../lib/base/errors';
+import type { TensorEntry } from '../lib/formats/tensor-table';
+import { readCheckpoint } from '../lib/weights/checkpoint';
+import { hashTensors } from '../lib/weights/content-id';
+import { readNetwork } from '../lib/weights/network';
+import { readOpenClipConfig } from '../lib/weights/openclip-config';
 import { writeCheckpoint } from './support/checkpoint-writer';
 import { goldenFile } from './support/paths';
 import { NETWORKS, stateDictShapes } from './support/seeded-weights';

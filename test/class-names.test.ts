@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { isImagenet, matchClasses, readClassNames } from '../lib/class-names';
 import imagenet from '../lib/data/imagenet-classnames.json';
 import wnids from '../lib/data/imagenet-wnids.json';
+import { isImagenet, matchClasses, readClassNames } from '../lib/labels/class-names';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-class-names-'));
 after(() => rmSync(folder, { recursive: true }));

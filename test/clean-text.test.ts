@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { cleanText } from '../lib/clean-text';
+import { cleanText } from '../lib/text/clean-text';
 import { goldenFile } from './support/paths';
 
 interface Golden {

@@ -26,7 +26,7 @@ const lines = (out: string) =>
 
 before(async () => {
   // The cache of banks is the test's own, but libtorch is looked for where the user has it.
-  process.env['CLIPN_LIBTORCH'] ??= (await import('../lib/libtorch.js')).resolveLibtorch().dir;
+  process.env['CLIPN_LIBTORCH'] ??= (await import('../lib/libtorch/find.js')).resolveLibtorch().dir;
   mkdirSync(path.join(photos, 'sub'), { recursive: true });
   await sharp({ create: { width: 60, height: 50, channels: 3, background: '#c03020' } })
     .png()

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { resolveLibtorch } from '../lib/libtorch';
+import { resolveLibtorch } from '../lib/libtorch/find';
 import { apiModel } from './support/api-model';
 import { type FakeCuda, skipFakeCuda, withFakeCuda } from './support/fake-cuda';
 import { smallestTeaching } from './support/teaching';
@@ -137,7 +137,7 @@ describe('without a GPU of any kind, on a fake driver and plugin', { skip: skipF
 
   test('doctor names the missing piece, and the GPU when nothing is missing', async () => {
     const doctor = `
-      const { formatDiagnosis } = require(require.resolve('./dist/doctor', { paths: [process.env.PACKAGE] }));
+      const { formatDiagnosis } = require(require.resolve('./dist/doctor/diagnose', { paths: [process.env.PACKAGE] }));
       return formatDiagnosis(await lib.diagnose());`;
     const report = (fake: FakeCuda) =>
       run(

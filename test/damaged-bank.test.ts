@@ -4,8 +4,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFile
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { readCalibration } from '../lib/calibration';
-import { buildLabelBank, type LabelBank, loadLabelBank, saveLabelBank } from '../lib/labels';
+import { readCalibration } from '../lib/decide/calibration';
+import { buildLabelBank, type LabelBank, loadLabelBank, saveLabelBank } from '../lib/labels/build-bank';
 import { animals, DIM, fakeTowers, templates } from './fake-towers';
 import { cuts, flips, outcome } from './support/damage';
 

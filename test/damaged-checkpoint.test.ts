@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { exportModel } from '../lib/export';
+import { exportModel } from '../lib/weights/export';
 import { cuts, directoryOf, flips, outcome } from './support/damage';
 import {
   allEndIn,

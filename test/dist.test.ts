@@ -38,7 +38,7 @@ const USE = `
 
 test('the built package exports a checkpoint and judges an image, by the command line, require and import', async () => {
   const model = path.join(folder, 'model.pt');
-  await run(process.execPath, [path.join(repository, 'dist/cli.js'), 'export', checkpoint, model]);
+  await run(process.execPath, [path.join(repository, 'dist/cli/main.js'), 'export', checkpoint, model]);
   const byRequire = `(async () => { const { loadModel } = require('clipn-native'); ${USE} })()`;
   const byImport = `import { loadModel } from 'clipn-native'; ${USE}`;
   for (const args of [

@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { diagnose, formatDiagnosis } from '../lib/doctor';
-import type { Machine } from '../lib/machine';
+import { diagnose, formatDiagnosis } from '../lib/doctor/diagnose';
+import type { Machine } from '../lib/libtorch/machine';
 import { fakeMachine, wheelTree, writeTree } from './support/fake-libtorch';
 import { repository } from './support/paths';
 

@@ -5,9 +5,9 @@ import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { type FetchOptions, fetchLibtorch } from '../lib/fetch';
-import type { Machine } from '../lib/machine';
-import { proxyFor } from '../lib/proxy';
+import { proxyFor } from '../lib/download/proxy';
+import { type FetchOptions, fetchLibtorch } from '../lib/libtorch/fetch';
+import type { Machine } from '../lib/libtorch/machine';
 import { fakeMachine } from './support/fake-libtorch';
 import {
   type Answer,
@@ -51,7 +51,7 @@ function leavePart(url: string): void {
 
 /** Runs fetchLibtorch in a process that kills itself (SIGKILL) at the first progress for which `when` is true. */
 async function killed(from: string, when: string): Promise<void> {
-  const program = `require('./lib/fetch').fetchLibtorch({ from: ${JSON.stringify(from)}, onProgress: ({ phase, done, total }) => {
+  const program = `require('./lib/libtorch/fetch').fetchLibtorch({ from: ${JSON.stringify(from)}, onProgress: ({ phase, done, total }) => {
     if (${when}) process.kill(process.pid, 'SIGKILL');
   } })`;
   const env = { ...process.env, CLIPN_CACHE_DIR: join(root, 'cache') };

@@ -5,14 +5,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { exportModel, fetchLibtorch, loadLabelBank, loadModel, type Model, readCalibration, teach } from '../lib';
-import { conformalThreshold } from '../lib/calibrate';
-import { matchClasses } from '../lib/class-names';
-import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from '../lib/errors';
-import { FeatureStore } from '../lib/feature-store';
-import { readImageFolder } from '../lib/image-folder';
-import { resolveLibtorch } from '../lib/libtorch';
-import { oodMetrics } from '../lib/metrics';
-import { runTask, withLane } from '../lib/native';
+import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from '../lib/base/errors';
+import { FeatureStore } from '../lib/features/store';
+import { readImageFolder } from '../lib/images/folder';
+import { matchClasses } from '../lib/labels/class-names';
+import { resolveLibtorch } from '../lib/libtorch/find';
+import { oodMetrics } from '../lib/metrics/metrics';
+import { conformalThreshold } from '../lib/model/calibrate';
+import { runTask, withLane } from '../lib/native/engine';
 import { apiModel } from './support/api-model';
 import { type FakeCuda, skipFakeCuda, withFakeCuda } from './support/fake-cuda';
 import { elf, fakeMachine, wheelTree, writeTree } from './support/fake-libtorch';
@@ -90,7 +90,7 @@ function onFakeCuda(name: string, fake: FakeCuda) {
 const core = (folder: string) => readdirSync(folder).find((name) => name.startsWith('libclipn_core-'))!;
 const glue = 'clipn_native.node';
 
-/** The shortest way to each code. One that nothing here can raise has no place in lib/errors.ts. */
+/** The shortest way to each code. One that nothing here can raise has no place in lib/base/errors.ts. */
 const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
   ERR_CLIPN_PLATFORM: onMachine('musl', { glibc: null }),
   ERR_CLIPN_GLUE_NOT_FOUND: inPackage('without-glue', () => {}),

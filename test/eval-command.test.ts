@@ -7,7 +7,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import type { EvalResult } from '../lib';
-import { resolveLibtorch } from '../lib/libtorch';
+import { resolveLibtorch } from '../lib/libtorch/find';
 import { apiModel } from './support/api-model';
 import { cliProgram } from './support/cli-program';
 import { drawImages } from './support/image-tree';

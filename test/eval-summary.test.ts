@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { acceptedShare, classResults, histogram, recallThreshold, worstPicks } from '../lib/eval-summary';
+import { acceptedShare, classResults, histogram, recallThreshold, worstPicks } from '../lib/evaluate/summary';
 
 const numbers = (...values: number[]) => Float64Array.from(values);
 

@@ -15,8 +15,8 @@ import {
   type Scorer,
   score,
 } from '../lib';
-import { decodeImage } from '../lib/image';
-import { resolveLibtorch } from '../lib/libtorch';
+import { decodeImage } from '../lib/images/decode';
+import { resolveLibtorch } from '../lib/libtorch/find';
 import { apiModel } from './support/api-model';
 import { drawImages } from './support/image-tree';
 import { repository } from './support/paths';

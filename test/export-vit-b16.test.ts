@@ -4,7 +4,7 @@ import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { exportModel } from '../lib/export';
+import { exportModel } from '../lib/weights/export';
 import { cachedCheckpoint } from './support/checkpoint-writer';
 import { assertRows, encodeImages, encodeText, FP32, type Golden, readGolden, withModel } from './support/model-file';
 import { repository } from './support/paths';
@@ -45,7 +45,7 @@ test('exporting 1.37 GB of weights and optimizer state keeps at most 1.1 GB resi
   context.after(() => rm(folder, { recursive: true }));
   const checkpoint = await cachedCheckpoint('ViT-B-16', { optimizer: true });
   assert.ok((await stat(checkpoint)).size > 1.36e9);
-  const program = `require('./lib/export').exportModel(...process.argv.slice(1)).then(
+  const program = `require('./lib/weights/export').exportModel(...process.argv.slice(1)).then(
     () => console.log(process.resourceUsage().maxRSS),
     (error) => { console.error(error); process.exit(1); })`;
   const child = spawnSync(

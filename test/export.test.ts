@@ -4,8 +4,8 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { readCheckpoint } from '../lib/checkpoint';
-import { type ExportOptions, exportModel } from '../lib/export';
+import { readCheckpoint } from '../lib/weights/checkpoint';
+import { type ExportOptions, exportModel } from '../lib/weights/export';
 import { writeCheckpoint } from './support/checkpoint-writer';
 import { unzip } from './support/damage';
 import {

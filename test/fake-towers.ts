@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import type { TextTowers } from '../lib/labels';
-import { makeTemplateSet } from '../lib/templates';
-import { createTokenizer } from '../lib/tokenizer';
+import type { TextTowers } from '../lib/labels/build-bank';
+import { makeTemplateSet } from '../lib/text/templates';
+import { createTokenizer } from '../lib/text/tokenizer';
 import { clipTokenizer } from './support/paths';
 
 export const DIM = 6;

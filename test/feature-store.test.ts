@@ -4,8 +4,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSyn
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
-import type { ClipnError } from '../lib/errors';
-import { FeatureStore, type StoreIdentity } from '../lib/feature-store';
+import type { ClipnError } from '../lib/base/errors';
+import { FeatureStore, type StoreIdentity } from '../lib/features/store';
 
 const root = mkdtempSync(path.join(tmpdir(), 'clipn-feature-store-'));
 after(() => rmSync(root, { recursive: true }));

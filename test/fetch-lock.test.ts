@@ -4,9 +4,9 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { type FetchOptions, fetchLibtorch } from '../lib/fetch';
-import { withLock } from '../lib/fetch-lock';
-import type { Machine } from '../lib/machine';
+import { withLock } from '../lib/download/lock';
+import { type FetchOptions, fetchLibtorch } from '../lib/libtorch/fetch';
+import type { Machine } from '../lib/libtorch/machine';
 import { fakeMachine } from './support/fake-libtorch';
 import { closeServers, sendWheel, serve, wheel, wheelSha256, wholeWheel } from './support/wheel-server';
 

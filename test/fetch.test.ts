@@ -15,8 +15,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { type FetchOptions, fetchLibtorch } from '../lib/fetch';
-import type { Machine } from '../lib/machine';
+import { type FetchOptions, fetchLibtorch } from '../lib/libtorch/fetch';
+import type { Machine } from '../lib/libtorch/machine';
 import { elf, fakeMachine, type Tree, wheelTree, writeTree, zipTree } from './support/fake-libtorch';
 import { zip } from './support/zip';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-import { HashIndex } from '../lib/hash-index';
+import { HashIndex } from '../lib/features/hash-index';
 
 const hash = (text: string) => createHash('sha256').update(text).digest();
 

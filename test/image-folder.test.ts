@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { hasClassFolders, readImageFolder } from '../lib/image-folder';
+import { hasClassFolders, readImageFolder } from '../lib/images/folder';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-image-folder-'));
 after(() => rmSync(folder, { recursive: true }));

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { describe, test } from 'node:test';
 import { setImmediate as nextLoop } from 'node:timers/promises';
-import { ClipnError } from '../lib/errors';
-import { type Consumer, ImageQueue, type ImageRequest } from '../lib/image-queue';
-import type { NativeImage } from '../lib/native';
-import { type BatchOptions, type QueueOptions, queueLimits } from '../lib/queue-options';
-import { QueueCounts } from '../lib/queue-stats';
+import { ClipnError } from '../lib/base/errors';
+import { type Consumer, ImageQueue, type ImageRequest } from '../lib/model/image-queue';
+import { type BatchOptions, type QueueOptions, queueLimits } from '../lib/model/queue-options';
+import { QueueCounts } from '../lib/model/queue-stats';
+import type { NativeImage } from '../lib/native/engine';
 
 /** Images are numbers; their feature [1, 2] is (number, -number). */
 const imageOf = (n: number): NativeImage => ({ data: Uint8Array.of(n), width: 1, height: 1, channels: 1 });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import sharp from 'sharp';
-import { decodeImage } from '../lib/image';
+import { decodeImage } from '../lib/images/decode';
 import { goldenFile } from './support/paths';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-image-'));

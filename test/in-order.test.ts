@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { inOrder } from '../lib/in-order';
+import { inOrder } from '../lib/base/in-order';
 
 const OPTIONS = { window: 8 };
 

@@ -7,7 +7,7 @@ import {
   type LabelProgress,
   removeLabels,
   type TextTowers,
-} from '../lib/labels';
+} from '../lib/labels/build-bank';
 import { animals, assertRow, DIM, expectedRow, fakeTowers, templates } from './fake-towers';
 
 let towers = fakeTowers();

@@ -3,10 +3,10 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { readElf } from '../lib/elf';
-import { ClipnError } from '../lib/errors';
-import { type Candidate, findLibtorch, listCandidates, resolveLibtorch } from '../lib/libtorch';
-import { type Machine, thisMachine, unpackedPath } from '../lib/machine';
+import { ClipnError } from '../lib/base/errors';
+import { readElf } from '../lib/libtorch/elf';
+import { type Candidate, findLibtorch, listCandidates, resolveLibtorch } from '../lib/libtorch/find';
+import { type Machine, thisMachine, unpackedPath } from '../lib/libtorch/machine';
 import { elf, fakeMachine, wheelTree, writeTree, zipTree } from './support/fake-libtorch';
 
 let root: string;

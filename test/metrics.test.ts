@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { wilsonInterval } from '../lib/intervals';
-import { averageMetrics, idAccuracy, oodMetrics, rocCurve, setMetrics } from '../lib/metrics';
-import { normal, uniformSource } from '../lib/random';
+import { normal, uniformSource } from '../lib/base/random';
+import { wilsonInterval } from '../lib/metrics/intervals';
+import { averageMetrics, idAccuracy, oodMetrics, rocCurve, setMetrics } from '../lib/metrics/metrics';
 import { goldenFile } from './support/paths';
 
 interface GoldenCase {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseModelConfig } from '../lib/model-config';
+import { parseModelConfig } from '../lib/weights/model-config';
 
 const hash = 'a'.repeat(64);
 const valid = {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { groupNegatives } from '../lib/negatives';
+import { groupNegatives } from '../lib/scores/negatives';
 
 const words = (count: number) => Array.from({ length: count }, (_, i) => `word ${i}`);
 

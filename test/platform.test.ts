@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import load from 'node-gyp-build';
-import type { Machine } from '../lib/machine';
-import { addonError } from '../lib/platform';
+import type { Machine } from '../lib/libtorch/machine';
+import { addonError } from '../lib/libtorch/platform';
 import { fakeMachine } from './support/fake-libtorch';
 
 const root = mkdtempSync(join(tmpdir(), 'clipn-platform-'));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { publishedNumbers } from '../lib/published';
+import { publishedNumbers } from '../lib/evaluate/published';
 
 const four = { iNaturalist: 10_000, SUN: 10_000, Places: 10_000, Textures: 5640 };
 

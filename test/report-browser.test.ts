@@ -8,8 +8,8 @@ import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import type { AxeResults, RunOptions } from 'axe-core';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import type { EvalResult } from '../lib/eval-result';
-import { renderReport } from '../lib/report';
+import type { EvalResult } from '../lib/evaluate/result';
+import { renderReport } from '../lib/report/render';
 import { launchBrowser, skipWithoutBrowser } from './support/chromium';
 import { exampleResult, hostile, plainResult } from './support/eval-result';
 

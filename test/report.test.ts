@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import type { EvalResult } from '../lib/eval-result';
-import { renderReport, reportCsv } from '../lib/report';
+import type { EvalResult } from '../lib/evaluate/result';
+import { renderReport, reportCsv } from '../lib/report/render';
 import { exampleResult, hostile, plainResult } from './support/eval-result';
 
 let result: EvalResult;

@@ -3,9 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
-import { readArgs, UsageError } from '../lib/command';
-import { metricsCommand } from '../lib/commands/metrics';
-import { readScoreFile } from '../lib/score-file';
+import { readArgs, UsageError } from '../lib/cli/command';
+import { metricsCommand } from '../lib/cli/commands/metrics';
+import { readScoreFile } from '../lib/metrics/score-file';
 import { goldenFile } from './support/paths';
 import { runCli } from './support/run-cli';
 

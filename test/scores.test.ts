@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import type { LabelBank } from '../lib/labels';
-import { openEngine } from '../lib/native';
-import { type ScoreResult, score } from '../lib/scores';
-import { decide } from '../lib/verdict';
+import { decide } from '../lib/decide/rule';
+import type { LabelBank } from '../lib/labels/build-bank';
+import { openEngine } from '../lib/native/engine';
+import { type ScoreResult, score } from '../lib/scores/score';
 import { goldenFile } from './support/paths';
 
 // Computed in float64 with the original code (spec 3.1).

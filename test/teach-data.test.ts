@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import { create } from 'tar';
-import { ClipnError } from '../lib/errors';
-import type { BrokenSample, DataImage, Dataset } from '../lib/teach/data';
-import { openDataset } from '../lib/teach/dataset';
+import { ClipnError } from '../lib/base/errors';
+import type { BrokenSample, DataImage, Dataset } from '../lib/teach/data/dataset';
+import { openDataset } from '../lib/teach/data/open';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-teach-data-'));
 const at = (...names: string[]) => path.join(folder, ...names);

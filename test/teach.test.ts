@@ -16,12 +16,12 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { create } from 'tar';
 import { loadModel, type TeachOptions, type TeachStep, teach } from '../lib';
-import { readCheckpoint } from '../lib/checkpoint';
-import { readArgs, UsageError } from '../lib/command';
-import { teachCommand } from '../lib/commands/teach';
-import { hashFile, hashTensors } from '../lib/content-id';
-import { ClipnError } from '../lib/errors';
-import { lossPlot } from '../lib/teach/plot';
+import { ClipnError } from '../lib/base/errors';
+import { readArgs, UsageError } from '../lib/cli/command';
+import { teachCommand } from '../lib/cli/commands/teach';
+import { lossPlot } from '../lib/cli/loss-plot';
+import { readCheckpoint } from '../lib/weights/checkpoint';
+import { hashFile, hashTensors } from '../lib/weights/content-id';
 import { cliProgram } from './support/cli-program';
 import { repository } from './support/paths';
 import { runCli } from './support/run-cli';
@@ -37,7 +37,7 @@ const CAPTIONS = ['abc', 'bed', 'cafe', 'dog', 'egg', 'fig', 'gong', 'hen', 'ice
 
 before(async () => {
   process.env['OMP_NUM_THREADS'] ??= '1'; // so small a network gains nothing by more
-  process.env['CLIPN_LIBTORCH'] ??= (await import('../lib/libtorch.js')).resolveLibtorch().dir;
+  process.env['CLIPN_LIBTORCH'] ??= (await import('../lib/libtorch/find.js')).resolveLibtorch().dir;
   ({ base, data: classes, options: common } = await smallestTeaching(folder));
   mkdirSync(at('pairs'));
   for (const [i, caption] of CAPTIONS.entries()) {

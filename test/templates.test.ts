@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { loadLabelsFile } from '../lib/labels-file';
-import { fillTemplate, loadTemplates, makeTemplateSet } from '../lib/templates';
+import { loadLabelsFile } from '../lib/labels/labels-file';
+import { fillTemplate, loadTemplates, makeTemplateSet } from '../lib/text/templates';
 
 const folder = mkdtempSync(join(tmpdir(), 'clipn-templates-'));
 after(() => rmSync(folder, { recursive: true }));

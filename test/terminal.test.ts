@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { styleText } from 'node:util';
-import { Progress, table } from '../lib/terminal';
+import { Progress, table } from '../lib/cli/terminal';
 
 test('a table is aligned by what is seen: colour takes no room', () => {
   const red = styleText('red', 'out', { validateStream: false });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { ClipnError } from '../lib/errors';
-import { createTokenizer } from '../lib/tokenizer';
+import { ClipnError } from '../lib/base/errors';
+import { createTokenizer } from '../lib/text/tokenizer';
 import { clipTokenizer, goldenFile } from './support/paths';
 
 const read = (path: string): string => readFileSync(path, 'utf8');

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { crc32, deflateRawSync } from 'node:zlib';
-import { type FetchOptions, fetchLibtorch } from '../lib/fetch';
-import type { Machine } from '../lib/machine';
+import { type FetchOptions, fetchLibtorch } from '../lib/libtorch/fetch';
+import type { Machine } from '../lib/libtorch/machine';
 import { fakeMachine, wheelTree } from './support/fake-libtorch';
 import { type OddEntry, zip } from './support/zip';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Scores } from '../lib/scores';
-import { decide, decisionOf, ruleWarning } from '../lib/verdict';
+import { decide, decisionOf, ruleWarning } from '../lib/decide/rule';
+import type { Scores } from '../lib/scores/score';
 
 const scores = (values: Partial<Scores>) => values as Scores;
 

@@ -2,10 +2,10 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { ClipnError, describeCore, type ImageInput, type LabelBank, loadModel } from '../../lib';
-import { decodeImage } from '../../lib/image';
-import { inOrder } from '../../lib/in-order';
-import { scoreOn } from '../../lib/scores';
-import { syntheticBank, unitRows } from '../../lib/synthetic';
+import { inOrder } from '../../lib/base/in-order';
+import { decodeImage } from '../../lib/images/decode';
+import { syntheticBank, unitRows } from '../../lib/measure/synthetic';
+import { scoreOn } from '../../lib/scores/score';
 import { preparedPixels, SIDE } from './pixels';
 import { type Call, type Case, cycled, notHere, serve, workerArgs } from './serve';
 

@@ -1,6 +1,6 @@
 /** sharp's own resize and crop of decoded pixels, on one thread as Pillow and the core are. */
 import sharp from 'sharp';
-import { noisePixels } from '../../lib/synthetic';
+import { noisePixels } from '../../lib/measure/synthetic';
 import { cropped } from './pixels';
 import { type Call, type Case, serve } from './serve';
 

@@ -1,5 +1,5 @@
 /** What the charts of the page are drawn from: counts and curves of every score, embedded as JSON. */
-import type { EvalResult, Interval } from '../eval-result';
+import type { EvalResult, Interval } from '../evaluate/result';
 
 export interface ChartSet {
   name: string;

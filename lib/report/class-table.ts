@@ -1,5 +1,5 @@
 /** One row per class; the page's script sorts, filters and pages it. */
-import type { ClassResult, EvalResult } from '../eval-result';
+import type { ClassResult, EvalResult } from '../evaluate/result';
 import { count, percent, scoreValue } from './format';
 import { html, type Markup } from './html';
 import { scrollBox } from './score-tables';

@@ -1,5 +1,5 @@
 /** The images that the deciding score got most wrong, as a grid of thumbnails. */
-import type { EvalResult, Example } from '../eval-result';
+import type { EvalResult, Example } from '../evaluate/result';
 import { percent, scoreValue } from './format';
 import { html, type Markup } from './html';
 

@@ -1,5 +1,5 @@
 /** Numbers as people read them; exact ones go into `title` attributes. */
-import type { EvalResult, Interval } from '../eval-result';
+import type { EvalResult, Interval } from '../evaluate/result';
 
 /** A share as a number of per cent, without the sign. */
 export const percent = (share: number, digits: number): string => (100 * share).toFixed(digits);

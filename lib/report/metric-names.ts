@@ -1,5 +1,5 @@
 /** How the page names and explains each metric. */
-import type { OodMetrics } from '../metrics';
+import type { OodMetrics } from '../metrics/metrics';
 
 export interface MetricName {
   key: keyof OodMetrics;

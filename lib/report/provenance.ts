@@ -1,5 +1,5 @@
 /** Bottom of the page: what was left out, where the numbers come from, what they mean. */
-import type { EvalResult, ImageSet } from '../eval-result';
+import type { EvalResult, ImageSet } from '../evaluate/result';
 import { count, counted } from './format';
 import { html, type Markup } from './html';
 import { METRIC_NAMES } from './metric-names';

@@ -1,5 +1,5 @@
 /** Tables of scores by OOD sets: every metric, the published numbers, the calibration. */
-import type { EvalResult, ScoreResults } from '../eval-result';
+import type { EvalResult, ScoreResults } from '../evaluate/result';
 import { count, counted, percent, range, scoreValue } from './format';
 import { html, type Markup } from './html';
 import { METRIC_NAMES, type MetricName } from './metric-names';

@@ -1,5 +1,5 @@
 /** Top of the page: what was evaluated, and how it went, in two sentences. */
-import type { EvalResult, Interval, SetMetrics } from '../eval-result';
+import type { EvalResult, Interval, SetMetrics } from '../evaluate/result';
 import { count, counted, dateOf, nameOf, percent, range, scoreValue } from './format';
 import { html, type Markup } from './html';
 

@@ -1,11 +1,11 @@
 /** Images of a part of the data to features, in batches that do not depend on timing. */
-import { ClipnError } from '../errors';
-import { cropImage, decodeImage } from '../image';
-import type { Model } from '../model';
-import type { NativeImage } from '../native';
+import { ClipnError } from '../base/errors';
+import { cropImage, decodeImage } from '../images/decode';
+import type { Model } from '../model/model';
+import type { NativeImage } from '../native/engine';
 import { trainingCrop } from './crop';
-import type { BrokenSample, DataImage, DataPart } from './data';
-import type { FeatureKey } from './features';
+import type { BrokenSample, DataImage, DataPart } from './data/dataset';
+import type { FeatureKey } from './encode-dataset';
 
 export interface Encoded {
   source: DataImage;

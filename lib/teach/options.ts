@@ -1,8 +1,9 @@
 /** What a training run can be told; the defaults are the paper's constants (spec 5.3) unless said otherwise. */
-import type { Activation } from '../architecture';
-import { ClipnError } from '../errors';
-import type { StoredDtype } from '../model-config';
-import type { Device } from '../target';
+
+import { ClipnError } from '../base/errors';
+import type { Device } from '../native/target';
+import type { StoredDtype } from '../weights/model-config';
+import type { Activation } from '../weights/network';
 
 /** `paper`: every other caption of the batch is a negative. `distinct`: not those that say the same. */
 export type Negatives = 'paper' | 'distinct';

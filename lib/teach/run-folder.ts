@@ -4,8 +4,8 @@
  */
 import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ClipnError } from '../errors';
-import { writeThenRename } from '../write-file';
+import { ClipnError } from '../base/errors';
+import { writeThenRename } from '../base/write-file';
 import type { TeachStep } from './options';
 import { readTrainingFile } from './training-file';
 

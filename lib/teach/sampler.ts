@@ -1,8 +1,8 @@
 /** The batch of each step, as a function of the step's number: which samples, captions, views and prompt maps. */
-import type { NativeTeacherBatch } from '../native';
-import { padIds } from '../tokenizer';
+import type { NativeTeacherBatch } from '../native/engine';
+import { padIds } from '../text/tokenizer';
 import { below, DRAW, shuffled } from './draw';
-import type { FeatureStore } from './feature-store';
+import type { FeatureStore } from './feature-reader';
 import type { Negatives } from './options';
 
 /** B samples: features [B, D], token ids [B, l], prompt maps and groups [B]. */

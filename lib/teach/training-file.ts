@@ -4,13 +4,13 @@
  * so does a training that goes on.
  */
 import { open } from 'node:fs/promises';
-import type { Checkpoint } from '../checkpoint';
-import { readDense } from '../content-id';
-import { denseStride, elementCount, ITEM_SIZE, type TensorDtype, type TensorTable } from '../tensor-table';
-import { readTrainingArchive } from '../torch-archive';
-import { pickle, StoredZip } from '../torch-writer';
-import { writeThenRename } from '../write-file';
-import { isNoKey } from './base';
+import { writeThenRename } from '../base/write-file';
+import { denseStride, elementCount, ITEM_SIZE, type TensorDtype, type TensorTable } from '../formats/tensor-table';
+import { readTrainingArchive } from '../formats/torch-archive';
+import { pickle, StoredZip } from '../formats/torch-writer';
+import type { Checkpoint } from '../weights/checkpoint';
+import { readDense } from '../weights/content-id';
+import { isNoKey } from './base-checkpoint';
 import { ADAMW } from './options';
 
 /** Which array of a trained tensor; the numbers are core.h's. */

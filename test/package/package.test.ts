@@ -19,8 +19,8 @@ import type { AddressInfo } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { CheckResult } from '../../lib/detector';
-import { findLibtorch } from '../../lib/libtorch';
+import { findLibtorch } from '../../lib/libtorch/find';
+import type { CheckResult } from '../../lib/model/detector';
 import { repository } from '../support/paths';
 import { StoredZip } from '../support/torch-zip';
 
@@ -198,7 +198,7 @@ describe('the package, installed without a compiler and without scripts (slow)',
 
   test('gives the verdicts of the clone', async () => {
     ofClone = fromLines(
-      await must(process.execPath, [path.join(repository, 'dist/cli.js'), ...checkArgs()], { cwd: repository }),
+      await must(process.execPath, [path.join(repository, 'dist/cli/main.js'), ...checkArgs()], { cwd: repository }),
     );
     assert.equal(ofClone.length, photos.length);
     const env = userEnv(process.execPath);
@@ -207,7 +207,7 @@ describe('the package, installed without a compiler and without scripts (slow)',
 
   test('says on Windows that it has no binaries for it, and only when they are needed', async () => {
     const env = userEnv(process.execPath);
-    const cli = path.join(installed('clipn-native'), 'dist/cli.js');
+    const cli = path.join(installed('clipn-native'), 'dist/cli/main.js');
     const asWindows = ['--require', './as-windows.cjs'];
     assert.match(await must('node', [...asWindows, cli, '--help'], { cwd: app, env }), /quickstart/);
     const { code, stderr } = await run('node', [...asWindows, cli, ...checkArgs()], { cwd: app, env });

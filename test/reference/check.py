@@ -44,7 +44,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "vit-b16.pt"
         # Others read what this one writes.
-        export = run("`export` writes a ViT-B/16", "node", ROOT / "dist" / "cli.js", "export", args.checkpoint, model)
+        export = run("`export` writes a ViT-B/16", "node", ROOT / "dist" / "cli" / "main.js", "export", args.checkpoint, model)
         print(export[1], flush=True)
         checks = [  # the longest first, lest it run alone in the end
             ("no verdict changes between single, list, stream and reference", script("check_verdicts", "--count", IMAGES)),

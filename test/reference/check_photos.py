@@ -29,7 +29,7 @@ def main() -> int:
     yes, no = small_model.banks(state, net)
 
     photos = sorted(small_model.LABELS_FILE.parent.glob("*.jpg"))
-    command = ["node", ROOT / "dist" / "cli.js", "check", *photos, "--labels-file", small_model.LABELS_FILE, "--trace"]
+    command = ["node", ROOT / "dist" / "cli" / "main.js", "check", *photos, "--labels-file", small_model.LABELS_FILE, "--trace"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     worst = dict.fromkeys(TOLERANCES, 0.0)
     wrong = []

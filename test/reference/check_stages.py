@@ -56,7 +56,7 @@ def measure(name: str, model: Path, folder: Path, seed: int) -> dict:
     net = NETWORKS[name]
     checkpoint = ask_product("checkpoint", name)
     if not model.exists():
-        subprocess.run(["node", ROOT / "dist" / "cli.js", "export", checkpoint, model], check=True, capture_output=True)
+        subprocess.run(["node", ROOT / "dist" / "cli" / "main.js", "export", checkpoint, model], check=True, capture_output=True)
     paths = [path for _, path in draw_files(IMAGES, seed, folder)]
     templates = folder / "templates.txt"
     templates.write_text(f"{TEMPLATE}\n")

@@ -35,7 +35,7 @@ WORDS = "dog cat bird fish boat house tree green red small large old in on under
 
 def teach(folder: Path, out: str, seed: int, *more: object, kill_after: int | None = None) -> list[dict]:
     """Runs the command line; returns its JSON lines. `kill_after`: SIGKILL when that many steps have been reported."""
-    command = ["node", ROOT / "dist" / "cli.js", "teach", "--base", folder / "base.pt", "--data", folder / "data.csv",
+    command = ["node", ROOT / "dist" / "cli" / "main.js", "teach", "--base", folder / "base.pt", "--data", folder / "data.csv",
                "--out", folder / out, "--steps", STEPS, "--batch", BATCH, "--lr", RATE, "--seed", seed, "--precision", "fp32",
                "--negatives", "paper", "--tokenizer", TOKENIZER, "--json", *more]
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -18,9 +18,9 @@ import {
   loadModel,
   type Model,
 } from '../../lib';
-import { decodeImage } from '../../lib/image';
-import { oodMetrics, setMetrics, wilsonInterval } from '../../lib/metrics';
-import { createTokenizer } from '../../lib/tokenizer';
+import { decodeImage } from '../../lib/images/decode';
+import { oodMetrics, setMetrics, wilsonInterval } from '../../lib/metrics/metrics';
+import { createTokenizer } from '../../lib/text/tokenizer';
 import { cachedCheckpoint, writeCheckpoint } from '../support/checkpoint-writer';
 import { clipTokenizer } from '../support/paths';
 import type { NETWORKS } from '../support/seeded-weights';

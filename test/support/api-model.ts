@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rename } from 'node:fs/promises';
 import path from 'node:path';
-import { exportModel } from '../../lib/export';
+import { exportModel } from '../../lib/weights/export';
 import { writeCheckpoint } from './checkpoint-writer';
 import { repository } from './paths';
 import type { Network } from './seeded-weights';

@@ -102,7 +102,11 @@ export async function writeCheckpoint(file: string, network: Network, options: C
 /** Changes when the code that decides a checkpoint's bytes does. */
 function recipe(): string {
   const hash = createHash('sha256');
-  for (const source of ['test/support/seeded-weights.ts', 'lib/torch-writer.ts', 'test/support/checkpoint-writer.ts']) {
+  for (const source of [
+    'test/support/seeded-weights.ts',
+    'lib/formats/torch-writer.ts',
+    'test/support/checkpoint-writer.ts',
+  ]) {
     hash.update(readFileSync(path.join(repository, source)));
   }
   return hash.digest('hex').slice(0, 8);

@@ -3,9 +3,9 @@ import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { repository } from './paths';
 
-const program = path.join(repository, 'dist/cli.js');
+const program = path.join(repository, 'dist/cli/main.js');
 
-/** Path of dist/cli.js. Throws when lib/ has changed since it was built. */
+/** Path of dist/cli/main.js. Throws when lib/ has changed since it was built. */
 export function cliProgram(): string {
   const built = statSync(program, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const changed = readdirSync(path.join(repository, 'lib'), { recursive: true, withFileTypes: true })

@@ -1,7 +1,7 @@
 /** Ways to damage files, and to tell how a call on one ended. */
 import assert from 'node:assert/strict';
 import { inflateRawSync } from 'node:zlib';
-import { ClipnError, type ClipnErrorCode } from '../../lib/errors';
+import { ClipnError, type ClipnErrorCode } from '../../lib/base/errors';
 
 /** Whole numbers below `n`, the same in every run. */
 export function seeded(seed: number): (n: number) => number {

@@ -7,8 +7,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before } from 'node:test';
-import type { ClipnErrorCode } from '../../lib/errors';
-import { type ExportOptions, exportModel } from '../../lib/export';
+import type { ClipnErrorCode } from '../../lib/base/errors';
+import { type ExportOptions, exportModel } from '../../lib/weights/export';
 import { outcome, unzip } from './damage';
 import { stateDictShapes } from './seeded-weights';
 import { SMALLEST, smallestFiles } from './tiny-model';

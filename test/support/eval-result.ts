@@ -6,9 +6,9 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import sharp from 'sharp';
-import type { EvalResult, Example, Histogram, Interval, SetMetrics } from '../../lib/eval-result';
-import type { OodMetrics } from '../../lib/metrics';
-import { renderReport } from '../../lib/report';
+import type { EvalResult, Example, Histogram, Interval, SetMetrics } from '../../lib/evaluate/result';
+import type { OodMetrics } from '../../lib/metrics/metrics';
+import { renderReport } from '../../lib/report/render';
 import { repository } from './paths';
 
 const PHOTOS = path.join(repository, 'models/small/photos');

@@ -6,8 +6,8 @@
 import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { resolveLibtorch } from '../../lib/libtorch';
-import { minorOf } from '../../lib/libtorch-inspect';
+import { resolveLibtorch } from '../../lib/libtorch/find';
+import { minorOf } from '../../lib/libtorch/inspect';
 import { repository } from './paths';
 
 const fakes = path.join(repository, 'build/Release/fake-cuda');

@@ -1,7 +1,7 @@
 /** Folders that look like an installed libtorch, with shared libraries of a few hundred bytes that tell what real ones tell. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Machine } from '../../lib/machine';
+import type { Machine } from '../../lib/libtorch/machine';
 
 /** A 64-bit ELF file with one loadable segment and a dynamic section (System V ABI, chapter 4). */
 export function elf(needed: string[] = [], machine = 62): Buffer {

@@ -1,8 +1,8 @@
 /** Opens exported model files and compares what they compute with golden rows. For tests. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { type ModelConfig, parseModelConfig } from '../../lib/model-config';
-import { type NativeLane, openEngine, runTask } from '../../lib/native';
+import { type NativeLane, openEngine, runTask } from '../../lib/native/engine';
+import { type ModelConfig, parseModelConfig } from '../../lib/weights/model-config';
 import { goldenFile } from './paths';
 
 /** What test/reference/make_golden.py writes. */

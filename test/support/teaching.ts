@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import sharp from 'sharp';
-import type { TeachOptions } from '../../lib/teach';
+import type { TeachOptions } from '../../lib/teach/teach';
 import { smallestFiles } from './tiny-model';
 
 export const CLASSES = ['cab', 'deed', 'fog'];

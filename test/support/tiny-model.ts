@@ -1,7 +1,7 @@
 /** The toy network as files: what an export of it needs. */
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { ExportOptions } from '../../lib/export';
+import type { ExportOptions } from '../../lib/weights/export';
 import { type CheckpointOptions, writeCheckpoint } from './checkpoint-writer';
 import { NETWORKS } from './seeded-weights';
 

@@ -25,7 +25,7 @@ for seed in 0 1 2; do
   "$python" "$here/train_base.py" "$@" --seed "$seed" --out "$WORK/base-$seed.pt"
   "$python" "$here/class_folders.py" --tin "$TIN" --caltech "$CALTECH" --splits "$TEXT/tin200_splits.json" \
     --base "$WORK/base-$seed.pt" --out "$WORK/teach-$seed"
-  node "$here/../../../dist/cli.js" teach --base "$WORK/teach-$seed/clip.pt" --data "$WORK/teach-$seed/classes" \
+  node "$here/../../../dist/cli/main.js" teach --base "$WORK/teach-$seed/clip.pt" --data "$WORK/teach-$seed/classes" \
     --names "$WORK/teach-$seed/names.json" --features "$WORK/features-$seed" --out "$WORK/run-$seed" \
     --tokenizer "$here/../tokenizer.json" --steps 500 --batch 512 --lr 5e-4 --seed "$seed" --dtype fp16
   checkpoints="$checkpoints --checkpoint $WORK/run-$seed/epoch_5.pt"

@@ -1,0 +1,87 @@
+/** `calibrate`: a folder of in-distribution images to a threshold that accepts a chosen share of their like. */
+import { statSync } from 'node:fs';
+import { ClipnError } from '../../base/errors';
+import { saveCalibration } from '../../decide/calibration';
+import { findImages } from '../../images/find';
+import { assertEnough, type CalibrationRun, calibrate, DEFAULT_TARGET } from '../../model/calibrate';
+import { DECIDING_SCORES, type DecidingScore } from '../../scores/score';
+import { type Args, type Command, UsageError } from '../command';
+import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
+import { note, Progress } from '../terminal';
+
+export const calibrateCommand: Command = {
+  summary: 'Fit a threshold that accepts a chosen share of your own images, for `check --calibration`.',
+  usage: '--id DIR --out FILE --model M (--labels A,B,C | --labels-file F | --bank F)',
+  flags: {
+    ...MODEL_FLAGS,
+    ...LABEL_FLAGS,
+    bank: { value: 'F', doc: 'label bank made by `labels`, instead of class names' },
+    id: { value: 'DIR', doc: 'folder of in-distribution images, with or without subfolders' },
+    target: { value: 'T', number: true, doc: 'share of such images to accept on average, default 0.95' },
+    score: { value: 'S', choices: DECIDING_SCORES, doc: 'score that will decide, default atd' },
+    out: { value: 'FILE', doc: 'calibration file to write' },
+    'no-exif': { doc: 'do not turn images as their EXIF orientation says' },
+    json: { doc: 'one JSON object' },
+  },
+  run,
+};
+
+async function run(args: Args, signal: AbortSignal): Promise<number> {
+  if (args.operands.length > 0) throw new UsageError(`unexpected argument ${args.operands[0]}`);
+  const [folder, out, bankPath] = [args.required('id'), args.required('out'), args.text('bank')];
+  const labels = await labelsFrom(args);
+  if ((labels === undefined) === (bankPath === undefined)) {
+    throw new UsageError('give one of --labels, --labels-file and --bank');
+  }
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new ClipnError('ERR_CLIPN_IMAGE_NOT_FOUND', `there is no folder ${folder}`);
+  }
+  const images = await findImages([folder]);
+  const target = args.number('target') ?? DEFAULT_TARGET;
+  assertEnough(images.length, target);
+  const progress = new Progress();
+  await using model = await modelFrom(args, signal);
+  const bank = labels
+    ? await model.createLabelBank(labels, bankOptions(args, progress, signal))
+    : await model.loadLabelBank(bankPath!);
+  for (const warning of bank.warnings) note(`warning: ${warning}`);
+  const fitted = await calibrate(model, bank, images, {
+    score: args.text('score') as DecidingScore | undefined,
+    target,
+    exif: !args.on('no-exif'),
+    signal,
+    onProgress: (done) => progress.show(`${done} of ${images.length} images`),
+  })
+    .catch((error: unknown) => {
+      if (error instanceof ClipnError) tellUnreadable((error.details['unreadable'] ?? []) as Unreadable);
+      throw error;
+    })
+    .finally(() => progress.done());
+  tellUnreadable(fitted.unreadable);
+  await saveCalibration(fitted.calibration, out);
+  process.stdout.write(args.on('json') ? `${JSON.stringify(forMachines(fitted, out))}\n` : forPeople(fitted, out));
+  return fitted.unreadable.length > 0 ? 1 : 0;
+}
+
+type Unreadable = CalibrationRun['unreadable'];
+
+function tellUnreadable(unreadable: Unreadable): void {
+  for (const { error } of unreadable) note(`${error.code}: ${error.message}`);
+  if (unreadable.length > 0) note(`left out, for they cannot be read: ${unreadable.length}`);
+}
+
+function forMachines({ calibration, accepted, tied, unreadable }: CalibrationRun, file: string): object {
+  const listed = unreadable.map(({ image, error: { code, message } }) => ({ image, error: { code, message } }));
+  return { file, ...calibration, accepted, tied, unreadable: listed };
+}
+
+function forPeople({ calibration, accepted, tied }: CalibrationRun, file: string): string {
+  const { score, target, images, in: threshold } = calibration;
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const lines = [
+    `${file}: in when ${score} >= ${threshold}`,
+    `fitted on ${images} images, of which it accepts ${accepted}; of new ones like them ${percent(target)} on average, at least`,
+  ];
+  if (tied > 1) lines.push(`${tied} images lie exactly on the threshold: more than that may be accepted`);
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,102 @@
+/** `check`: images to verdicts. */
+import { basename } from 'node:path';
+import { type Calibration, readCalibration } from '../../decide/calibration';
+import { findImages } from '../../images/find';
+import type { CheckFailure, CheckResult } from '../../model/detector';
+import { DECIDING_SCORES, type DecidingScore } from '../../scores/score';
+import { type Args, type Command, UsageError } from '../command';
+import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
+import { note, Progress, paint, table } from '../terminal';
+
+export const checkCommand: Command = {
+  summary: 'Tell for each image which of your classes it belongs to, or that it belongs to none.',
+  usage: 'IMAGE... --model M (--labels A,B,C | --labels-file F | --bank F)',
+  flags: {
+    ...MODEL_FLAGS,
+    ...LABEL_FLAGS,
+    bank: { value: 'F', doc: 'label bank made by `labels`, instead of class names' },
+    score: { value: 'S', choices: DECIDING_SCORES, doc: 'score that decides, default atd' },
+    threshold: { value: 'X', number: true, doc: "in when the score is at least X; the paper's rule when absent" },
+    calibration: { value: 'F', doc: 'calibration file: in, out or review' },
+    'no-exif': { doc: 'do not turn images as their EXIF orientation says' },
+    top: { value: 'K', number: true, doc: 'entries of the top list, default 5' },
+    json: { doc: 'one JSON object a line' },
+    trace: { doc: 'also logits, the hash of the pixels seen, and the feature (implies --json)' },
+  },
+  run,
+};
+
+async function run(args: Args, signal: AbortSignal): Promise<number> {
+  if (args.operands.length === 0) throw new UsageError('no image given');
+  const bankPath = args.text('bank');
+  const labels = await labelsFrom(args);
+  if ((labels === undefined) === (bankPath === undefined)) {
+    throw new UsageError('give one of --labels, --labels-file and --bank');
+  }
+  const calibrationPath = args.text('calibration');
+  const calibration = calibrationPath === undefined ? undefined : await readCalibration(calibrationPath);
+  const images = await findImages(args.operands);
+  const progress = new Progress();
+  await using model = await modelFrom(args, signal);
+  const bank = labels
+    ? await model.createLabelBank(labels, bankOptions(args, progress, signal))
+    : await model.loadLabelBank(bankPath!);
+  progress.done();
+  const trace = args.on('trace');
+  const detector = await model.createDetector(bank, detectorOptions(args, calibration, trace));
+  for (const warning of detector.warnings) note(`warning: ${warning}`);
+
+  const json = trace || args.on('json');
+  const results: (CheckResult | CheckFailure)[] = [];
+  let failed = false;
+  let done = 0;
+  for await (const result of detector.stream(images, { signal })) {
+    failed ||= 'error' in result;
+    if (json) process.stdout.write(`${JSON.stringify(forMachines(result))}\n`);
+    else results.push(result);
+    progress.show(`${++done} of ${images.length} images`);
+  }
+  progress.done();
+  if (!json) process.stdout.write(`${resultTable(results)}\n`);
+  return failed ? 1 : 0;
+}
+
+function detectorOptions(args: Args, calibration: Calibration | undefined, trace: boolean) {
+  return {
+    exif: !args.on('no-exif'),
+    trace,
+    topK: args.number('top'),
+    threshold: args.number('threshold'),
+    score: args.text('score') as DecidingScore | undefined,
+    calibration,
+  };
+}
+
+function forMachines(result: CheckResult | CheckFailure): object {
+  if (!('error' in result)) return result;
+  const { code, message } = result.error;
+  return { image: result.image, error: { code, message } };
+}
+
+const VERDICT_STYLE = { in: 'green', out: 'red', review: 'yellow' } as const;
+
+/** A label that fits a column. */
+const short = (label: string) => (label.length > 40 ? `${label.slice(0, 39)}…` : label);
+
+/** One line per image: the verdict first, then what it rests on; errors below. */
+export function resultTable(results: readonly (CheckResult | CheckFailure)[]): string {
+  const answered = results.filter((result): result is CheckResult => !('error' in result));
+  const failures = results.filter((result): result is CheckFailure => 'error' in result);
+  const percent = (p: number) => (Number.isNaN(p) ? '-' : `${(100 * p).toFixed(1)} %`);
+  const rows = answered.map(({ image, verdict, label, scores, top }) => [
+    basename(image ?? ''),
+    paint(VERDICT_STYLE[verdict], verdict),
+    verdict === 'out' ? `none (nearest: ${short(label)})` : short(label),
+    percent(top[0]!.p),
+    percent(top[0]!.pYes),
+    Number.isNaN(scores.atd) ? '-' : scores.atd.toFixed(3),
+  ]);
+  const lines = rows.length > 0 ? [table(['image', 'verdict', 'class', 'share', 'p_yes', 'ATD'], rows, [3, 4, 5])] : [];
+  for (const { error } of failures) lines.push(`${error.code}: ${error.message}\n  ${error.hint}`);
+  return lines.join('\n');
+}

@@ -1,0 +1,53 @@
+/** `export`: a checkpoint to a model file. */
+import { statSync } from 'node:fs';
+import { exportModel } from '../../weights/export';
+import { STORED_DTYPES, type StoredDtype } from '../../weights/model-config';
+import type { Activation } from '../../weights/network';
+import { type Args, type Command, UsageError } from '../command';
+import { Progress } from '../terminal';
+
+export const exportCommand: Command = {
+  summary:
+    'Turn a CLIPN checkpoint (.pt) or OpenCLIP weights (.pt, .bin, .safetensors) into a model file. No Python runs.',
+  usage: 'CHECKPOINT OUT',
+  flags: {
+    'image-only': { doc: 'leave the text towers out, for applications with a saved label bank' },
+    dtype: { value: 'T', choices: STORED_DTYPES, doc: 'precision of the stored weights, default fp32' },
+    tokenizer: { value: 'FILE', doc: "Hugging Face tokenizer.json, when the vocabulary is not CLIP's own" },
+    config: { value: 'FILE', doc: 'OpenCLIP config: heads, activation, mean and std where the defaults are not right' },
+    act: { value: 'A', choices: ['gelu', 'quickgelu'], doc: "activation; OpenAI's own weights need quickgelu" },
+    json: { doc: "print the model's metadata as JSON" },
+  },
+  run,
+};
+
+async function run(args: Args, signal: AbortSignal): Promise<number> {
+  const [checkpoint, out, ...rest] = args.operands;
+  if (checkpoint === undefined || out === undefined || rest.length > 0) {
+    throw new UsageError('give a checkpoint and a file to write');
+  }
+  const progress = new Progress();
+  const config = await exportModel(checkpoint, out, {
+    imageOnly: args.on('image-only'),
+    dtype: args.text('dtype') as StoredDtype | undefined,
+    tokenizer: args.text('tokenizer'),
+    config: args.text('config'),
+    act: args.text('act') as Activation | undefined,
+    signal,
+    onProgress: ({ stage, done, total }) =>
+      progress.show(`${stage === 'hash' ? 'reading' : 'writing'}: ${Math.floor((100 * done) / total)} %`),
+  });
+  progress.done();
+  if (args.on('json')) {
+    process.stdout.write(`${JSON.stringify(config)}\n`);
+    return 0;
+  }
+  const { architecture: a, kind, imageSize, dtype, contentId } = config;
+  const size = (statSync(out).size / 1e6).toFixed(1);
+  process.stdout.write(
+    `${out}: ${kind === 'clipn' ? 'CLIPN' : 'plain CLIP'}, image tower ${a.visionLayers} × ${a.visionWidth}, ` +
+      `patch ${a.patchSize} at ${imageSize} px, D ${config.embedDim}, ${dtype}, ${size} MB\n` +
+      `content ${contentId.slice(0, 16)}\n`,
+  );
+  return 0;
+}

@@ -1,0 +1,33 @@
+/** `labels`: class names to a label bank file. */
+
+import { saveLabelBank } from '../../labels/build-bank';
+import { type Args, type Command, UsageError } from '../command';
+import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
+import { note, Progress } from '../terminal';
+
+export const labelsCommand: Command = {
+  summary: 'Encode class names once and save them as a label bank, for `check --bank` and image-only models.',
+  usage: 'OUT --model M (--labels A,B,C | --labels-file F)',
+  flags: { ...MODEL_FLAGS, ...LABEL_FLAGS, json: { doc: 'one JSON object' } },
+  run,
+};
+
+async function run(args: Args, signal: AbortSignal): Promise<number> {
+  const [out, ...rest] = args.operands;
+  if (out === undefined || rest.length > 0) throw new UsageError('give one file to write, e.g. bank.safetensors');
+  const labels = await labelsFrom(args);
+  if (labels === undefined) throw new UsageError('give --labels or --labels-file');
+  const progress = new Progress();
+  await using model = await modelFrom(args, signal);
+  const bank = await model.createLabelBank(labels, bankOptions(args, progress, signal));
+  progress.done();
+  for (const warning of bank.warnings) note(`warning: ${warning}`);
+  await saveLabelBank(bank, out);
+  const { name, count } = bank.templates;
+  process.stdout.write(
+    args.on('json')
+      ? `${JSON.stringify({ out, labels: bank.labels.length, dim: bank.dim, templates: bank.templates.sha256 })}\n`
+      : `${out}: ${bank.labels.length} labels, ${count} templates (${name})\n`,
+  );
+  return 0;
+}

@@ -1,0 +1,143 @@
+/** `teach`: data and a CLIP to a CLIPN. */
+
+import { checkTeachOptions, NEGATIVES, type Negatives, TEACH_DEFAULTS, type TeachOptions } from '../../teach/options';
+import { type TeachResult, type TeachStep, teach } from '../../teach/teach';
+import { STORED_DTYPES, type StoredDtype } from '../../weights/model-config';
+import type { Activation } from '../../weights/network';
+import { type Args, type Command, UsageError } from '../command';
+import { lossPlot } from '../loss-plot';
+import { note, Progress } from '../terminal';
+
+const d = TEACH_DEFAULTS;
+
+export const teachCommand: Command = {
+  summary: 'Teach a CLIP to say no: train its "no" tower on images with captions, or on class folders.',
+  usage: '--base BASE --data DATA --out DIR',
+  flags: {
+    base: { value: 'BASE', doc: 'checkpoint of a CLIP (.pt, .bin, .safetensors), or of a CLIPN to go on with' },
+    data: { value: 'DATA', doc: 'WebDataset shards (folder, .tar, glob), .csv or .tsv, or folder of class folders' },
+    out: { value: 'DIR', doc: 'folder for epoch_N.pt and model.pt; the same command goes on with a run in it' },
+    epochs: { value: 'N', number: true, doc: `passes over the data, default ${d.epochs}` },
+    steps: { value: 'N', number: true, doc: 'steps in all, instead of --epochs' },
+    batch: { value: 'B', number: true, doc: `samples a step, default ${d.batch}` },
+    lr: { value: 'X', number: true, doc: `learning rate at the start, default ${d.lr}; it falls to 0 by a cosine` },
+    seed: { value: 'S', number: true, doc: `default ${d.seed}` },
+    precision: { value: 'P', choices: ['fp32', 'bf16', 'auto'], doc: `arithmetic, default ${d.precision}` },
+    device: { value: 'D', choices: ['auto', 'cpu', 'cuda'], doc: `where to compute, default ${d.device}` },
+    negatives: { value: 'M', choices: NEGATIVES, doc: `captions that an image is told from, default ${d.negatives}` },
+    templates: { value: 'S', doc: `for class folders: clipn, openai, plain or a file; default ${d.templates}` },
+    names: { value: 'FILE', doc: 'for class folders: JSON, folder to name or names; others are left out' },
+    'image-column': { value: 'COL', doc: 'column of a table that holds image paths' },
+    'caption-column': { value: 'COL', doc: 'column of a table that holds captions' },
+    augmentations: { value: 'A', number: true, doc: 'random crops of each image; default 0, the evaluation crop' },
+    'micro-batch': { value: 'M', number: true, doc: 'texts in memory at a time: less memory, more time' },
+    'save-every': { value: 'N', number: true, doc: `steps between two saves, default ${d.saveEvery}` },
+    features: { value: 'DIR', doc: 'folder of cached features, default DIR/features' },
+    tokenizer: { value: 'FILE', doc: "Hugging Face tokenizer.json, when the vocabulary is not CLIP's own" },
+    config: { value: 'FILE', doc: 'OpenCLIP config: heads, activation, mean and std where the defaults are not right' },
+    act: { value: 'A', choices: ['gelu', 'quickgelu'], doc: "activation; OpenAI's own weights need quickgelu" },
+    dtype: { value: 'T', choices: STORED_DTYPES, doc: 'precision of the weights in model.pt, default fp32' },
+    libtorch: { value: 'DIR', doc: 'folder of libtorch; found by itself when absent' },
+    json: { doc: 'one JSON object a step: step, lossYes, lossNo, lossText, total, lr' },
+  },
+  run,
+};
+
+async function run(args: Args, signal: AbortSignal): Promise<number> {
+  if (args.operands.length > 0) throw new UsageError(`${args.operands[0]} belongs to no flag`);
+  const [base, data, out] = [args.required('base'), args.required('data'), args.required('out')];
+  const json = args.on('json');
+  const progress = new Progress();
+  const show = new TrainingProgress(progress, args.number('batch') ?? d.batch);
+  const options: TeachOptions = {
+    ...optionsOf(args),
+    signal,
+    onStep: (step) => {
+      if (json) process.stdout.write(`${JSON.stringify(step)}\n`);
+      show.step(step);
+    },
+    onProgress: ({ stage, done, total }) => {
+      if (stage === 'steps') show.steps(done, total);
+      else if (stage === 'export') progress.show(`writing model.pt: ${Math.floor((100 * done) / total)} %`);
+      else progress.show(`encoding ${stage}: ${done}${total > 0 ? ` of ${total}` : ''}`);
+    },
+    onWarning: (warning) => {
+      progress.done();
+      note(`warning: ${warning}`);
+    },
+  };
+  try {
+    checkTeachOptions(options);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  // libtorch's own switch, read when it loads: in huge pages a step in fp32 is a tenth faster.
+  process.env.THP_MEM_ALLOC_ENABLE ??= '1';
+  let result: TeachResult;
+  try {
+    result = await teach(base, data, out, options);
+  } finally {
+    progress.done();
+    if (signal.aborted) note(`the state is in ${out}: the same command goes on`);
+  }
+  const text = `${result.checkpoint} and ${result.model}: ${result.steps} steps, ${result.samples} samples\n`;
+  if (json) process.stderr.write(text);
+  else process.stdout.write(`${await lossPlot(result.log)}\n${text}`);
+  return 0;
+}
+
+function optionsOf(args: Args): TeachOptions {
+  return {
+    epochs: args.number('epochs'),
+    steps: args.number('steps'),
+    batch: args.number('batch'),
+    lr: args.number('lr'),
+    seed: args.number('seed'),
+    precision: args.text('precision') as TeachOptions['precision'],
+    device: args.text('device') as TeachOptions['device'],
+    negatives: args.text('negatives') as Negatives | undefined,
+    templates: args.text('templates'),
+    names: args.text('names'),
+    imageColumn: args.text('image-column'),
+    captionColumn: args.text('caption-column'),
+    augmentations: args.number('augmentations'),
+    microBatch: args.number('micro-batch'),
+    saveEvery: args.number('save-every'),
+    features: args.text('features'),
+    tokenizer: args.text('tokenizer'),
+    config: args.text('config'),
+    act: args.text('act') as Activation | undefined,
+    dtype: args.text('dtype') as StoredDtype | undefined,
+    libtorch: args.text('libtorch'),
+  };
+}
+
+/** Losses, rate and remaining time on one line. */
+class TrainingProgress {
+  #first: { step: number; time: number } | undefined;
+  #losses = '';
+
+  constructor(
+    private readonly progress: Progress,
+    private readonly batch: number,
+  ) {}
+
+  step({ step, lossYes, lossNo, lossText, total }: TeachStep): void {
+    this.#first ??= { step, time: performance.now() };
+    const [yes, no, text, sum] = [lossYes, lossNo, lossText, total].map((loss) => loss.toFixed(4));
+    this.#losses = `loss ${sum} (yes ${yes}, no ${no}, text ${text})`;
+  }
+
+  steps(done: number, total: number): void {
+    const rate = (done - this.#first!.step) / ((performance.now() - this.#first!.time) / 1000);
+    const speed =
+      rate > 0 ? `, ${(rate * this.batch).toFixed(0)} samples/s, ${duration((total - done) / rate)} left` : '';
+    this.progress.show(`step ${done} of ${total}: ${this.#losses}${speed}`);
+  }
+}
+
+function duration(seconds: number): string {
+  if (seconds < 90) return `${seconds.toFixed(0)} s`;
+  if (seconds < 5400) return `${(seconds / 60).toFixed(0)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}

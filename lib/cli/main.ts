@@ -1,0 +1,99 @@
+#!/usr/bin/env node
+import { ClipnError } from '../base/errors';
+/** The command line: finds the verb, owns exit codes and how errors are told. */
+import { type Command, helpOf, readArgs, suggestion, UsageError } from './command';
+
+// Loaded on first need: `doctor` must work where nothing else loads.
+const COMMANDS: Record<string, () => Promise<Command>> = {
+  quickstart: async () => (await import('./commands/quickstart.js')).quickstartCommand,
+  check: async () => (await import('./commands/check.js')).checkCommand,
+  labels: async () => (await import('./commands/labels.js')).labelsCommand,
+  eval: async () => (await import('./commands/eval.js')).evalCommand,
+  calibrate: async () => (await import('./commands/calibrate.js')).calibrateCommand,
+  metrics: async () => (await import('./commands/metrics.js')).metricsCommand,
+  export: async () => (await import('./commands/export.js')).exportCommand,
+  teach: async () => (await import('./commands/teach.js')).teachCommand,
+  fetch: async () => (await import('./commands/fetch.js')).fetchCommand,
+  bench: async () => (await import('./commands/bench.js')).benchCommand,
+  doctor: async () => (await import('./commands/doctor.js')).doctorCommand,
+};
+
+async function overview(): Promise<string> {
+  const lines: string[] = [];
+  for (const [name, load] of Object.entries(COMMANDS)) lines.push(`  ${name.padEnd(10)}  ${(await load()).summary}`);
+  return [
+    'clipn-native: does an image belong to one of your classes, or to none?',
+    '',
+    ...lines,
+    '',
+    'At first: `clipn-native fetch` for libtorch, then `clipn-native quickstart`. Something amiss: `clipn-native doctor`.',
+    '`clipn-native VERB --help` shows the flags. Exit codes: 0 done, 1 failure, 2 usage, 3 gate not met.',
+  ].join('\n');
+}
+
+function tell(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [verb, ...rest] = argv;
+  if (verb === undefined || verb === 'help' || verb === '--help' || verb === '-h') {
+    const named = COMMANDS[rest[0] ?? ''];
+    process.stdout.write(`${named ? helpOf(rest[0]!, await named()) : await overview()}\n`);
+    return verb === undefined ? 2 : 0;
+  }
+  if (verb === '--version' || verb === '-v') {
+    const { version } = require('../../package.json') as { version: string };
+    process.stdout.write(`${version}\n`);
+    return 0;
+  }
+  const load = COMMANDS[verb];
+  if (!load) {
+    tell(`unknown command ${verb}.${suggestion(verb, Object.keys(COMMANDS))}\n\n${await overview()}`);
+    return 2;
+  }
+  const command = await load();
+  if (rest.includes('--help') || rest.includes('-h')) {
+    process.stdout.write(`${helpOf(verb, command)}\n`);
+    return 0;
+  }
+  const interrupted = new AbortController();
+  process.once('SIGINT', () => interrupted.abort());
+  try {
+    return await command.run(readArgs(command, rest), interrupted.signal);
+  } catch (error) {
+    if (interrupted.signal.aborted) {
+      tell('interrupted');
+      return 130;
+    }
+    if (error instanceof UsageError) {
+      const usage = `clipn-native ${verb} ${command.usage}`.trim();
+      tell(`${error.message}\nusage: ${usage}\n\`clipn-native ${verb} --help\` shows the flags.`);
+      return 2;
+    }
+    if (error instanceof ClipnError) {
+      tell(`${error.code}: ${error.message}\n  ${error.hint}`);
+      return 1;
+    }
+    throw error;
+  }
+}
+
+// The reader of a pipe may leave early, as `head` does: there is nobody left to tell.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    const stack = error instanceof Error ? error.stack : String(error);
+    tell(
+      `ERR_CLIPN_INTERNAL: ${stack}\n  This is a defect: please report it with the output of \`clipn-native doctor\`.`,
+    );
+    process.exitCode = 1;
+  },
+);

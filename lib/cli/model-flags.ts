@@ -1,0 +1,54 @@
+/** The flags that several verbs share to name a model and its labels, and what they stand for. */
+
+import { loadLabelsFile } from '../labels/labels-file';
+import { type LabelBankOptions, type LoadModelOptions, loadModel, type Model } from '../model/model';
+import { smallModel } from '../weights/small-model';
+import { type Args, type Flag, UsageError } from './command';
+import { note, type Progress } from './terminal';
+
+export const MODEL_FLAGS: Record<string, Flag> = {
+  model: { value: 'M', doc: 'model file; the package clipn-native-model-small when absent' },
+  device: { value: 'D', choices: ['auto', 'cpu', 'cuda'], doc: 'where to compute, default auto' },
+  precision: { value: 'P', choices: ['fp32', 'bf16', 'fp16', 'auto'], doc: 'arithmetic, default fp32' },
+  libtorch: { value: 'DIR', doc: 'folder of libtorch; found by itself when absent' },
+};
+
+export const LABEL_FLAGS: Record<string, Flag> = {
+  labels: { value: 'A,B,C', doc: 'class names, comma-separated' },
+  'labels-file': { value: 'F', doc: 'class names: one a line, or a JSON array' },
+  templates: { value: 'S', doc: "prompt templates: clipn, openai, plain or a file; the model's own when absent" },
+};
+
+/** Loads the model the flags name. */
+export async function modelFrom(args: Args, signal: AbortSignal): Promise<Model> {
+  let path = args.text('model');
+  if (path === undefined) {
+    path = smallModel()?.model;
+    if (path === undefined) throw new UsageError('--model is missing, and clipn-native-model-small is not installed');
+    note('no --model given: using the small model, which knows little (see its README)');
+  }
+  return await loadModel(path, {
+    device: args.text('device') as LoadModelOptions['device'],
+    precision: args.text('precision') as LoadModelOptions['precision'],
+    libtorch: args.text('libtorch'),
+    signal,
+  });
+}
+
+/** The class names of --labels or --labels-file; undefined when neither is there. */
+export async function labelsFrom(args: Args): Promise<string[] | undefined> {
+  const list = args.text('labels');
+  const file = args.text('labels-file');
+  if (list !== undefined && file !== undefined) throw new UsageError('--labels and --labels-file exclude each other');
+  if (file !== undefined) return await loadLabelsFile(file);
+  return list?.split(',').map((name) => name.trim());
+}
+
+/** Options for encoding labels: templates of the flags, progress on stderr. */
+export function bankOptions(args: Args, progress: Progress, signal: AbortSignal): LabelBankOptions {
+  return {
+    templates: args.text('templates'),
+    signal,
+    onProgress: ({ done, total }) => progress.show(`encoding labels: ${done} of ${total} sentences`),
+  };
+}

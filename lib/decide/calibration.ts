@@ -1,0 +1,154 @@
+/** Calibrations: thresholds on one score, fitted by `calibrate` or written by hand, and their files. docs/calibration.md */
+import { readFile, writeFile } from 'node:fs/promises';
+import { ClipnError } from '../base/errors';
+import { writeThenRename } from '../base/write-file';
+import { DECIDING_SCORES, type DecidingScore } from '../scores/score';
+import type { Provenance } from './fitted-for';
+
+/** `score >= in` is in, `score < out` is out, between the two a person should look. */
+interface Thresholds {
+  score: DecidingScore;
+  in: number;
+  out: number;
+}
+
+/** Thresholds chosen by hand. The file is this object as JSON. */
+export interface HandCalibration extends Thresholds {
+  formatVersion: 1;
+  /** When given, the model and templates the thresholds were chosen for; another one is refused. */
+  contentId?: string;
+  templates?: string;
+}
+
+/** A threshold fitted by `calibrate`; `in` and `out` are equal. The file is this object as JSON. */
+export interface FittedCalibration extends Thresholds {
+  formatVersion: 2;
+  /** Share of ID images that are accepted on average, at least. */
+  target: number;
+  /** ID images it was fitted on. */
+  images: number;
+  /** ISO 8601. */
+  created: string;
+  /** What it was fitted for; anything else is refused. */
+  fittedFor: Provenance;
+}
+
+export type Calibration = HandCalibration | FittedCalibration;
+
+type Check = readonly [valid: (value: unknown) => boolean, expected: string];
+
+const HASH: Check = [(v) => typeof v === 'string' && /^[0-9a-f]{64}$/.test(v), 'a SHA-256'];
+const TEXT: Check = [(v) => typeof v === 'string' && v !== '', 'a string'];
+const NUMBER: Check = [(v) => Number.isFinite(v), 'a number'];
+
+const THRESHOLDS: Record<keyof Thresholds, Check> = {
+  score: [(v) => DECIDING_SCORES.includes(v as DecidingScore), `one of ${DECIDING_SCORES.join(', ')}`],
+  in: NUMBER,
+  out: NUMBER,
+};
+const OPTIONAL: Record<'contentId' | 'templates', Check> = { contentId: TEXT, templates: TEXT };
+const FITTED: Record<'target' | 'images' | 'created', Check> = {
+  target: [(v) => typeof v === 'number' && v > 0 && v < 1, 'a number between 0 and 1'],
+  images: [(v) => Number.isSafeInteger(v) && (v as number) > 0, 'a whole number of at least 1'],
+  created: [(v) => typeof v === 'string' && !Number.isNaN(Date.parse(v)), 'a date'],
+};
+const FITTED_FOR: Record<keyof Provenance, Check> = {
+  contentId: HASH,
+  scale: NUMBER,
+  preprocessing: HASH,
+  exif: [(v) => typeof v === 'boolean', 'true or false'],
+  precision: TEXT,
+  labels: HASH,
+  templates: HASH,
+};
+
+/**
+ * Checks every field of a calibration; those of `calibrate` may have no other.
+ *
+ * @param name what messages call it
+ * @throws ERR_CLIPN_CALIBRATION naming the field
+ */
+export function parseCalibration(value: unknown, name: string): Calibration {
+  const refuse = (what: string): never => {
+    throw new ClipnError('ERR_CLIPN_CALIBRATION', `${name}: ${what}`, { details: { name } });
+  };
+  const record = (of: unknown, what: string): Record<string, unknown> =>
+    typeof of === 'object' && of !== null && !Array.isArray(of) ? { ...of } : refuse(`${what} is not an object`);
+  const check = (of: Record<string, unknown>, checks: Record<string, Check>, prefix = '') => {
+    for (const [key, [valid, expected]] of Object.entries(checks)) {
+      if (!valid(of[key])) refuse(`${prefix}${key} must be ${expected}`);
+    }
+  };
+  const only = (of: Record<string, unknown>, keys: readonly string[], prefix = '') => {
+    const unknown = Object.keys(of).find((key) => !keys.includes(key));
+    if (unknown !== undefined) refuse(`${prefix}${unknown} is unknown`);
+  };
+
+  const root = record(value, 'it');
+  if (root['formatVersion'] !== 1 && root['formatVersion'] !== 2) refuse('formatVersion must be 1 or 2');
+  check(root, THRESHOLDS);
+  if ((root['out'] as number) > (root['in'] as number)) refuse('out must not exceed in');
+  if (root['formatVersion'] === 1) {
+    const given = Object.entries(OPTIONAL).filter(([key]) => root[key] !== undefined);
+    check(root, Object.fromEntries(given));
+    return root as unknown as HandCalibration;
+  }
+  check(root, FITTED);
+  // The promise of the target holds for one threshold.
+  if (root['in'] !== root['out']) refuse('in and out must be equal where a target is given');
+  const fittedFor = record(root['fittedFor'], 'fittedFor');
+  check(fittedFor, FITTED_FOR, 'fittedFor.');
+  only(fittedFor, Object.keys(FITTED_FOR), 'fittedFor.');
+  only(root, ['formatVersion', ...Object.keys(THRESHOLDS), ...Object.keys(FITTED), 'fittedFor']);
+  return root as unknown as FittedCalibration;
+}
+
+/** @throws ERR_CLIPN_CALIBRATION naming the field, ERR_CLIPN_IO when the file cannot be read */
+export async function readCalibration(path: string): Promise<Calibration> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new ClipnError('ERR_CLIPN_IO', `cannot read the calibration file ${path}`, { cause, details: { path } });
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new ClipnError('ERR_CLIPN_CALIBRATION', `${path}: not JSON`, { cause, details: { path } });
+  }
+  return parseCalibration(value, path);
+}
+
+/** @throws ERR_CLIPN_IO */
+export async function saveCalibration(calibration: Calibration, path: string): Promise<void> {
+  const text = `${JSON.stringify(calibration, null, 2)}\n`;
+  await writeThenRename(path, (temporary) => writeFile(temporary, text));
+}
+
+const NAMES: Record<keyof Provenance, string> = {
+  contentId: 'model',
+  scale: 'scale',
+  preprocessing: 'preprocessing',
+  exif: 'EXIF orientation',
+  precision: 'precision',
+  labels: 'labels',
+  templates: 'template set',
+};
+
+/** @throws ERR_CLIPN_CALIBRATION naming everything that differs */
+export function assertCalibrationFits(calibration: Calibration, used: Provenance): void {
+  const fitted: Partial<Provenance> = calibration.formatVersion === 1 ? calibration : calibration.fittedFor;
+  const keys = Object.keys(NAMES) as (keyof Provenance)[];
+  const different = keys.filter((key) => fitted[key] !== undefined && fitted[key] !== used[key]);
+  if (different.length === 0) return;
+  const list = different.map((key) => `${NAMES[key]} (there ${short(fitted[key])}, here ${short(used[key])})`);
+  throw new ClipnError('ERR_CLIPN_CALIBRATION', `the calibration was made for another ${list.join(', another ')}`, {
+    details: Object.fromEntries(different.map((key) => [key, { calibration: fitted[key], used: used[key] }])),
+  });
+}
+
+function short(value: string | number | boolean | undefined): string {
+  if (typeof value === 'boolean') return value ? 'applied' : 'ignored';
+  return typeof value === 'string' && value.length === 64 ? `${value.slice(0, 8)}…` : String(value);
+}

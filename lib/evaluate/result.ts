@@ -1,0 +1,116 @@
+/** What an evaluation found: the one object that its report, JSON and CSV are made of. Plain data, JSON-safe. */
+import type { OodMetrics } from '../metrics/metrics';
+
+/** 95 % confidence interval. */
+export interface Interval {
+  low: number;
+  high: number;
+}
+
+/** One score on one OOD set, against all ID images. */
+export interface SetMetrics extends OodMetrics {
+  intervals: { auroc: Interval; fprAtIdTpr95: Interval };
+  /** ROC, ID positive: at most a few hundred vertices, the corners kept. */
+  roc: { fpr: number[]; tpr: number[] };
+}
+
+/** Densities of one score: shared bin edges, a count per bin for ID and each OOD set. */
+export interface Histogram {
+  /** [bins + 1], rising. */
+  edges: number[];
+  id: number[];
+  ood: Record<string, number[]>;
+}
+
+/** One score over all sets. */
+export interface ScoreResults {
+  /** Formula, one line, as in the scorer's docstring. Every score is higher = more in-distribution. */
+  formula: string;
+  /** Where the formula comes from: spec section or paper. */
+  source: string;
+  sets: Record<string, SetMetrics>;
+  /** Plain means over the OOD sets (spec 4.3). */
+  average: OodMetrics;
+  histogram: Histogram;
+}
+
+/** An image worth looking at: among the worst false accepts or rejects under the deciding score. */
+export interface Example {
+  /** 'id' or the name of an OOD set. */
+  set: string;
+  /** Relative to the set's folder. */
+  image: string;
+  /** True class, for ID images. */
+  truth: string | null;
+  score: number;
+  /** By falling p; `pYes` is null for a plain CLIP. */
+  top: { label: string; p: number; pYes: number | null }[];
+  /** data: URI of a small JPEG, or null when the image is no longer there. */
+  thumbnail: string | null;
+}
+
+/** One per label, in label order. Shares are null for a label without images, and all are when the ID folder is flat. */
+export interface ClassResult {
+  label: string;
+  images: number;
+  /** Share of its images whose top label it is. */
+  accuracy: number | null;
+  /** Share of its images accepted at the 95 % ID recall threshold of the deciding score. */
+  accepted: number | null;
+  /** OOD images accepted at that threshold whose top label it is. */
+  falseAccepts: number;
+}
+
+export interface ImageSet {
+  folder: string;
+  /** Images scored: those found less the unreadable ones. */
+  images: number;
+  /** Files that are no images by their extension: left alone. */
+  otherFiles: number;
+  /** `image` is relative to the folder. */
+  unreadable: { image: string; code: string; message: string }[];
+}
+
+export interface EvalResult {
+  format: 'clipn-native eval 1';
+  /** ISO 8601; of SOURCE_DATE_EPOCH where that is set, so that two runs can be compared byte for byte. */
+  created: string;
+  provenance: {
+    model: { path: string; contentId: string; precision: string; kind: string };
+    preprocessing: string;
+    labels: { count: number; sha256: string };
+    templates: { name: string; count: number; sha256: string };
+    /** Words of the user's list that served as negatives, when one was given: `dropped` equalled a label. */
+    negatives: { count: number; dropped: number; groups: number; sha256: string } | null;
+    versions: Record<string, string>;
+    command: string;
+  };
+  /** Accuracy is null when the ID folder has no class folders. */
+  id: ImageSet & { accuracy: number | null; accuracyInterval: Interval | null };
+  ood: Record<string, ImageSet>;
+  /** The score that examples and classes are judged by. */
+  decidingScore: string;
+  /** Of the deciding score: the highest threshold with ID recall >= 0.95. */
+  threshold: number;
+  scores: Record<string, ScoreResults>;
+  /** Scores that were not computed, and why: a plain CLIP, no word list, … */
+  skipped: { score: string; why: string }[];
+  /** What a reader should know: labels given twice, labels without images, … */
+  warnings: string[];
+  classes: ClassResult[];
+  worst: { falseAccepts: Example[]; falseRejects: Example[] };
+  /**
+   * When the evaluation was given a calibration: its target, its threshold for "in" and the shares of these sets that
+   * reach it. `target` and `images` (it was fitted on) are null when the file does not tell them.
+   */
+  calibration: {
+    target: number | null;
+    score: string;
+    threshold: number;
+    images: number | null;
+    idAccepted: number;
+    oodAccepted: Record<string, number>;
+  } | null;
+  /** Published numbers (spec 6) as fractions, only where ID set, OOD set and score match the paper's protocol. */
+  published: { source: string; score: string; set: string; auroc: number; fpr95: number }[];
+}

@@ -1,0 +1,123 @@
+/** .safetensors files: u64 header length, a JSON header, then the tensors' bytes, dense and row-major. */
+import { type FileHandle, open } from 'node:fs/promises';
+import { ClipnError } from '../base/errors';
+import {
+  denseStride,
+  elementCount,
+  ITEM_SIZE,
+  type TensorDtype,
+  type TensorEntry,
+  type TensorTable,
+} from './tensor-table';
+
+const DTYPES: Readonly<Record<string, TensorDtype>> = {
+  F64: 'float64',
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+  I64: 'int64',
+  I32: 'int32',
+  I16: 'int16',
+  I8: 'int8',
+  U8: 'uint8',
+  BOOL: 'bool',
+};
+
+/** The format allows 100 MB, which could hold more objects than there is memory; a network of 1000 tensors needs 0.1 MB. */
+const MAX_HEADER_BYTES = 16 << 20;
+
+/** @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT when the header is damaged or a tensor leaves the file. */
+export async function readSafetensors(file: FileHandle, size: number, path: string): Promise<TensorTable> {
+  const damaged = (what: string, cause?: unknown) =>
+    new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${path} is damaged: ${what}`, { cause });
+  return (await readHeader(file, size, damaged)).tensors;
+}
+
+/** Reads the header. @throws what `damaged` makes of the finding */
+export async function readHeader(
+  file: FileHandle,
+  size: number,
+  damaged: (what: string, cause?: unknown) => Error,
+): Promise<{ tensors: TensorTable; metadata: Record<string, unknown> }> {
+  if (size < 8) throw damaged('it is cut short');
+  const length = Buffer.alloc(8);
+  await file.read(length, 0, 8, 0);
+  const headerBytes = Number(length.readBigUInt64LE());
+  if (8 + headerBytes > size) throw damaged('its header is longer than the file');
+  if (headerBytes > MAX_HEADER_BYTES) throw damaged(`its header has ${headerBytes} bytes`);
+  const header = Buffer.alloc(headerBytes);
+  await file.read(header, 0, headerBytes, 8);
+  let json: unknown;
+  try {
+    json = JSON.parse(header.toString('utf8'));
+  } catch (cause) {
+    throw damaged('its header is no JSON', cause);
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw damaged('its header is no object');
+  const start = 8 + headerBytes;
+  const tensors: TensorTable = new Map();
+  let metadata: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(json)) {
+    if (name === '__metadata__') {
+      metadata = (value ?? {}) as Record<string, unknown>;
+      continue;
+    }
+    const entry = entryOf(value, start);
+    if (!entry || entry.offset < start || entry.offset + entry.byteLength > size) {
+      throw damaged(`tensor ${name} has no dtype, shape and data_offsets that fit the file`);
+    }
+    tensors.set(name, entry);
+  }
+  return { tensors, metadata };
+}
+
+export interface TensorToWrite {
+  dtype: 'F32' | 'I32' | 'U8';
+  shape: readonly number[];
+  data: Float32Array | Int32Array | Uint8Array;
+}
+
+/** Writes a file and waits until the disk has it. Not atomic: write to a temporary name and rename. */
+export async function writeSafetensors(
+  path: string,
+  tensors: Readonly<Record<string, TensorToWrite>>,
+  metadata: Readonly<Record<string, string>>,
+): Promise<void> {
+  const header: Record<string, unknown> = { __metadata__: metadata };
+  let offset = 0;
+  for (const [name, { dtype, shape, data }] of Object.entries(tensors)) {
+    const end = offset + data.byteLength;
+    header[name] = { dtype, shape, data_offsets: [offset, end] };
+    offset = end;
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  // Spaces up to a multiple of 8: the data then lies aligned.
+  const headerLength = Math.ceil(text.length / 8) * 8;
+  const head = Buffer.alloc(8 + headerLength, ' ');
+  head.writeBigUInt64LE(BigInt(headerLength));
+  text.copy(head, 8);
+  const file = await open(path, 'w');
+  try {
+    await file.writeFile(head);
+    for (const { data } of Object.values(tensors)) {
+      await file.writeFile(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+function entryOf(value: unknown, start: number): TensorEntry | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { dtype: code, shape, data_offsets: range } = value as Record<string, unknown>;
+  const dtype = typeof code === 'string' ? DTYPES[code] : undefined;
+  if (!dtype || !isSizes(shape) || !isSizes(range) || range.length !== 2) return undefined;
+  const byteLength = elementCount(shape) * ITEM_SIZE[dtype];
+  if (range[1]! - range[0]! !== byteLength) return undefined;
+  return { dtype, shape, stride: denseStride(shape), offset: start + range[0]!, byteLength };
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}

@@ -1,0 +1,184 @@
+/** What `torch.save` writes since PyTorch 1.6: a zip of `<top>/data.pkl` and one stored entry `<top>/data/<key>` per storage. */
+import { ClipnError } from '../base/errors';
+import { PickleCall, PickleGlobal, PickleReference, type PickleValue, readPickle } from './pickle';
+import { elementCount, ITEM_SIZE, type TensorDtype, type TensorEntry, type TensorTable } from './tensor-table';
+import { TorchZip } from './torch-zip';
+
+const STORAGE_DTYPES: ReadonlyMap<string, TensorDtype> = new Map<string, TensorDtype>([
+  ['torch.DoubleStorage', 'float64'],
+  ['torch.FloatStorage', 'float32'],
+  ['torch.HalfStorage', 'float16'],
+  ['torch.BFloat16Storage', 'bfloat16'],
+  ['torch.LongStorage', 'int64'],
+  ['torch.IntStorage', 'int32'],
+  ['torch.ShortStorage', 'int16'],
+  ['torch.CharStorage', 'int8'],
+  ['torch.ByteStorage', 'uint8'],
+  ['torch.BoolStorage', 'bool'],
+]);
+
+/** The call that makes a tensor of a storage, an offset, a shape and strides. */
+export const TENSOR = 'torch._utils._rebuild_tensor_v2';
+const PARAMETER = 'torch._utils._rebuild_parameter';
+
+/** Tensors, and what optimizer states hold beside them: a schedule computed with numpy leaves its scalars as rates. */
+const ALLOWED_GLOBALS: ReadonlySet<string> = new Set([
+  ...STORAGE_DTYPES.keys(),
+  TENSOR,
+  PARAMETER,
+  'collections.OrderedDict',
+  'collections.defaultdict',
+  'builtins.dict',
+  '__builtin__.dict',
+  'torch.Size',
+  'numpy.core.multiarray.scalar',
+  'numpy._core.multiarray.scalar',
+  'numpy.dtype',
+  '_codecs.encode',
+]);
+
+/** A ViT-L/14 with its optimizer has 0.3 MB. */
+const MAX_PICKLE_BYTES = 16 << 20;
+
+/** @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT, or ERR_CLIPN_CHECKPOINT_UNSAFE. */
+export async function readTorchArchive(path: string, signal?: AbortSignal): Promise<TensorTable> {
+  return await useArchive(path, signal, (root, archive) => tableOf(stateDictOf(root, archive), archive, signal));
+}
+
+/**
+ * A checkpoint of our own training: its steps, and its state dict together with the optimizer's moments, which are named
+ * `exp_avg:KEY` and `exp_avg_sq:KEY`. The keys lose their `module.`.
+ *
+ * @throws as `readTorchArchive`, also when there is no optimizer state that names its tensors.
+ */
+export async function readTrainingArchive(
+  path: string,
+  signal?: AbortSignal,
+): Promise<{ step: number; tensors: TensorTable }> {
+  return await useArchive(path, signal, async (root, archive) => {
+    const named = new Map(stateDictOf(root, archive));
+    const step = at(root, 'step');
+    const state = at(at(root, 'optimizer'), 'state');
+    const groups = at(at(root, 'optimizer'), 'param_groups');
+    if (!isSize(step) || !Array.isArray(groups)) throw archive.damaged('it has no steps and optimizer to go on from');
+    for (const group of groups) {
+      const [numbers, names] = [at(group, 'params'), at(group, 'param_names')];
+      if (!Array.isArray(numbers) || !Array.isArray(names)) throw archive.damaged('its optimizer names no tensors');
+      for (const [i, number] of numbers.entries()) {
+        for (const moment of ['exp_avg', 'exp_avg_sq']) {
+          named.set(`${moment}:${String(names[i])}`, at(at(state, number), moment) ?? null);
+        }
+      }
+    }
+    const table = await tableOf(named, archive, signal);
+    return { step, tensors: new Map([...table].map(([key, entry]) => [key.replace('module.', ''), entry])) };
+  });
+}
+
+function at(value: PickleValue | undefined, key: PickleValue): PickleValue | undefined {
+  return value instanceof Map ? value.get(key) : undefined;
+}
+
+async function useArchive<T>(
+  path: string,
+  signal: AbortSignal | undefined,
+  use: (root: PickleValue, archive: TorchZip) => Promise<T>,
+): Promise<T> {
+  return await TorchZip.use(path, 'ERR_CLIPN_CHECKPOINT_FORMAT', signal, async (archive) => {
+    refuseProgram(archive);
+    if (archive.has('byteorder') && (await archive.read('byteorder')).toString() !== 'little') {
+      throw archive.damaged('its tensors are big-endian; save it again on a little-endian machine');
+    }
+    const data = await archive.read('data.pkl', MAX_PICKLE_BYTES);
+    return await use(readPickle(data, { allowed: ALLOWED_GLOBALS, source: path }), archive);
+  });
+}
+
+function refuseProgram(archive: TorchZip): void {
+  if (!archive.names().some((name) => name === 'constants.pkl' || name.startsWith('code/'))) return;
+  throw new ClipnError(
+    'ERR_CLIPN_CHECKPOINT_FORMAT',
+    `${archive.path} is a TorchScript program (OpenAI's own CLIP files are, and so are exported models), not a state dict`,
+    {
+      hint: 'Save its weights with PyTorch: torch.save(torch.jit.load("in.pt", map_location="cpu").float().state_dict(), "out.pt"); OpenAI weights then need --act quickgelu.',
+    },
+  );
+}
+
+function stateDictOf(root: PickleValue, archive: TorchZip): Map<PickleValue, PickleValue> {
+  const dict = root instanceof Map && root.has('state_dict') ? root.get('state_dict') : root;
+  if (dict instanceof Map) return dict;
+  throw archive.damaged('it holds no state dict');
+}
+
+async function tableOf(
+  dict: Map<PickleValue, PickleValue>,
+  archive: TorchZip,
+  signal: AbortSignal | undefined,
+): Promise<TensorTable> {
+  const table: TensorTable = new Map();
+  for (const [key, value] of dict) {
+    signal?.throwIfAborted();
+    if (typeof key !== 'string') throw archive.damaged('a key of its state dict is no string');
+    table.set(key, await entryOf(key, value, archive));
+  }
+  return table;
+}
+
+async function entryOf(key: string, value: PickleValue, archive: TorchZip): Promise<TensorEntry> {
+  const call = value instanceof PickleCall && value.callee === PARAMETER ? value.args[0] : value;
+  if (!(call instanceof PickleCall) || call.callee !== TENSOR) {
+    return { dtype: 'object', shape: [], stride: [], offset: 0, byteLength: 0 };
+  }
+  const entry = await locateTensor(`tensor ${key}`, call, archive, 'data');
+  // Strides of 0 make any number of elements out of one: no weight is stored so.
+  if (elementCount(entry.shape) * ITEM_SIZE[entry.dtype] <= entry.byteLength) return entry;
+  throw archive.damaged(`tensor ${key} has more elements than are stored of it`);
+}
+
+/**
+ * Where a tensor that the pickle rebuilds lies in the file.
+ * @param folder of the storages: `data`, or `constants` in a TorchScript file.
+ * @throws ClipnError, the archive's own, when it is ill described or leaves its storage.
+ */
+export async function locateTensor(
+  what: string,
+  { args }: PickleCall,
+  archive: TorchZip,
+  folder: string,
+): Promise<TensorEntry> {
+  const [storage, first, shape, stride] = args;
+  const { dtype, name, count } = storageOf(what, storage, archive, folder);
+  if (!isSize(first) || !isSizes(shape) || !isSizes(stride) || shape.length !== stride.length) {
+    throw archive.damaged(`${what} has no valid offset, shape and strides`);
+  }
+  const reach = shape.reduce((last, size, i) => last + (size - 1) * stride[i]!, 1);
+  const span = elementCount(shape) === 0 ? 0 : reach;
+  const data = await archive.locate(name);
+  const item = ITEM_SIZE[dtype];
+  if (count * item > data.byteLength || first + span > count) {
+    throw archive.damaged(`${what} reaches outside its storage ${name}`);
+  }
+  const entry = { dtype, shape, stride, offset: data.offset + first * item, byteLength: span * item };
+  return data.crc32 !== null && entry.byteLength === data.byteLength ? { ...entry, crc32: data.crc32 } : entry;
+}
+
+/** A storage is ('storage', type, key, device, element count). */
+function storageOf(what: string, value: PickleValue | undefined, archive: TorchZip, folder: string) {
+  const id = value instanceof PickleReference ? value.id : undefined;
+  const [tag, type, key, , count] = Array.isArray(id) ? id : [];
+  const dtype = type instanceof PickleGlobal ? STORAGE_DTYPES.get(type.name) : undefined;
+  if (tag !== 'storage' || !dtype || typeof key !== 'string' || !isSize(count)) {
+    throw archive.damaged(`${what} refers to no storage`);
+  }
+  return { dtype, name: `${folder}/${key}`, count };
+}
+
+function isSize(value: PickleValue | undefined): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+/** At most as many dimensions as PyTorch has: one long list may stand for many tensors. */
+function isSizes(value: PickleValue | undefined): value is number[] {
+  return Array.isArray(value) && value.length <= 64 && value.every(isSize);
+}

@@ -1,0 +1,172 @@
+/** Decoding: a path, encoded bytes or raw samples to 8-bit pixels. The only user of sharp, which it loads on first need. */
+import { readFile, stat } from 'node:fs/promises';
+import type { Sharp } from 'sharp';
+import { ClipnError } from '../base/errors';
+import type { NativeImage } from '../native/engine';
+import { opaqueGif } from './gif';
+
+/** Samples of an image that is decoded already: 8-bit, interleaved, rows without gaps. */
+export interface RawImage {
+  data: Uint8Array | Uint8ClampedArray;
+  width: number;
+  height: number;
+  /** 1 grey, 3 RGB, 4 RGBA (alpha is ignored). */
+  channels: 1 | 3 | 4;
+}
+
+/** A path, an encoded image (JPEG, PNG, WebP, GIF, TIFF, AVIF; the first frame), or raw samples. */
+export type ImageInput = string | Uint8Array | RawImage;
+
+export interface DecodeOptions {
+  /** Turn the image as its EXIF orientation says. Default true; the paper's evaluation does not. TIFFs always are. */
+  exif?: boolean;
+  /** Largest width × height that is decoded. Default 268,402,689 (0x3FFF squared). */
+  limitPixels?: number;
+}
+
+export const DEFAULT_LIMIT_PIXELS = 0x3fff * 0x3fff;
+
+/**
+ * Decodes one image to 8-bit grey or RGB. Colour profiles are ignored and alpha is dropped, as the paper's loader does (docs/pixels.md).
+ *
+ * @throws ERR_CLIPN_IMAGE_NOT_FOUND, ERR_CLIPN_IMAGE_DECODE, ERR_CLIPN_IMAGE_TOO_LARGE, ERR_CLIPN_INVALID_ARG
+ */
+export async function decodeImage(input: ImageInput, options: DecodeOptions = {}): Promise<NativeImage> {
+  const { exif = true, limitPixels = DEFAULT_LIMIT_PIXELS } = options;
+  if (typeof input === 'string') return await decodeEncoded(await readable(input), input, exif, limitPixels);
+  if (input instanceof Uint8Array && input.length === 0) throw empty('the image buffer');
+  if (input instanceof Uint8Array) return await decodeEncoded(input, 'the image buffer', exif, limitPixels);
+  return checkRaw(input, limitPixels);
+}
+
+function checkRaw(image: RawImage, limitPixels: number): NativeImage {
+  const invalid = (what: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', `raw image: ${what}`);
+  if (typeof image !== 'object' || image === null) {
+    throw invalid(`expected a path, a Buffer or {data, width, height, channels}, not ${image}`);
+  }
+  const { data, width, height, channels } = image;
+  if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) throw invalid('data must be a Uint8Array');
+  for (const [name, value] of Object.entries({ width, height })) {
+    if (!Number.isInteger(value) || value < 1 || value > 0xffffffff)
+      throw invalid(`${name} must be a positive integer`);
+  }
+  if (channels !== 1 && channels !== 3 && channels !== 4) throw invalid(`channels must be 1, 3 or 4, not ${channels}`);
+  if (data.length !== width * height * channels) {
+    throw invalid(`data has ${data.length} bytes, not ${width} × ${height} × ${channels}`);
+  }
+  if (width * height > limitPixels) throw tooLarge('the raw image', limitPixels);
+  // A copy of our own: the caller may change or transfer his buffer while the core reads.
+  return { data: Uint8Array.from(data), width, height, channels };
+}
+
+async function readable(path: string): Promise<string> {
+  const info = await stat(path).catch((cause: NodeJS.ErrnoException) => {
+    const missing = cause.code === 'ENOENT' || cause.code === 'ENOTDIR';
+    throw new ClipnError(
+      missing ? 'ERR_CLIPN_IMAGE_NOT_FOUND' : 'ERR_CLIPN_IO',
+      missing ? `no file at ${path}` : `cannot read ${path}: ${cause.message}`,
+      { cause, details: { path } },
+    );
+  });
+  if (info.isDirectory()) throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${path} is a folder, not an image`);
+  if (info.isFile() && info.size === 0) throw empty(path);
+  return path;
+}
+
+function empty(name: string): ClipnError {
+  return new ClipnError('ERR_CLIPN_IMAGE_DECODE', `${name} has no bytes in it`);
+}
+
+function tooLarge(name: string, limitPixels: number, cause?: unknown): ClipnError {
+  return new ClipnError('ERR_CLIPN_IMAGE_TOO_LARGE', `${name} has more than ${limitPixels} pixels`, { cause });
+}
+
+/** What sharp calls the formats that are read; it would also draw vector graphics, in a size of its own choosing. */
+const FORMATS: readonly string[] = ['jpeg', 'png', 'webp', 'gif', 'tiff', 'heif'];
+
+async function decodeEncoded(
+  source: string | Uint8Array,
+  name: string,
+  exif: boolean,
+  limitPixels: number,
+): Promise<NativeImage> {
+  const { default: sharp } = await import('sharp');
+  // 'error' refuses truncated and damaged files but not those with odd metadata; Pillow draws the same line.
+  const open = (from: string | Uint8Array) =>
+    sharp(from, { failOn: 'error', ignoreIcc: true, limitInputPixels: limitPixels });
+  try {
+    let image = open(source);
+    const { format, space, depth } = await image.metadata();
+    if (!FORMATS.includes(format)) throw new Error(`${format} is not among the formats`);
+    if (depth !== 'uchar' && depth !== 'ushort') throw new Error(`samples of type ${depth}, not of 8 or 16 bits`);
+    if (format === 'gif') image = open(opaqueGif(typeof source === 'string' ? await readFile(source) : source));
+    // A TIFF's orientation belongs to the format: Pillow applies it to every TIFF that it opens.
+    if (exif || format === 'tiff') image.autoOrient();
+    return space === 'cmyk' ? await decodeCmyk(image, depth) : await decodeRgb(image);
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    if (text.includes('exceeds pixel limit')) throw tooLarge(name, limitPixels, cause);
+    throw new ClipnError('ERR_CLIPN_IMAGE_DECODE', `${name} cannot be decoded: ${text}`, { cause });
+  }
+}
+
+async function decodeRgb(image: Sharp): Promise<NativeImage> {
+  const { data, info } = await image.removeAlpha().toColourspace('srgb').raw().toBuffer({ resolveWithObject: true });
+  return { data, width: info.width, height: info.height, channels: info.channels as 1 | 3 };
+}
+
+/** CMYK by Pillow's integer formula; libvips would go through a colour profile. */
+async function decodeCmyk(image: Sharp, depth: 'uchar' | 'ushort'): Promise<NativeImage> {
+  const { data, info } = await image
+    .pipelineColourspace('cmyk')
+    .toColourspace('cmyk')
+    .raw({ depth })
+    .toBuffer({ resolveWithObject: true });
+  const { width, height, channels } = info;
+  // Of 16 bits the upper 8, the second byte.
+  const bytes = depth === 'ushort' ? 2 : 1;
+  const ink = (pixel: number, c: number) => data[(pixel * channels + c + 1) * bytes - 1]!;
+  const rgb = new Uint8Array(width * height * 3);
+  for (let i = 0; i < width * height; i++) {
+    const light = 255 - ink(i, 3);
+    for (let c = 0; c < 3; c++) {
+      const product = ink(i, c) * light + 128;
+      rgb[i * 3 + c] = Math.max(0, light - (((product >> 8) + product) >> 8));
+    }
+  }
+  return { data: rgb, width, height, channels: 3 };
+}
+
+/** A part of an image, in pixels. */
+export interface Box {
+  left: number;
+  top: number;
+  width: number;
+  height: number;
+}
+
+/** A box of a decoded image, resized to a square by libvips' bicubic filter: for training, where no byte has to match. */
+export async function cropImage(image: NativeImage, box: Box, side: number): Promise<NativeImage> {
+  const { default: sharp } = await import('sharp');
+  const { data, width, height, channels } = image;
+  const { data: out, info } = await sharp(data, { raw: { width, height, channels } })
+    .extract(box)
+    .resize(side, side, { fit: 'fill', kernel: 'cubic' })
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  return { data: out, width: side, height: side, channels: info.channels as 1 | 3 | 4 };
+}
+
+const THUMBNAIL_SIDE = 96;
+
+/** A data: URI of a small JPEG, not turned; null when the file cannot be read any more. */
+export async function thumbnail(path: string): Promise<string | null> {
+  const { default: sharp } = await import('sharp');
+  try {
+    const image = sharp(path, { failOn: 'error' }).resize(THUMBNAIL_SIDE, THUMBNAIL_SIDE, { fit: 'inside' });
+    const jpeg = await image.flatten({ background: '#fff' }).jpeg({ quality: 70 }).toBuffer();
+    return `data:image/jpeg;base64,${jpeg.toString('base64')}`;
+  } catch {
+    return null;
+  }
+}

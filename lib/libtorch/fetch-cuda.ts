@@ -1,0 +1,104 @@
+/** Gets a CUDA libtorch: torch's wheel and the nvidia wheels it requires, whose libraries lie side by side. */
+import { mkdir, statfs, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { ClipnError } from '../base/errors';
+import type { FetchProgress } from './fetch';
+import type { Machine } from './machine';
+import { findPip, pipDownloads } from './pip';
+import { readEntry, unpackCudaWheel } from './unpack';
+
+/** The libtorch with CUDA that this release's plugin is built against. */
+export const CUDA_LIBTORCH_VERSION = '2.14.1';
+export const CUDA_VARIANT = 'cu130';
+
+/** Of 2.14.1: wheels to download, and libraries and headers on disk. While unpacking both are there. */
+const DOWNLOAD_BYTES = 2.62e9;
+const DISK_BYTES = 4.2e9;
+
+export interface CudaFetch {
+  /** Folder for the wheels. */
+  wheels: string;
+  /** Folder that becomes the copy: torch/ and nvidia/ beside each other. */
+  staged: string;
+  version: string;
+  machine: Machine;
+  onProgress: (progress: FetchProgress) => void;
+  signal: AbortSignal | undefined;
+}
+
+/**
+ * Fills `staged`. The size is said before anything is downloaded.
+ *
+ * @throws ERR_CLIPN_PLATFORM, ERR_CLIPN_IO (no room), ERR_CLIPN_FETCH
+ */
+export async function stageCudaLibtorch(work: CudaFetch): Promise<void> {
+  const { wheels, staged, version, machine, onProgress, signal } = work;
+  if (machine.platform !== 'linux' || machine.arch !== 'x64') {
+    throw new ClipnError(
+      'ERR_CLIPN_PLATFORM',
+      `CUDA is supported on Linux x64, not ${machine.platform}-${machine.arch}.`,
+    );
+  }
+  await mkdir(wheels, { recursive: true });
+  await sayAndCheckSize(wheels, version, onProgress);
+  const pip = await findPip(machine.env, signal);
+  if (pip === null) {
+    throw new ClipnError('ERR_CLIPN_FETCH', 'A CUDA libtorch is many wheels, which pip collects; no pip was found.', {
+      hint: 'Install pip (Debian: python3-pip), or set CLIPN_LIBTORCH to the torch folder of a Python that has it.',
+    });
+  }
+  const say = (message: string) => onProgress({ phase: 'download', message });
+  const common = { pip, index: CUDA_VARIANT, target: wheels, machine, report: say, signal };
+  const requirement = `torch==${version}`;
+  say(`Asking pip for ${requirement}`);
+  const [torch] = await pipDownloads({ ...common, requirements: [requirement], dependencies: false });
+  const requirements = await nvidiaRequirements(torch, requirement);
+  say(`Asking pip for ${requirements.length} nvidia packages`);
+  const all = await pipDownloads({ ...common, requirements, dependencies: true });
+  for (const [i, wheel] of all.sort().entries()) {
+    const message = `Unpacking ${basename(wheel)} (${i + 1} of ${all.length})`;
+    await unpackCudaWheel(
+      wheel,
+      staged,
+      (done, total) => onProgress({ phase: 'unpack', message, done, total }),
+      signal,
+    );
+  }
+  await writeFile(join(staged, 'wheels.json'), `${JSON.stringify(all.map((wheel) => basename(wheel)))}\n`);
+}
+
+async function sayAndCheckSize(
+  folder: string,
+  version: string,
+  onProgress: (progress: FetchProgress) => void,
+): Promise<void> {
+  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+  const message = `libtorch ${version}+${CUDA_VARIANT}: ${gigabytes(DOWNLOAD_BYTES)} to download, ${gigabytes(DISK_BYTES)} on disk`;
+  onProgress({ phase: 'size', message });
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize < DOWNLOAD_BYTES + DISK_BYTES) {
+    throw new ClipnError(
+      'ERR_CLIPN_IO',
+      `${message}; together more than the ${gigabytes(bavail * bsize)} free at ${folder}.`,
+      {
+        hint: 'Make room, or put the cache elsewhere with CLIPN_CACHE_DIR.',
+      },
+    );
+  }
+}
+
+/** What the wheel's METADATA requires of NVIDIA, e.g. `cuda-toolkit[cublas,cudart]==13.0.3`, without its conditions. */
+async function nvidiaRequirements(wheel: string | undefined, requirement: string): Promise<string[]> {
+  const metadata = wheel === undefined ? null : await readEntry(wheel, /^torch-[^/]+\.dist-info\/METADATA$/);
+  const required = [...(metadata ?? '').matchAll(/^Requires-Dist: ((?:cuda-toolkit|nvidia-)[^;\n]*)/gm)];
+  if (required.length === 0) {
+    throw new ClipnError(
+      'ERR_CLIPN_FETCH',
+      `pip's wheel for ${requirement} requires no nvidia package: it is no CUDA build.`,
+      {
+        hint: 'Let pip use the default index (PyPI), whose Linux wheels of torch are CUDA builds.',
+      },
+    );
+  }
+  return required.map(([, name]) => name!.trim().replace(/[()\s]/g, ''));
+}

@@ -1,0 +1,113 @@
+/** Score files of any system: one number a line, or a column of a CSV file. */
+import { readFile } from 'node:fs/promises';
+import { ClipnError } from '../base/errors';
+
+const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
+/** As Python and C print what is no finite number. */
+const SPECIAL = /^([+-]?)(?:(inf(?:inity)?)|nan)$/i;
+
+/** A refused place of a score file. */
+function broken(path: string, line: number, what: string, cause?: unknown): ClipnError {
+  return new ClipnError('ERR_CLIPN_SCORES', `${path}, line ${line}: ${what}`, { cause, details: { path, line } });
+}
+
+function numberOf(text: string, path: string, line: number): number {
+  if (DECIMAL.test(text)) return Number(text);
+  const [special, sign, infinite] = SPECIAL.exec(text) ?? [];
+  if (special === undefined) throw broken(path, line, `${JSON.stringify(text)} is not a number`);
+  if (infinite === undefined) throw broken(path, line, 'the score is NaN');
+  return sign === '-' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+}
+
+export interface ScoreFileOptions {
+  /** The file is CSV: the column's name, or its number counted from 1 (digits are always a number). */
+  column?: string | undefined;
+  /** Whether the CSV file's first row names the columns. Default true. */
+  header?: boolean | undefined;
+}
+
+/**
+ * Reads scores in file order: one number a line, lines that begin with `#` being comments; or, with `column`, a column
+ * of a CSV file (commas, RFC 4180).
+ *
+ * @returns [N], may hold infinities
+ * @throws ERR_CLIPN_IO when the file cannot be read; ERR_CLIPN_SCORES naming file and line for an empty line, NaN, and
+ *   whatever else is not a number, for a header where none was said to be or the reverse, and for no scores
+ */
+export async function readScoreFile(path: string, options: ScoreFileOptions = {}): Promise<Float64Array> {
+  const { column, header = true } = options;
+  const text = (await readText(path)).trimEnd();
+  const scores = column === undefined ? fromLines(text, path) : await fromCsv(text, path, column, header);
+  if (scores.length === 0) throw new ClipnError('ERR_CLIPN_SCORES', `${path} holds no scores`, { details: { path } });
+  return Float64Array.from(scores);
+}
+
+async function readText(path: string): Promise<string> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(path);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ClipnError('ERR_CLIPN_IO', `cannot read the score file ${path}: ${reason}`, { cause, details: { path } });
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new ClipnError('ERR_CLIPN_SCORES', `${path} is not UTF-8 text`, { cause, details: { path } });
+  }
+}
+
+function fromLines(text: string, path: string): number[] {
+  const scores: number[] = [];
+  if (text === '') return scores;
+  text.split(/\r\n|\n|\r/).forEach((raw, index) => {
+    const line = raw.trim();
+    if (line.startsWith('#')) return;
+    if (line === '') throw broken(path, index + 1, 'the line is empty');
+    if (line.includes(',')) throw broken(path, index + 1, 'several values: name one with --column');
+    scores.push(numberOf(line, path, index + 1));
+  });
+  return scores;
+}
+
+async function fromCsv(text: string, path: string, column: string, header: boolean): Promise<number[]> {
+  const { CsvError, parse } = await import('csv-parse/sync');
+  const scores: number[] = [];
+  let index: number | undefined;
+  const take = (row: string[], line: number): void => {
+    if (index === undefined) {
+      index = positionOf(column, row, path, header);
+      if (header) return;
+    }
+    scores.push(numberOf(row[index]!, path, line));
+  };
+  try {
+    parse(text, {
+      trim: true,
+      on_record: (row: string[], { lines }) => {
+        take(row, lines);
+        return null;
+      },
+    });
+  } catch (error) {
+    if (error instanceof CsvError) throw broken(path, Number(error['lines']), error.message, error);
+    throw error;
+  }
+  return scores;
+}
+
+function positionOf(column: string, row: string[], path: string, header: boolean): number {
+  if (/^[1-9]\d*$/.test(column)) {
+    const index = Number(column) - 1;
+    if (index >= row.length) throw broken(path, 1, `there is no column ${column}, only ${row.length}`);
+    if (header && (DECIMAL.test(row[index]!) || SPECIAL.test(row[index]!))) {
+      throw broken(path, 1, `${row[index]} stands where a header should: if there is none, say so (--no-header)`);
+    }
+    return index;
+  }
+  if (!header) throw broken(path, 1, `without a header a column has a number, not the name ${JSON.stringify(column)}`);
+  const index = row.indexOf(column);
+  if (index === -1) throw broken(path, 1, `no column ${JSON.stringify(column)} among ${row.join(', ')}`);
+  if (row.lastIndexOf(column) !== index) throw broken(path, 1, `several columns are named ${JSON.stringify(column)}`);
+  return index;
+}

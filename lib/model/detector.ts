@@ -1,0 +1,226 @@
+/** Images to verdicts: one image, a list, or a stream. */
+import { createHash } from 'node:crypto';
+import { ClipnError } from '../base/errors';
+import { inOrder } from '../base/in-order';
+import { assertCalibrationFits, type Calibration, parseCalibration } from '../decide/calibration';
+import { provenanceOf } from '../decide/fitted-for';
+import { type Decision, decide, decisionOf, type Rule, ruleWarning, type Verdict } from '../decide/rule';
+import { type DecodeOptions, decodeImage, type ImageInput } from '../images/decode';
+import type { LabelBank } from '../labels/build-bank';
+import type { NativeScores } from '../native/engine';
+import { DECIDING_SCORES, type DecidingScore, type ScoreResult, type Scores } from '../scores/score';
+import type { Consumer, Encoded, ImageRequest } from './image-queue';
+import type { CloseOptions, Model } from './model';
+
+export interface DetectorOptions extends DecodeOptions {
+  /** Score that decides. Default `atd`, or the calibration's. */
+  score?: DecidingScore;
+  /** In when the score is at least this. Without it, ctw and atd follow the paper's threshold-free rules. */
+  threshold?: number;
+  calibration?: Calibration;
+  /** Entries of `top`. Default 5. */
+  topK?: number;
+  /** Also return logits, the hash of the pixels the tower saw, and the feature. Default false. */
+  trace?: boolean;
+}
+
+/** One class of an image's top list, by falling p. */
+export interface TopEntry {
+  label: string;
+  /** Softmax share among the labels, in [0, 1]. */
+  p: number;
+  /** Yes against no for this label alone, in [0, 1]; NaN for a plain CLIP. */
+  pYes: number;
+}
+
+/** The answer for one image. */
+export interface CheckResult {
+  /** The path as given; absent for buffers and raw images. */
+  image?: string;
+  /** The nearest label, whatever the verdict. */
+  label: string;
+  verdict: Verdict;
+  rule: Rule;
+  scores: Scores;
+  top: TopEntry[];
+  /** With `trace`: a (yes) and b (no) for each label, in label order. */
+  logits?: { yes: number[]; no: number[] };
+  /** With `trace`: SHA-256 of the S × S × 3 RGB bytes after resize and crop. */
+  pixelsSha256?: string;
+  /** With `trace`: the image's D numbers. */
+  feature?: number[];
+}
+
+/** An image of a list or stream that could not be answered; the others are. */
+export interface CheckFailure {
+  image?: string;
+  error: ClipnError;
+}
+
+export interface CheckOptions {
+  signal?: AbortSignal;
+}
+
+type Judged = Omit<CheckResult, 'image'>;
+
+/** Made by `model.createDetector` or `loadDetector`. */
+export class Detector {
+  readonly bank: LabelBank;
+  /** Why the verdicts may mislead: notes on the labels and on the rule. */
+  readonly warnings: readonly string[];
+  readonly #model: Model;
+  readonly #options: DetectorOptions;
+  readonly #decision: Decision;
+  readonly #ownsModel: boolean;
+  readonly #judge: Consumer<Judged>;
+
+  /** @internal */
+  constructor(model: Model, bank: LabelBank, options: DetectorOptions, ownsModel = false) {
+    checkOptions(options);
+    this.#model = model;
+    this.bank = bank;
+    this.#options = options;
+    this.#decision = decisionOf(options, bank.no !== null);
+    this.#ownsModel = ownsModel;
+    this.#judge = { wantsPixels: options.trace === true, answer: (encoded, n) => this.#judgeRows(encoded, n) };
+    if (options.calibration !== undefined) {
+      parseCalibration(options.calibration, 'the calibration');
+      assertCalibrationFits(options.calibration, provenanceOf(model.info, bank, options));
+    }
+    const warning = ruleWarning(this.#decision, bank.labels.length);
+    this.warnings = Object.freeze(warning === undefined ? [...bank.warnings] : [...bank.warnings, warning]);
+  }
+
+  /**
+   * Judges one image, or a list of them in order.
+   *
+   * A single image that cannot be read rejects; in a list it becomes a `CheckFailure` and the others are answered.
+   * Single images asked for at the same time go to the tower together. Do not change a buffer before its answer: it is
+   * read when there is room for its pixels.
+   *
+   * @throws ERR_CLIPN_IMAGE_*, ERR_CLIPN_INVALID_ARG, ERR_CLIPN_QUEUE_FULL (a single image, `queue.whenFull: 'reject'`),
+   *   ERR_CLIPN_CLOSED, or `signal.reason`
+   */
+  check(image: ImageInput, options?: CheckOptions): Promise<CheckResult>;
+  check(images: readonly ImageInput[], options?: CheckOptions): Promise<(CheckResult | CheckFailure)[]>;
+  async check(
+    input: ImageInput | readonly ImageInput[],
+    { signal }: CheckOptions = {},
+  ): Promise<CheckResult | (CheckResult | CheckFailure)[]> {
+    if (!Array.isArray(input)) {
+      const result = await this.#answer(input as ImageInput, 'single', signal);
+      if ('error' in result) throw result.error;
+      return result;
+    }
+    const results: (CheckResult | CheckFailure)[] = [];
+    await this.#model.queue.whole(async () => {
+      for await (const result of this.#inOrder(input, 'listed', signal)) results.push(result);
+    });
+    return results;
+  }
+
+  /**
+   * Judges images as they come, in order, reading a bounded number ahead. Leaving the loop ends the source.
+   *
+   * @throws ERR_CLIPN_CLOSED, `signal.reason`, or what the source throws; an unreadable image is a `CheckFailure`
+   */
+  async *stream(
+    source: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+    { signal }: CheckOptions = {},
+  ): AsyncGenerator<CheckResult | CheckFailure, void, undefined> {
+    yield* this.#inOrder(source, 'streamed', signal);
+  }
+
+  #inOrder(
+    source: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+    kind: 'listed' | 'streamed',
+    signal: AbortSignal | undefined,
+  ) {
+    const start = (input: ImageInput, leave: AbortSignal) => this.#answer(input, kind, leave);
+    return inOrder(source, start, { window: this.#model.queue.room, signal });
+  }
+
+  /** An image that cannot be read is a `CheckFailure`; whatever else goes wrong is thrown. */
+  async #answer(
+    input: ImageInput,
+    kind: ImageRequest<Judged>['kind'],
+    signal: AbortSignal | undefined,
+  ): Promise<CheckResult | CheckFailure> {
+    const name = typeof input === 'string' ? { image: input } : {};
+    let unreadable: unknown;
+    const decode = () =>
+      decodeImage(input, this.#options).catch((error) => {
+        unreadable = error;
+        throw error;
+      });
+    try {
+      return { ...name, ...(await this.#model.queue.submit({ decode, consumer: this.#judge, kind, signal })) };
+    } catch (error) {
+      if (error === unreadable && error instanceof ClipnError) return { ...name, error };
+      throw error;
+    }
+  }
+
+  async #judgeRows({ features, pixels }: Encoded, n: number): Promise<Judged[]> {
+    const { topK = 5, trace = false } = this.#options;
+    const scored = await this.#model.scoreFeatures(features, this.bank, { topK, logits: trace });
+    return Array.from({ length: n }, (_, i) => ({
+      ...this.#verdict(scored, i),
+      ...(trace && pixels !== undefined && this.#trace(scored, features, pixels, i, n)),
+    }));
+  }
+
+  #verdict(scored: ScoreResult, i: number): Judged {
+    const scores = {} as Scores;
+    for (const name of [...DECIDING_SCORES, 'logPOut'] as const) scores[name] = scored[name][i]!;
+    const top: TopEntry[] = [];
+    for (let j = i * scored.k; j < (i + 1) * scored.k; j++) {
+      top.push({ label: this.bank.labels[scored.topIndex[j]!]!, p: scored.topP[j]!, pYes: scored.topPYes[j]! });
+    }
+    return {
+      label: top[0]!.label,
+      verdict: decide(this.#decision, scores, scored.logQMax[i]!),
+      rule: this.#decision.rule,
+      scores,
+      top,
+    };
+  }
+
+  #trace(
+    scored: Pick<NativeScores, 'logitsYes' | 'logitsNo'>,
+    features: Float32Array,
+    pixels: Uint8Array,
+    i: number,
+    n: number,
+  ): Pick<CheckResult, 'logits' | 'pixelsSha256' | 'feature'> {
+    const row = <T extends Float32Array | Uint8Array>(all: T) =>
+      all.subarray((i * all.length) / n, ((i + 1) * all.length) / n);
+    const numbers = (all: Float32Array | undefined) => (all === undefined ? [] : Array.from(row(all)));
+    return {
+      logits: { yes: numbers(scored.logitsYes), no: numbers(scored.logitsNo) },
+      pixelsSha256: createHash('sha256').update(row(pixels)).digest('hex'),
+      feature: numbers(features),
+    };
+  }
+
+  /** Closes the model too, as `model.close` does, if `loadDetector` opened it. Safe to call again. */
+  async close(options?: CloseOptions): Promise<void> {
+    if (this.#ownsModel) await this.#model.close(options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+function checkOptions({ topK, limitPixels, score }: DetectorOptions): void {
+  if (topK !== undefined && (!Number.isInteger(topK) || topK < 1)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `topK must be a whole number of at least 1, not ${topK}`);
+  }
+  if (limitPixels !== undefined && !(limitPixels >= 1)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `limitPixels must be at least 1, not ${limitPixels}`);
+  }
+  if (score !== undefined && !DECIDING_SCORES.includes(score)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `score must be one of ${DECIDING_SCORES.join(', ')}, not ${score}`);
+  }
+}

@@ -1,0 +1,302 @@
+/**
+ * The queue in front of a model's lane, for the images of all callers: decodes a bounded number ahead, gathers what is
+ * decoded while the lane is busy into batches, and keeps count.
+ *
+ *   line (inputs only) → decoding → ready (pixels in memory) → in a batch on the lane → answered
+ */
+import { ClipnError } from '../base/errors';
+import type { NativeImage } from '../native/engine';
+import type { QueueLimits } from './queue-options';
+import { type ModelStats, QueueCounts } from './queue-stats';
+
+/** Features [n, D] of n images, and what the tower saw, uint8 [n, S, S, 3], if anyone asked for it. */
+export interface Encoded {
+  features: Float32Array;
+  pixels?: Uint8Array;
+}
+
+/** What turns features into answers. Images of one batch that share a consumer are answered in one call. */
+export interface Consumer<Out> {
+  readonly wantsPixels: boolean;
+  /** One answer a row. Hands its own work to the lane before it first waits: the next batch follows right behind. */
+  answer(encoded: Encoded, n: number): Promise<Out[]>;
+}
+
+export interface ImageRequest<Out> {
+  /** Called when there is room for the pixels. */
+  decode: () => Promise<NativeImage>;
+  consumer: Consumer<Out>;
+  /**
+   * `single`: one call, one image; may be refused when the queue is full. `listed`: part of a call inside `whole`, which
+   * close() waits for. `streamed`: waits for room; refused after close().
+   */
+  kind: 'single' | 'listed' | 'streamed';
+  signal?: AbortSignal | undefined;
+}
+
+export interface QueueSetup {
+  limits: QueueLimits;
+  /** Images decoded at the same time, at most. */
+  decoders: number;
+  /** Runs one batch; called again only when it has settled. */
+  encode: (images: NativeImage[], pixels: boolean) => Promise<Encoded>;
+  /** What calls after close() are told. */
+  closed: () => ClipnError;
+}
+
+interface Entry {
+  decode: () => Promise<NativeImage>;
+  consumer: Consumer<unknown>;
+  image?: NativeImage | undefined;
+  inBatch: boolean;
+  asked: number;
+  /** Start of the present wait, and sum of those before it. */
+  since: number;
+  waited: number;
+  resolve: (answer: unknown) => void;
+  reject: (reason: unknown) => void;
+  signal: AbortSignal | undefined;
+}
+
+const firstOf = <T>(set: Set<T>): T => set.values().next().value as T;
+
+export class ImageQueue {
+  readonly #setup: QueueSetup;
+  readonly #limits: QueueLimits;
+  readonly #counts = new QueueCounts();
+  /** All that is not answered. */
+  readonly #open = new Set<Entry>();
+  readonly #line = new Set<Entry>();
+  readonly #ready = new Set<Entry>();
+  /** One listener a signal, however many images heed it: Node warns of more than ten. */
+  readonly #bySignal = new Map<AbortSignal, Set<Entry>>();
+  #decoding = 0;
+  /** Images of the batch on the lane, those aborted meanwhile too. */
+  #running = 0;
+  /** Calls inside `whole`. */
+  #calls = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #state: 'open' | 'draining' | 'dropped' = 'open';
+  #drained: (() => void)[] = [];
+
+  constructor(setup: QueueSetup) {
+    this.#setup = setup;
+    this.#limits = setup.limits;
+  }
+
+  /** Images whose pixels may be in memory at once: one batch on the lane, one ready, and those being decoded. */
+  get room(): number {
+    return Math.min(this.#limits.queueMax, 2 * this.#limits.batchMax + this.#setup.decoders);
+  }
+
+  /**
+   * Resolves with the consumer's answer. On abort it rejects at once: what waits leaves the queue and is never computed,
+   * what is in a batch is computed and dropped. The other images of the batch are not affected.
+   *
+   * @throws what `decode` throws; ERR_CLIPN_QUEUE_FULL; ERR_CLIPN_CLOSED; `signal.reason`; and when a batch fails, its
+   *   error, for all its images
+   */
+  submit<Out>({ decode, consumer, kind, signal }: ImageRequest<Out>): Promise<Out> {
+    return new Promise<Out>((resolve, reject) => {
+      signal?.throwIfAborted();
+      if (this.#state === 'dropped' || (this.#state === 'draining' && kind !== 'listed')) throw this.#setup.closed();
+      if (kind === 'single' && this.#limits.whenFull === 'reject' && this.#open.size >= this.#limits.queueMax) {
+        throw this.#full();
+      }
+      const now = performance.now();
+      const entry: Entry = {
+        decode,
+        consumer,
+        inBatch: false,
+        asked: now,
+        since: now,
+        waited: 0,
+        resolve: resolve as (answer: unknown) => void,
+        reject,
+        signal,
+      };
+      this.#begin(entry);
+      this.#pump();
+    });
+  }
+
+  /** Runs a call of many images. close() waits for it and lets its further images in. @throws ERR_CLIPN_CLOSED */
+  async whole<T>(call: () => Promise<T>): Promise<T> {
+    if (this.#state !== 'open') throw this.#setup.closed();
+    this.#calls++;
+    try {
+      return await call();
+    } finally {
+      this.#calls--;
+      this.#pump();
+    }
+  }
+
+  stats(): ModelStats {
+    let running = 0;
+    for (const { inBatch } of this.#open) if (inBatch) running++;
+    return this.#counts.stats(this.#open.size - running, running);
+  }
+
+  /**
+   * Takes no more calls; resolves when those taken are answered. With `drain` false, images that are in no batch yet
+   * reject with ERR_CLIPN_CLOSED. May be called again, to stop draining.
+   */
+  async close(drain: boolean): Promise<void> {
+    if (this.#state !== 'dropped') this.#state = drain ? 'draining' : 'dropped';
+    if (!drain) {
+      for (const entry of this.#open) if (!entry.inBatch) this.#fail(entry, this.#setup.closed());
+    }
+    await new Promise<void>((resolve) => {
+      this.#drained.push(resolve);
+      this.#pump();
+    });
+  }
+
+  #full(): ClipnError {
+    const { waiting, running } = this.stats();
+    this.#counts.rejected++;
+    const text = `the queue is full: ${waiting} images wait and ${running} are being computed`;
+    return new ClipnError('ERR_CLIPN_QUEUE_FULL', text, { details: { max: this.#limits.queueMax, waiting, running } });
+  }
+
+  /** Starts whatever can start now. Called after every change. */
+  #pump(): void {
+    const mayDecode = () =>
+      this.#decoding < this.#setup.decoders && this.#decoding + this.#ready.size + this.#running < this.room;
+    while (this.#line.size > 0 && mayDecode()) this.#decode(firstOf(this.#line));
+    if (this.#running === 0 && this.#ready.size > 0) this.#startBatch();
+    if (this.#state !== 'open' && this.#open.size === 0 && this.#running === 0 && this.#calls === 0) {
+      for (const resolve of this.#drained.splice(0)) resolve();
+    }
+  }
+
+  async #decode(entry: Entry): Promise<void> {
+    this.#line.delete(entry);
+    this.#decoding++;
+    entry.waited += performance.now() - entry.since;
+    try {
+      entry.image = await entry.decode();
+      entry.since = performance.now();
+      if (this.#open.has(entry)) this.#ready.add(entry);
+    } catch (error) {
+      this.#fail(entry, error);
+    }
+    this.#decoding--;
+    this.#pump();
+  }
+
+  #startBatch(): void {
+    const { batchMax, maxDelayMs } = this.#limits;
+    const wait = firstOf(this.#ready).since + maxDelayMs - performance.now();
+    clearTimeout(this.#timer);
+    if (wait > 0 && this.#ready.size < batchMax && this.#state === 'open') {
+      this.#timer = setTimeout(() => this.#pump(), wait);
+      return;
+    }
+    const batch = [...this.#ready].slice(0, batchMax);
+    for (const entry of batch) {
+      this.#ready.delete(entry);
+      entry.inBatch = true;
+      entry.waited += performance.now() - entry.since;
+    }
+    this.#run(batch);
+  }
+
+  async #run(batch: Entry[]): Promise<void> {
+    this.#running = batch.length;
+    this.#counts.batch(batch.length);
+    try {
+      const wantsPixels = batch.some(({ consumer }) => consumer.wantsPixels);
+      const encoded = await this.#setup.encode(
+        batch.map(({ image }) => image!),
+        wantsPixels,
+      );
+      const groups = new Map<Consumer<unknown>, number[]>();
+      batch.forEach((entry, row) => {
+        entry.image = undefined;
+        if (!this.#open.has(entry)) return;
+        groups.set(entry.consumer, [...(groups.get(entry.consumer) ?? []), row]);
+      });
+      for (const [consumer, rows] of groups) this.#answer(consumer, batch, encoded, rows);
+    } catch (error) {
+      for (const entry of batch) this.#fail(entry, error);
+    }
+    this.#running = 0;
+    this.#pump();
+  }
+
+  async #answer(consumer: Consumer<unknown>, batch: Entry[], encoded: Encoded, rows: number[]): Promise<void> {
+    try {
+      const features = pickRows(encoded.features, rows, batch.length);
+      const pixels = consumer.wantsPixels ? { pixels: pickRows(encoded.pixels!, rows, batch.length) } : {};
+      const answers = await consumer.answer({ features, ...pixels }, rows.length);
+      const now = performance.now();
+      rows.forEach((row, i) => {
+        const entry = batch[row]!;
+        if (!this.#end(entry)) return;
+        this.#counts.answered(now - entry.asked, entry.waited);
+        entry.resolve(answers[i]);
+      });
+    } catch (error) {
+      for (const row of rows) this.#fail(batch[row]!, error);
+    }
+    this.#pump();
+  }
+
+  #fail(entry: Entry, error: unknown): void {
+    if (!this.#end(entry)) return;
+    this.#counts.failed++;
+    entry.reject(error);
+  }
+
+  /** Puts it on the books and at the end of the line. */
+  #begin(entry: Entry): void {
+    this.#open.add(entry);
+    this.#line.add(entry);
+    const { signal } = entry;
+    if (!signal) return;
+    const known = this.#bySignal.get(signal);
+    if (known) {
+      known.add(entry);
+    } else {
+      this.#bySignal.set(signal, new Set([entry]));
+      signal.addEventListener('abort', this.#abort);
+    }
+  }
+
+  /** Takes it off the books; false when it was off already. */
+  #end(entry: Entry): boolean {
+    if (!this.#open.delete(entry)) return false;
+    this.#line.delete(entry);
+    this.#ready.delete(entry);
+    const { signal } = entry;
+    const others = signal && this.#bySignal.get(signal);
+    if (others?.delete(entry) && others.size === 0) {
+      this.#bySignal.delete(signal!);
+      signal!.removeEventListener('abort', this.#abort);
+    }
+    return true;
+  }
+
+  readonly #abort = ({ target }: Event): void => {
+    const signal = target as AbortSignal;
+    for (const entry of [...(this.#bySignal.get(signal) ?? [])]) {
+      if (!this.#end(entry)) continue;
+      this.#counts.aborted++;
+      entry.reject(signal.reason);
+    }
+    this.#pump();
+  };
+}
+
+/** These rows of a matrix of n, in this order; the matrix itself when it is all of them. */
+function pickRows<T extends Float32Array | Uint8Array>(all: T, rows: number[], n: number): T {
+  if (rows.length === n) return all;
+  const width = all.length / n;
+  const picked = new (all.constructor as { new (length: number): T })(rows.length * width);
+  rows.forEach((row, i) => {
+    picked.set(all.subarray(row * width, (row + 1) * width), i * width);
+  });
+  return picked;
+}

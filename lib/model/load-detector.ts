@@ -1,0 +1,38 @@
+/** From paths and names to a detector in one call. */
+
+import { ClipnError } from '../base/errors';
+import { readCalibration } from '../decide/calibration';
+import { Detector, type DetectorOptions } from './detector';
+import { type LabelBankOptions, type LoadModelOptions, loadModel } from './model';
+
+export interface LoadDetectorOptions extends LoadModelOptions, DetectorOptions {
+  /** Path of the model file. */
+  model: string;
+  /** Class names; give these or `bank`. */
+  labels?: readonly string[];
+  /** Path of a saved label bank. */
+  bank?: string;
+  labelBank?: LabelBankOptions;
+  /** Path of a calibration file, instead of `calibration`. */
+  calibrationFile?: string;
+}
+
+/** Loads a model, its labels and a detector in one call; closing the detector closes all of it. */
+export async function loadDetector(options: LoadDetectorOptions): Promise<Detector> {
+  const { model: path, labels, bank: bankPath, labelBank, calibrationFile, ...rest } = options;
+  if ((labels === undefined) === (bankPath === undefined)) {
+    throw new ClipnError('ERR_CLIPN_LABELS', 'give either labels or a bank');
+  }
+  const calibration = calibrationFile === undefined ? rest.calibration : await readCalibration(calibrationFile);
+  const model = await loadModel(path, rest);
+  try {
+    const bank =
+      bankPath === undefined
+        ? await model.createLabelBank(labels!, { signal: rest.signal, ...labelBank })
+        : await model.loadLabelBank(bankPath);
+    return new Detector(model, bank, { ...rest, calibration }, true);
+  } catch (error) {
+    await model.close();
+    throw error;
+  }
+}

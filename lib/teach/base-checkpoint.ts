@@ -1,0 +1,69 @@
+/** The base of a training: a CLIP, whose no tower begins as a copy of its yes tower, or a CLIPN to go on with. */
+
+import type { TensorTable } from '../formats/tensor-table';
+import { createTokenizer, type Tokenizer } from '../text/tokenizer';
+import { type Checkpoint, readCheckpoint } from '../weights/checkpoint';
+import { hashTensors } from '../weights/content-id';
+import { loadTokenizer, readTrainedScale } from '../weights/export';
+import { type Network, readNetwork } from '../weights/network';
+import { readOpenClipConfig } from '../weights/openclip-config';
+import { PROMPTS, type TeachOptions } from './options';
+
+export interface Base {
+  checkpoint: Checkpoint;
+  network: Network;
+  tokenizer: Tokenizer;
+  /** Hash of the frozen tensors and of what else decides their features. */
+  frozenId: string;
+  /** Hash of the no side that the training begins with; of the frozen tensors again when it is their copy. */
+  startId: string;
+  /** s = exp(logit_scale), which the published training keeps within 1 … 100 (spec 1.6). */
+  scale: number;
+  /** Of the no side, under its published names: where the training begins. `prompt_no` is missing when it begins at 0. */
+  start: TensorTable;
+  /** What is trained. */
+  trained: { name: string; shape: number[] }[];
+}
+
+const MAX_SCALE = 100;
+
+/** The first word of each key that has a `_no` twin (spec 1.9). */
+const TEXT_TOWER = /^(transformer|token_embedding|positional_embedding|ln_final|text_projection)(?=\.|$)/;
+
+/** Whether a key belongs to the no side. */
+export function isNoKey(key: string): boolean {
+  return /^[^.]*_no(\.|$)/.test(key);
+}
+
+/** @throws ClipnError as `exportModel` does for a checkpoint that is neither a CLIP nor a CLIPN. */
+export async function openBase(path: string, options: TeachOptions): Promise<Base> {
+  const { signal } = options;
+  const checkpoint = await readCheckpoint(path, signal ? { signal } : {});
+  const config = options.config === undefined ? undefined : await readOpenClipConfig(options.config);
+  const network = readNetwork(checkpoint.tensors, { config, act: options.act });
+  const { json } = await loadTokenizer(options.tokenizer, network);
+  const { visionHeads, textHeads, quickGelu, contextLength, textWidth } = network.architecture;
+  const hash = (keys: string[], closing: string) =>
+    hashTensors(path, checkpoint.tensors, keys, `${closing}\n`, { signal });
+  const frozen = network.keys.filter((key) => !isNoKey(key));
+  const frozenId = await hash(frozen, `frozen, heads ${visionHeads} ${textHeads}, quick gelu ${quickGelu}`);
+  const own = network.keys.filter(isNoKey);
+
+  const start: TensorTable = new Map();
+  for (const key of network.kind === 'clipn' ? own : network.keys) {
+    const name = network.kind === 'clipn' ? key : key.replace(TEXT_TOWER, '$1_no');
+    if (isNoKey(name)) start.set(name, checkpoint.tensors.get(key)!);
+  }
+  const trained = [...start].map(([name, { shape }]) => ({ name, shape }));
+  if (!start.has('prompt_no')) trained.push({ name: 'prompt_no', shape: [PROMPTS, contextLength, textWidth] });
+  return {
+    checkpoint,
+    network,
+    tokenizer: createTokenizer(json, contextLength),
+    frozenId,
+    startId: own.length > 0 ? await hash(own, 'no side') : frozenId,
+    scale: Math.min(MAX_SCALE, Math.max(1, await readTrainedScale(checkpoint))),
+    start,
+    trained,
+  };
+}

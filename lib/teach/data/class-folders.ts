@@ -1,0 +1,103 @@
+/** A folder of folders of images: the folder's name is the class, a template makes it a caption. */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ClipnError } from '../../base/errors';
+import { listImages } from '../../images/find';
+import { fillTemplate, loadTemplates } from '../../text/templates';
+import {
+  type DataClass,
+  type DataImage,
+  type Dataset,
+  type DatasetOptions,
+  fingerprintOf,
+  noData,
+  PART,
+  pieces,
+} from './dataset';
+
+export async function openClassFolders(
+  folder: string,
+  { templates, names }: Pick<DatasetOptions, 'templates' | 'names'>,
+): Promise<Dataset> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const folders = entries.filter((entry) => entry.isDirectory() || entry.isSymbolicLink()).map(({ name }) => name);
+  const named = names === undefined ? undefined : await readNames(names);
+  const kept = folders.filter((name) => !named || named.has(name)).sort();
+  const missing = [...(named?.keys() ?? [])].filter((name) => !folders.includes(name));
+  if (missing.length > 0)
+    throw noData(`${names} names folders that ${folder} lacks: ${missing.slice(0, 5).join(', ')}`);
+  const { templates: lines } = await loadTemplates(templates);
+
+  const classes: DataClass[] = [];
+  const indexOf = new Map<string, number>();
+  const images: { file: string; class: number }[] = [];
+  const empty: string[] = [];
+  for (const name of kept) {
+    const { images: files } = await listImages(join(folder, name));
+    if (files.length === 0) {
+      empty.push(name);
+      continue;
+    }
+    const words = named?.get(name) ?? [name.replaceAll('_', ' ')];
+    let index = indexOf.get(words[0]!);
+    if (index === undefined) {
+      index = classes.length;
+      indexOf.set(words[0]!, index);
+      const captions = words.flatMap((word) => lines.map((line) => fillTemplate(line, word)));
+      classes.push({ name: words[0]!, captions: [...new Set(captions)] });
+    }
+    for (const file of files) images.push({ file: join(name, file), class: index });
+  }
+  if (images.length === 0) {
+    throw noData(
+      `${folder} holds no captions: neither .tar files nor folders of images, whose names would be the classes`,
+    );
+  }
+  if (classes.length < 2) {
+    throw noData(`${folder} has one class, ${classes[0]!.name}: to learn "no", images of at least two are needed`);
+  }
+  const parts = [];
+  for (const piece of pieces(images, PART)) {
+    const lines = await Promise.all(piece.map(({ file }) => fingerprintOf(join(folder, file), file)));
+    parts.push({
+      name: `${folder}, images ${parts.length * PART + 1} to ${parts.length * PART + piece.length}`,
+      images: piece.length,
+      samples: piece.length,
+      // The classes' order is in it, so that a class's number stays what it was when the part was encoded.
+      fingerprint: `${lines.join('')}${piece.map((image) => image.class).join()}`,
+      async *read(): AsyncGenerator<DataImage> {
+        for (const { file, class: index } of piece) {
+          yield { name: join(folder, file), image: join(folder, file), captions: [], class: index };
+        }
+      },
+    });
+  }
+  const warnings: string[] = [];
+  if (empty.length > 0) warnings.push(`folders without images: ${empty.slice(0, 5).join(', ')}`);
+  const unnamed = folders.length - kept.length;
+  if (unnamed > 0) warnings.push(`${unnamed} of ${folders.length} folders are not in ${names} and are left out`);
+  return { kind: 'class folders', parts, classes, warnings };
+}
+
+async function readNames(path: string): Promise<Map<string, string[]>> {
+  const fail = (what: string, cause?: unknown) =>
+    new ClipnError('ERR_CLIPN_TEACH_DATA', `names file ${path}: ${what}`, {
+      cause,
+      hint: 'Give a JSON object: {"folder": "class name", "other folder": ["name", "synonym"]}.',
+    });
+  let json: unknown;
+  try {
+    json = JSON.parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    throw fail((cause as Error).message, cause);
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw fail('it is no JSON object');
+  return new Map(
+    Object.entries(json).map(([folder, value]) => {
+      const words: unknown[] = Array.isArray(value) ? value : [value];
+      const valid = words.length > 0 && words.every((word) => typeof word === 'string' && word.trim() !== '');
+      if (!valid) throw fail(`${folder} has neither a name nor a list of names`);
+      return [folder, words as string[]];
+    }),
+  );
+}

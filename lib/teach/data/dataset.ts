@@ -1,0 +1,74 @@
+/** What training data is: images with captions, in parts that are read one after the other. */
+import { stat } from 'node:fs/promises';
+import { ClipnError } from '../../base/errors';
+
+/** An image, as a path or encoded bytes, and the captions that are true of it; each makes a sample. */
+export interface DataImage {
+  /** For messages. */
+  name: string;
+  image: string | Uint8Array;
+  captions: readonly string[];
+  /** Of class folders: the captions are the class's. */
+  class?: number;
+}
+
+/** A sample that cannot be used. */
+export interface BrokenSample {
+  name: string;
+  /** In a few words, the same for all of a kind: it is counted. */
+  broken: string;
+}
+
+export interface DataPart {
+  /** For messages. */
+  name: string;
+  /** What it holds, as far as it can be told without reading it: names, sizes, times. */
+  fingerprint: string;
+  /** How many images, where that is known before they are read. */
+  images?: number;
+  /** How many samples, likewise. */
+  samples?: number;
+  read(): AsyncIterable<DataImage | BrokenSample>;
+}
+
+/** Of class folders: a class's captions, one of which is drawn each time. */
+export interface DataClass {
+  name: string;
+  captions: readonly string[];
+}
+
+export interface Dataset {
+  kind: 'class folders' | 'WebDataset' | 'table';
+  parts: readonly DataPart[];
+  /** Of class folders alone. */
+  classes?: readonly DataClass[];
+  /** What was left out on the way. */
+  warnings: readonly string[];
+}
+
+export interface DatasetOptions {
+  templates: string;
+  names?: string | undefined;
+  imageColumn?: string | undefined;
+  captionColumn?: string | undefined;
+}
+
+/** Images a part, what an interruption loses at most. */
+export const PART = 2048;
+
+export function noData(message: string, options: { cause?: unknown } = {}): ClipnError {
+  return new ClipnError('ERR_CLIPN_TEACH_DATA', message, options);
+}
+
+/** Name, size and time of a file. @throws ClipnError ERR_CLIPN_TEACH_DATA */
+export async function fingerprintOf(path: string, name: string): Promise<string> {
+  const info = await stat(path).catch((cause: Error) => {
+    throw noData(`cannot read ${path}: ${cause.message}`, { cause });
+  });
+  return `${name} ${info.size} ${Math.trunc(info.mtimeMs)}\n`;
+}
+
+/** `list` in pieces of `size`. */
+export function* pieces<T>(list: readonly T[], size: number): Generator<T[]> {
+  for (let first = 0; first < list.length; first += size) yield list.slice(first, first + size);
+}

@@ -1,0 +1,282 @@
+/** Teaches a CLIP to say no (spec 5): data to cached features to steps of the no tower to checkpoints and a model file. */
+import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { ClipnError } from '../base/errors';
+import { loadModel, type Model } from '../model/model';
+import { type NativeLane, openEngine, runTask, withLane } from '../native/engine';
+import { chooseTarget } from '../native/target';
+import { exportModel } from '../weights/export';
+import { type Base, openBase } from './base-checkpoint';
+import type { Dataset } from './data/dataset';
+import { openDataset } from './data/open';
+import { describeSkipped, encodeDataset, type FeatureFiles } from './encode-dataset';
+import { FeatureStore } from './feature-reader';
+import { ADAMW, checkTeachOptions, TEACH_DEFAULTS, type TeachOptions, type TeachStep } from './options';
+import { RunFolder } from './run-folder';
+import { learningRate, Sampler } from './sampler';
+import { PART, writeTrainingFile } from './training-file';
+
+export type { Negatives, TeachOptions, TeachProgress, TeachStep } from './options';
+
+export interface TeachResult {
+  steps: number;
+  stepsPerEpoch: number;
+  samples: number;
+  images: number;
+  device: 'cpu' | 'cuda';
+  precision: 'fp32' | 'bf16';
+  /** Samples left out, by reason. */
+  skipped: Record<string, number>;
+  /** The last epoch's checkpoint, in the published layout. */
+  checkpoint: string;
+  /** The model file made of it. */
+  model: string;
+  /** Every step, those of interrupted calls included. */
+  log: TeachStep[];
+}
+
+type Settings = Required<Omit<TeachOptions, OptionalName>> & Pick<TeachOptions, OptionalName>;
+type OptionalName = Exclude<keyof TeachOptions, keyof typeof TEACH_DEFAULTS>;
+
+/**
+ * Trains the no tower of `base` on the images and captions of `data` and leaves checkpoints and `model.pt` in `out`.
+ * Called again with the same arguments it goes on where it stopped, to the same weights; when it was done, it returns
+ * at once. Aborted, it saves its state after the step that is running and rejects with `signal.reason`.
+ *
+ * @param base checkpoint of a CLIP or, to go on with it, of a CLIPN (.pt, .bin, .safetensors)
+ * @param data folder of .tar shards, .csv or .tsv file, or folder of class folders (docs/teach.md)
+ * @throws ClipnError ERR_CLIPN_TEACH_DATA, ERR_CLIPN_TEACH_DIVERGED (a loss or gradient is not finite; the last good
+ *   state is kept), ERR_CLIPN_INVALID_ARG, ERR_CLIPN_IO, ERR_CLIPN_CUDA_UNAVAILABLE, and those of `exportModel`
+ */
+export async function teach(base: string, data: string, out: string, options: TeachOptions = {}): Promise<TeachResult> {
+  checkTeachOptions(options);
+  const settings: Settings = { ...TEACH_DEFAULTS, ...withoutUndefined(options) };
+  const { signal } = settings;
+  signal?.throwIfAborted();
+  const start = await openBase(base, settings);
+  if (start.network.kind === 'clipn') {
+    settings.onWarning?.(`${base} is a CLIPN: training goes on from its no tower, not from a copy of its yes tower`);
+  }
+  const dataset = await openDataset(data, settings);
+  for (const warning of dataset.warnings) settings.onWarning?.(warning);
+  // Where it can be told before hours of encoding.
+  refuseFewer(
+    dataset.parts.reduce((sum, { samples }) => sum + (samples ?? Infinity), 0),
+    settings.batch,
+    data,
+  );
+  const where = await whereToTeach(settings);
+  const folder = await RunFolder.open(out, runSettings(start, dataset, settings, where));
+  const features = await cachedFeatures(base, start, dataset, folder, settings, where);
+  if (Object.keys(features.skipped.counts).length > 0) {
+    settings.onWarning?.(`samples left out: ${describeSkipped(features.skipped)}`);
+  }
+  const store = await FeatureStore.open(
+    features,
+    dataset.classes?.map(({ captions }) => captions.length),
+  );
+  try {
+    const { contextLength } = start.network.architecture;
+    const sampler = new Sampler(store, { ...settings, contextLength, prompts: promptsOf(start) });
+    refuseFewer(store.samples, settings.batch, data);
+    const steps = settings.steps ?? settings.epochs * sampler.stepsPerEpoch;
+    const run = { start, folder, sampler, steps, settings, where };
+    await withLane((lane) => trainOn(lane, run));
+    const checkpoint = folder.epoch(Math.ceil(steps / sampler.stepsPerEpoch));
+    await exportResult(checkpoint, folder, settings);
+    return {
+      steps,
+      stepsPerEpoch: sampler.stepsPerEpoch,
+      samples: store.samples,
+      images: features.images,
+      ...where,
+      skipped: features.skipped.counts,
+      checkpoint,
+      model: folder.model,
+      log: await folder.steps(),
+    };
+  } finally {
+    store.close();
+  }
+}
+
+function refuseFewer(samples: number, batch: number, data: string): void {
+  if (samples >= batch) return;
+  const message = `a batch of ${batch} needs as many samples; ${data} has ${samples}`;
+  throw new ClipnError('ERR_CLIPN_INVALID_ARG', message, { hint: `Pass --batch ${samples} or less.` });
+}
+
+function withoutUndefined(options: TeachOptions): TeachOptions {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+interface Where {
+  device: 'cpu' | 'cuda';
+  precision: 'fp32' | 'bf16';
+}
+
+async function whereToTeach({ device, precision, libtorch }: Settings): Promise<Where> {
+  const target = await chooseTarget(await openEngine(libtorch), device, precision);
+  // What `auto` gives on a GPU without bf16: fp16 would need a scaled loss.
+  return { device: target.device, precision: target.precision === 'fp16' ? 'fp32' : target.precision };
+}
+
+function promptsOf({ trained }: Base): number {
+  return trained.find(({ name }) => name === 'prompt_no')!.shape[0]!;
+}
+
+/** Everything that decides the weights a run ends with. */
+function runSettings(start: Base, dataset: Dataset, settings: Settings, { device, precision }: Where) {
+  const hash = createHash('sha256').update(JSON.stringify(dataset.classes ?? null));
+  for (const { fingerprint } of dataset.parts) hash.update(fingerprint);
+  const { batch, lr, seed, negatives, augmentations, steps, epochs } = settings;
+  return {
+    base: `${start.frozenId} ${start.startId}`,
+    data: hash.digest('hex'),
+    batch,
+    lr,
+    seed,
+    negatives,
+    augmentations,
+    precision,
+    device,
+    ...(steps === undefined ? { epochs } : { steps }),
+  };
+}
+
+async function cachedFeatures(
+  base: string,
+  start: Base,
+  dataset: Dataset,
+  folder: RunFolder,
+  settings: Settings,
+  { device, precision }: Where,
+): Promise<FeatureFiles> {
+  const { signal, onProgress, augmentations, seed, tokenizer, config, act } = settings;
+  const temporary = folder.in('frozen.pt');
+  let model: Model | undefined;
+  const loadFrozen = async () => {
+    if (!model) {
+      // The frozen towers run as they will after the training: as a model file.
+      await exportModel(base, temporary, { tokenizer, config, act, ...(signal && { signal }) });
+      model = await loadModel(temporary, { device, precision, libtorch: settings.libtorch, signal });
+    }
+    return model;
+  };
+  try {
+    return await encodeDataset(dataset, {
+      folder: settings.features ?? folder.in('features'),
+      key: {
+        contentId: start.frozenId,
+        precision,
+        device,
+        tokenizer: start.tokenizer.sha256,
+        augmentations,
+        seed,
+      },
+      loadFrozen,
+      tokenizer: start.tokenizer,
+      signal,
+      onProgress: (stage, done, total) => onProgress?.({ stage, done, total }),
+    });
+  } finally {
+    await model?.close();
+    await rm(temporary, { force: true });
+  }
+}
+
+interface Run {
+  start: Base;
+  folder: RunFolder;
+  sampler: Sampler;
+  /** In all. */
+  steps: number;
+  settings: Settings;
+  where: Where;
+}
+
+async function trainOn(lane: NativeLane, run: Run): Promise<void> {
+  const { start, folder, sampler, steps, settings, where } = run;
+  const { signal, saveEvery, microBatch } = settings;
+  const { addon } = await openEngine();
+  const latest = await folder.latest(signal);
+  const first = latest?.step ?? 0;
+  if (first >= steps) return;
+  const tensors = latest?.tensors ?? start.start;
+  const wanted = start.trained.flatMap(({ name }) => [name, `exp_avg:${name}`, `exp_avg_sq:${name}`]);
+  const teacher = await runTask(lane, signal, () =>
+    lane.openTeacher({
+      checkpoint: latest?.path ?? start.checkpoint.path,
+      tensors: wanted.flatMap((name) => {
+        const entry = tensors.get(name);
+        return entry
+          ? [{ name, dtype: entry.dtype, shape: entry.shape, stride: entry.stride, offset: entry.offset }]
+          : [];
+      }),
+      architecture: start.network.architecture,
+      ...where,
+      prompts: promptsOf(start),
+      microBatch,
+      stepsTaken: first,
+      scale: start.scale,
+      ...ADAMW,
+    }),
+  );
+  const save = async (path: string, step: number) =>
+    await writeTrainingFile(path, start.checkpoint, {
+      step,
+      epoch: Math.ceil(step / sampler.stepsPerEpoch),
+      lr: learningRate(Math.max(0, step - 1), steps, settings.lr),
+      trained: start.trained,
+      read: (part, name, count) => runTask(lane, undefined, () => lane.readTeacher(teacher, PART[part], name, count)),
+    });
+  try {
+    let batch = sampler.batch(first);
+    for (let step = first; step < steps; step++) {
+      const lr = learningRate(step, steps, settings.lr);
+      const current = batch;
+      const running = runTask(lane, undefined, () => lane.teach(teacher, { ...current, learningRate: lr }));
+      running.catch(() => undefined); // awaited below, after the next batch is read
+      if (step + 1 < steps) batch = sampler.batch(step + 1);
+      const { finite, yes, no, text, total } = await running;
+      if (!finite) {
+        if (step > first) await save(folder.state, step);
+        throw diverged(step, { yes, no, text }, step > first ? folder.state : latest?.path);
+      }
+      const done = step + 1;
+      const line = { step: done, lossYes: yes, lossNo: no, lossText: text, total, lr };
+      await folder.append(line);
+      settings.onStep?.(line);
+      settings.onProgress?.({ stage: 'steps', done, total: steps });
+      if (done % sampler.stepsPerEpoch === 0 || done === steps) {
+        await save(folder.epoch(Math.ceil(done / sampler.stepsPerEpoch)), done);
+        await folder.removeState();
+      } else if (done % saveEvery === 0 || signal?.aborted) await save(folder.state, done);
+      signal?.throwIfAborted();
+    }
+  } finally {
+    addon.closeTeacher(teacher);
+  }
+}
+
+function diverged(step: number, losses: Record<string, number>, state: string | undefined): ClipnError {
+  const values = Object.entries(losses).map(([name, value]) => `${name} ${value}`);
+  const kept = state ? `the weights before it are in ${state}` : 'no step was taken before it';
+  return new ClipnError(
+    'ERR_CLIPN_TEACH_DIVERGED',
+    `step ${step + 1}: a loss or a gradient is not finite (${values.join(', ')}); ${kept}`,
+    { details: { step: step + 1, losses, state } },
+  );
+}
+
+async function exportResult(checkpoint: string, folder: RunFolder, settings: Settings): Promise<void> {
+  const { tokenizer, config, act, dtype, signal, onProgress } = settings;
+  await exportModel(checkpoint, folder.model, {
+    tokenizer,
+    config,
+    act,
+    dtype,
+    ...(signal && { signal }),
+    onProgress: ({ done, total }) => onProgress?.({ stage: 'export', done, total }),
+  });
+}

@@ -1,0 +1,219 @@
+/** Makes a model file from a checkpoint: reads its table, checks it, describes it, and lets the core write the rest. */
+import { open, readFile, realpath } from 'node:fs/promises';
+import path from 'node:path';
+import { ClipnError } from '../base/errors';
+import { writeThenRename } from '../base/write-file';
+import type { TensorEntry } from '../formats/tensor-table';
+import { coreExport } from '../native/engine';
+import { createTokenizer } from '../text/tokenizer';
+import { type Checkpoint, readCheckpoint } from './checkpoint';
+import { hashFile, hashTensors } from './content-id';
+import {
+  type ModelConfig,
+  parseModelConfig,
+  RESIZE_RULE,
+  STORED_DTYPES,
+  type StoredDtype,
+  type Triple,
+} from './model-config';
+import { type Activation, type Network, readNetwork } from './network';
+import { readOpenClipConfig } from './openclip-config';
+
+export interface ExportOptions {
+  /** Leave the text towers out, for applications with a saved label bank. Default false. */
+  imageOnly?: boolean;
+  /** Precision of the stored weights. Default 'fp32'. */
+  dtype?: StoredDtype;
+  /** Hugging Face tokenizer.json of the checkpoint; needed when its vocabulary is not CLIP's own of 49,408 tokens. */
+  tokenizer?: string;
+  /** OpenCLIP config file: heads, activation, mean and std, where the defaults are not right. */
+  config?: string;
+  /** Default 'gelu' (exact); 'quickgelu' for OpenAI's own weights. */
+  act?: Activation;
+  signal?: AbortSignal;
+  /** `total` and `done` count bytes of work: two hashes of the source, then the writing. */
+  onProgress?: (progress: { stage: 'hash' | 'write'; done: number; total: number }) => void;
+}
+
+/** What inference multiplies the cosines by, whatever the checkpoint learnt (spec 1.6). */
+const SCALE = 100;
+const CLIP_VOCABULARY = 49408;
+const CLIP_TOKENIZER = path.join(__dirname, '../data/clip-tokenizer.json');
+/** OpenAI's constants (spec 4.2). */
+const MEAN: Triple = [0.48145466, 0.4578275, 0.40821073];
+const STD: Triple = [0.26862954, 0.26130258, 0.27577711];
+
+/**
+ * Writes the model file `out` from a CLIPN checkpoint or a base OpenCLIP state dict (spec 1.8) and returns its config.
+ * The file appears under its name only when it is complete.
+ *
+ * @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT, _UNSAFE or _KEYS for the checkpoint; ERR_CLIPN_TOKENIZER;
+ * ERR_CLIPN_INVALID_ARG for options that contradict it; ERR_CLIPN_IO. Rejects with `signal.reason` when aborted, at the end
+ * of the step that is running.
+ */
+export async function exportModel(
+  checkpointPath: string,
+  out: string,
+  options: ExportOptions = {},
+): Promise<ModelConfig> {
+  const { signal, dtype = 'fp32', imageOnly = false } = options;
+  checkOptions(options);
+  await refuseSameFile(checkpointPath, out);
+  const checkpoint = await readCheckpoint(checkpointPath, signal ? { signal } : {});
+  const openClip = options.config === undefined ? undefined : await readOpenClipConfig(options.config);
+  const network = readNetwork(checkpoint.tensors, { config: openClip, act: options.act });
+  const { architecture } = network;
+  const tokenizer = imageOnly ? undefined : await loadTokenizer(options.tokenizer, network);
+  const { quickGelu, ...sizes } = architecture;
+  const activation = quickGelu ? 'quickgelu' : 'gelu';
+  const hashes = await hashSource(checkpoint, network, { activation, dtype }, options);
+  const config: ModelConfig = {
+    formatVersion: 1,
+    engine: 'torchscript',
+    kind: network.kind,
+    imageOnly,
+    architecture: { ...sizes, activation },
+    embedDim: sizes.embedDim,
+    imageSize: sizes.imageSize,
+    mean: openClip?.mean ?? MEAN,
+    std: openClip?.std ?? STD,
+    resize: RESIZE_RULE,
+    contextLength: tokenizer ? sizes.contextLength : null,
+    sot: tokenizer?.sot ?? null,
+    eot: tokenizer?.eot ?? null,
+    scale: SCALE,
+    trainedScale: await readTrainedScale(checkpoint),
+    templates: 'clipn',
+    source: { fileName: path.basename(checkpointPath), sha256: hashes.file, kind: network.origin },
+    dtype,
+    contentId: hashes.content,
+  };
+
+  const clipnJson = `${JSON.stringify(config, null, 2)}\n`;
+  parseModelConfig(clipnJson, out); // what is written can be read
+
+  const total = checkpoint.size;
+  options.onProgress?.({ stage: 'write', done: 0, total });
+  await writeThenRename(out, async (temporary) => {
+    signal?.throwIfAborted();
+    // The core is not told of the signal: it must have let go of the temporary file before that is removed.
+    await coreExport({
+      checkpoint: checkpoint.path,
+      target: temporary,
+      tensors: network.keys
+        .filter((name) => !imageOnly || name.startsWith('visual.'))
+        .map((name) => ({ name, ...pick(checkpoint.tensors.get(name)!) })),
+      architecture,
+      dtype,
+      imageOnly,
+      clipnJson,
+      tokenizerJson: tokenizer?.json ?? '',
+    });
+    signal?.throwIfAborted();
+  });
+  options.onProgress?.({ stage: 'write', done: total, total });
+  return config;
+}
+
+function checkOptions({ dtype, act }: ExportOptions): void {
+  if (dtype !== undefined && !STORED_DTYPES.includes(dtype)) {
+    throw new ClipnError(
+      'ERR_CLIPN_INVALID_ARG',
+      `dtype must be one of ${STORED_DTYPES.join(', ')}, not ${String(dtype)}`,
+    );
+  }
+  if (act !== undefined && act !== 'gelu' && act !== 'quickgelu') {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `act must be 'gelu' or 'quickgelu', not ${String(act)}`);
+  }
+}
+
+async function refuseSameFile(source: string, out: string): Promise<void> {
+  const [from, to] = await Promise.all([source, out].map((file) => realpath(file).catch(() => path.resolve(file))));
+  if (from !== to) return;
+  throw new ClipnError('ERR_CLIPN_INVALID_ARG', `the model file would overwrite its checkpoint ${source}`, {
+    hint: 'Give another name for the model file.',
+  });
+}
+
+/** The tokenizer of a checkpoint: CLIP's own, or the file given. @throws ClipnError ERR_CLIPN_TOKENIZER, ERR_CLIPN_IO */
+export async function loadTokenizer(file: string | undefined, { architecture }: Network) {
+  const { vocabSize, contextLength } = architecture;
+  if (file === undefined && vocabSize !== CLIP_VOCABULARY) {
+    throw new ClipnError(
+      'ERR_CLIPN_TOKENIZER',
+      `the checkpoint has ${vocabSize} tokens, not CLIP's own ${CLIP_VOCABULARY}, so its tokenizer must be given`,
+    );
+  }
+  const json = await readTokenizerFile(file ?? CLIP_TOKENIZER);
+  const { sot, eot } = createTokenizer(json, contextLength);
+  if (eot + 1 !== vocabSize) {
+    throw new ClipnError(
+      'ERR_CLIPN_TOKENIZER',
+      `${file ?? 'the built-in tokenizer'} has ${eot + 1} tokens, the checkpoint's embedding ${vocabSize}`,
+    );
+  }
+  return { json, sot, eot };
+}
+
+async function readTokenizerFile(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new ClipnError('ERR_CLIPN_IO', `cannot read the tokenizer ${file}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** The content id covers every model tensor also when only the image tower is kept: one bank serves both files. */
+async function hashSource(
+  checkpoint: Checkpoint,
+  { keys, architecture }: Network,
+  stored: { activation: Activation; dtype: StoredDtype },
+  { signal, onProgress }: ExportOptions,
+): Promise<{ file: string; content: string }> {
+  const total = keys.reduce((sum, key) => sum + checkpoint.tensors.get(key)!.byteLength, checkpoint.size);
+  let done = 0;
+  const onBytes = (count: number) => {
+    done += count;
+    onProgress?.({ stage: 'hash', done, total });
+  };
+  const { visionHeads, textHeads } = architecture;
+  const closing = `activation ${stored.activation} heads ${visionHeads} ${textHeads} stored ${stored.dtype}\n`;
+  return {
+    file: await hashFile(checkpoint.path, { signal, onBytes }),
+    content: await hashTensors(checkpoint.path, checkpoint.tensors, keys, closing, { signal, onBytes }),
+  };
+}
+
+/** exp(logit_scale); only recorded, but a model file must be able to say it. */
+export async function readTrainedScale(checkpoint: Checkpoint): Promise<number> {
+  const logScale = await readScalar(checkpoint, 'logit_scale');
+  const scale = Math.exp(logScale);
+  if (scale > 0 && scale < Number.POSITIVE_INFINITY) return scale;
+  throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${checkpoint.path}: tensor logit_scale holds ${logScale}`);
+}
+
+async function readScalar(checkpoint: Checkpoint, key: string): Promise<number> {
+  const entry = checkpoint.tensors.get(key)!;
+  const file = await open(checkpoint.path, 'r');
+  try {
+    const bytes = Buffer.alloc(4);
+    // A 16-bit float is read into the high half, which is where bfloat16 keeps what float32 does.
+    if (entry.dtype === 'float32') await file.read(bytes, 0, 4, entry.offset);
+    else await file.read(bytes, 2, 2, entry.offset);
+    return entry.dtype === 'float16' ? halfToNumber(bytes.readUInt16LE(2)) : bytes.readFloatLE();
+  } finally {
+    await file.close();
+  }
+}
+
+function halfToNumber(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0x1f) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+function pick({ dtype, shape, stride, offset }: TensorEntry) {
+  return { dtype, shape, stride, offset };
+}

@@ -1,0 +1,172 @@
+/** `clipn.json`, the part of a model file that says what its methods compute; see docs/model-file.md. */
+
+import { ClipnError } from '../base/errors';
+import type { Activation, ModelKind } from './network';
+
+export type StoredDtype = 'fp32' | 'fp16' | 'bf16';
+export type Triple = [number, number, number];
+
+/** The only resize rule there is (spec 4.2). */
+export const RESIZE_RULE = 'bicubic shorter side, centre crop';
+
+export const STORED_DTYPES = ['fp32', 'fp16', 'bf16'] as const satisfies readonly StoredDtype[];
+
+const SIZE_FIELDS = [
+  'embedDim',
+  'imageSize',
+  'patchSize',
+  'visionWidth',
+  'visionHeads',
+  'visionLayers',
+  'contextLength',
+  'vocabSize',
+  'textWidth',
+  'textHeads',
+  'textLayers',
+] as const;
+
+export type ArchitectureRecord = Record<(typeof SIZE_FIELDS)[number], number> & { activation: Activation };
+
+export interface ModelConfig {
+  formatVersion: 1;
+  engine: 'torchscript';
+  /** `clip`: a plain CLIP, without encode_text_no. */
+  kind: ModelKind;
+  /** True when the file holds no text tower. */
+  imageOnly: boolean;
+  architecture: ArchitectureRecord;
+  /** D */
+  embedDim: number;
+  /** S */
+  imageSize: number;
+  /** Of the [0, 1] range, RGB. */
+  mean: Triple;
+  std: Triple;
+  resize: typeof RESIZE_RULE;
+  /** Tokens a text tower takes at most; it and the ids of the start and end token are null when there is no text tower. */
+  contextLength: number | null;
+  sot: number | null;
+  eot: number | null;
+  /** s of the scores (spec 1.6). */
+  scale: number;
+  /** exp(logit_scale) of the checkpoint, for information. */
+  trainedScale: number;
+  /** Template set the model is meant for. */
+  templates: string;
+  source: { fileName: string; sha256: string; kind: 'clipn' | 'openclip' | 'openai' };
+  /** Of the stored weights. */
+  dtype: StoredDtype;
+  /** sha256 over the tensors and what else decides the features; label banks are bound to it. */
+  contentId: string;
+}
+
+type Json = Record<string, unknown>;
+
+/** Far above every network there is: buffers are made of these sizes before the model is asked. */
+const MOST = 1 << 20;
+const MOST_PIXELS_A_SIDE = 4096;
+/** Logits beyond would lose their differences in fp32. */
+const LARGEST_SCALE = 1e4;
+
+/**
+ * Checks every field of a clipn.json.
+ * @param path the model file, for messages.
+ * @throws ClipnError ERR_CLIPN_MODEL_FORMAT naming the field.
+ */
+export function parseModelConfig(json: string, path: string): ModelConfig {
+  const invalid = (what: string, cause?: unknown) =>
+    new ClipnError('ERR_CLIPN_MODEL_FORMAT', `${path}: clipn.json ${what}`, { cause });
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (cause) {
+    throw invalid(json === '' ? 'is missing' : 'is not JSON', cause);
+  }
+  const root = object(value);
+  if (!root) throw invalid('is no object');
+  if (root['formatVersion'] !== 1) {
+    throw new ClipnError(
+      'ERR_CLIPN_MODEL_FORMAT',
+      `${path}: clipn.json has formatVersion ${String(root['formatVersion'])}, this version reads 1`,
+      {
+        hint: 'Update clipn-native, or export the checkpoint again with this version.',
+      },
+    );
+  }
+  const field = <T>(name: string, found: T | undefined): T => {
+    if (found === undefined) throw invalid(`has no valid ${name}`);
+    return found;
+  };
+  const architecture = field('architecture', object(root['architecture']));
+  const source = field('source', object(root['source']));
+  const imageOnly = field('imageOnly', bool(root['imageOnly']));
+  const text = (name: string, least: number) => (imageOnly ? null : field(name, integer(root[name], least, MOST)));
+  const config: ModelConfig = {
+    formatVersion: 1,
+    engine: field('engine', oneOf(root['engine'], ['torchscript'] as const)),
+    kind: field('kind', oneOf(root['kind'], ['clipn', 'clip'] as const)),
+    imageOnly,
+    architecture: {
+      ...(Object.fromEntries(
+        SIZE_FIELDS.map((name) => [name, field(`architecture.${name}`, integer(architecture[name], 1, MOST))]),
+      ) as Record<(typeof SIZE_FIELDS)[number], number>),
+      activation: field('architecture.activation', oneOf(architecture['activation'], ['gelu', 'quickgelu'] as const)),
+    },
+    embedDim: field('embedDim', integer(root['embedDim'], 1, MOST)),
+    imageSize: field('imageSize', integer(root['imageSize'], 1, MOST_PIXELS_A_SIDE)),
+    mean: field('mean', triple(root['mean'], 0)),
+    std: field('std', triple(root['std'], Number.MIN_VALUE)),
+    resize: field('resize', oneOf(root['resize'], [RESIZE_RULE] as const)),
+    contextLength: text('contextLength', 2),
+    sot: text('sot', 0),
+    eot: text('eot', 0),
+    scale: field('scale', positive(root['scale'], LARGEST_SCALE)),
+    trainedScale: field('trainedScale', positive(root['trainedScale'], Number.MAX_VALUE)),
+    templates: field('templates', name(root['templates'])),
+    source: {
+      fileName: field('source.fileName', name(source['fileName'])),
+      sha256: field('source.sha256', sha256(source['sha256'])),
+      kind: field('source.kind', oneOf(source['kind'], ['clipn', 'openclip', 'openai'] as const)),
+    },
+    dtype: field('dtype', oneOf(root['dtype'], STORED_DTYPES)),
+    contentId: field('contentId', sha256(root['contentId'])),
+  };
+  for (const twin of ['embedDim', 'imageSize', ...(imageOnly ? [] : (['contextLength'] as const))] as const) {
+    if (config[twin] !== config.architecture[twin]) throw invalid(`gives two values for ${twin}`);
+  }
+  return config;
+}
+
+function object(value: unknown): Json | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
+}
+
+function bool(value: unknown): boolean | undefined {
+  return typeof value === 'boolean' ? value : undefined;
+}
+
+function integer(value: unknown, least: number, most: number): number | undefined {
+  const fits = Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
+  return fits ? (value as number) : undefined;
+}
+
+function positive(value: unknown, most: number): number | undefined {
+  return Number.isFinite(value) && (value as number) > 0 && (value as number) <= most ? (value as number) : undefined;
+}
+
+function triple(value: unknown, least: number): Triple | undefined {
+  const fits = Array.isArray(value) && value.length === 3 && value.every((v) => Number.isFinite(v) && v >= least);
+  return fits ? (value as Triple) : undefined;
+}
+
+function name(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+function sha256(value: unknown): string | undefined {
+  return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value) ? value : undefined;
+}
+
+function oneOf<T extends string>(value: unknown, allowed: readonly T[]): T | undefined {
+  return allowed.find((one) => one === value);
+}

@@ -1,0 +1,72 @@
+/**
+ * Looks at a model file before libtorch does, which takes sizes and pickles at their word: a damaged file is told here,
+ * and before its weights are read.
+ */
+import { open, stat } from 'node:fs/promises';
+import { ClipnError } from '../base/errors';
+import { type PickleCall, readPickle } from '../formats/pickle';
+import { locateTensor, TENSOR } from '../formats/torch-archive';
+import { TorchZip } from '../formats/torch-zip';
+import { type ModelConfig, parseModelConfig } from './model-config';
+
+/** The bytes of tensors are not verified, so that loading costs no second reading of the whole file. */
+const TENSOR_ENTRY = /^(?:data|constants)\/\d+$/;
+
+/**
+ * Verifies the structure of the zip and the checksum of everything in it but tensors, and returns its clipn.json.
+ *
+ * @throws ClipnError ERR_CLIPN_MODEL_NOT_FOUND, ERR_CLIPN_MODEL_FORMAT, ERR_CLIPN_IO, or `signal.reason`
+ */
+export async function checkModelFile(path: string, signal?: AbortSignal): Promise<ModelConfig> {
+  await refuseOther(path);
+  return await TorchZip.use(path, 'ERR_CLIPN_MODEL_FORMAT', signal, async (archive) => {
+    if (!archive.has('constants.pkl')) {
+      throw new ClipnError('ERR_CLIPN_MODEL_FORMAT', `${path} holds weights without a program: it is no model file`);
+    }
+    let config: ModelConfig | undefined;
+    for (const name of archive.names()) {
+      signal?.throwIfAborted();
+      if (TENSOR_ENTRY.test(name)) continue;
+      const content = await archive.read(name);
+      if (name === 'extra/clipn.json') config = parseModelConfig(content.toString(), path);
+      if (name === 'data.pkl') await checkTensors(content, archive, 'data');
+      if (name === 'constants.pkl') await checkTensors(content, archive, 'constants');
+    }
+    return config ?? parseModelConfig('', path);
+  });
+}
+
+/** libtorch maps a tensor to its bytes without a look at how many there are. */
+async function checkTensors(content: Buffer, archive: TorchZip, folder: 'data' | 'constants'): Promise<void> {
+  const calls: PickleCall[] = [];
+  readPickle(content, {
+    allowed: { has: () => true }, // names of the program's own classes; none is called here
+    source: archive.path,
+    code: 'ERR_CLIPN_MODEL_FORMAT',
+    onCall: (call) => {
+      if (call.callee === TENSOR) calls.push(call);
+    },
+  });
+  for (const [i, call] of calls.entries()) await locateTensor(`tensor ${i} of ${folder}.pkl`, call, archive, folder);
+}
+
+/** What is no zip at all gets its own words. */
+async function refuseOther(path: string): Promise<void> {
+  const info = await stat(path).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT' || cause.code === 'ENOTDIR') return null;
+    throw new ClipnError('ERR_CLIPN_IO', `cannot read the model file ${path}: ${cause.message}`, { cause });
+  });
+  if (!info?.isFile()) throw new ClipnError('ERR_CLIPN_MODEL_NOT_FOUND', `no model file at ${path}`);
+  let head = Buffer.alloc(2);
+  try {
+    const file = await open(path, 'r');
+    try {
+      head = head.subarray(0, (await file.read(head, 0, 2, 0)).bytesRead);
+    } finally {
+      await file.close();
+    }
+  } catch (cause) {
+    throw new ClipnError('ERR_CLIPN_IO', `cannot read the model file ${path}: ${(cause as Error).message}`, { cause });
+  }
+  if (head.toString('latin1') !== 'PK') throw new ClipnError('ERR_CLIPN_MODEL_FORMAT', `${path} is not a model file`);
+}
