@@ -7,7 +7,7 @@
 Needs a GPU, nvcc 13 and a PyTorch with CUDA. Kernels: scores against float64, the resize against Pillow (needs NumPy and Pillow);
 timed beside PyTorch eager and torch.compile (max-autotune) of the same formulas and the measured device-to-device copy. Inputs are
 fresh random numbers, outputs are poisoned before each check. --sanitizer runs the checks again, with small shapes, under
-compute-sanitizer. The package is built for this PyTorch's own libtorch, tested (test/gpu.test.ts) and timed beside this PyTorch
+compute-sanitizer. The package is built for this PyTorch's own libtorch, tested (test/native/gpu.test.ts) and timed beside this PyTorch
 (`npm run bench -- gpu`): needs Node and the packages of package-lock.json, from npm or in node_modules/. What cannot run is named.
 """
 
@@ -301,7 +301,7 @@ def package(torch):
         return True
     env = {**os.environ, "CLIPN_LIBTORCH": os.path.dirname(torch.__file__), "CLIPN_PYTHON": sys.executable}
     typescript = ["--import", "tsx"]
-    for arguments in (["scripts/setup.mjs"], [*typescript, "--test", "test/gpu.test.ts"], [*typescript, "bench/suite.ts", "gpu"]):
+    for arguments in (["scripts/setup.mjs"], [*typescript, "--test", "test/native/gpu.test.ts"], [*typescript, "bench/suite.ts", "gpu"]):
         print(f"\nnode {' '.join(arguments)}", flush=True)
         if subprocess.run([node, *arguments], cwd=ROOT, env=env).returncode != 0:
             return False

@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import sharp from 'sharp';
+import { apiModel } from '../support/api-model';
+import { cliProgram } from '../support/cli-program';
+import { repository } from '../support/paths';
+import { runCli } from '../support/run-cli';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'clipn-cli-'));
+const photos = path.join(folder, 'photos');
+const [red, grey] = [path.join(photos, 'red.png'), path.join(photos, 'sub', 'grey.jpg')];
+let model: string;
+
+const cli = (...args: string[]) => runCli(args, path.join(folder, 'cache'));
+const check = (...args: string[]) => cli('check', ...args, '--model', model, '--templates', 'plain');
+const lines = (out: string) =>
+  out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
+before(async () => {
+  // The cache of banks is the test's own, but libtorch is looked for where the user has it.
+  process.env['CLIPN_LIBTORCH'] ??= (await import('../../lib/libtorch/find.js')).resolveLibtorch().dir;
+  mkdirSync(path.join(photos, 'sub'), { recursive: true });
+  await sharp({ create: { width: 60, height: 50, channels: 3, background: '#c03020' } })
+    .png()
+    .toFile(red);
+  await sharp({ create: { width: 50, height: 60, channels: 3, background: '#808080' } })
+    .jpeg()
+    .toFile(grey);
+  model = await apiModel();
+});
+after(() => rmSync(folder, { recursive: true }));
+
+describe('check', { concurrency: 2 }, () => {
+  test('prints one JSON object per image, with the documented keys, and exits 0 whatever the verdicts', async () => {
+    const { code, out } = await check(red, grey, '--labels', 'cat, dog,bus', '--json');
+    assert.equal(code, 0);
+    const [first, second] = lines(out);
+    assert.deepEqual(Object.keys(first), ['image', 'label', 'verdict', 'rule', 'scores', 'top']);
+    assert.deepEqual([first.image, second.image], [red, grey]);
+    assert.deepEqual(Object.keys(first.scores).sort(), 'atd ctw energy gap logPOut maxLogit mcm msp'.split(' '));
+    assert.deepEqual(first.top.map((entry: { label: string }) => entry.label).sort(), ['bus', 'cat', 'dog']);
+    assert.deepEqual(Object.keys(first.top[0]), ['label', 'p', 'pYes']);
+  });
+
+  test('--trace adds logits in label order, the hash of the pixels and the feature', async () => {
+    const { out } = await check(red, '--labels', 'cat,dog', '--trace', '--top', '1');
+    const [result] = lines(out);
+    assert.deepEqual([result.logits.yes.length, result.logits.no.length], [2, 2]);
+    assert.match(result.pixelsSha256, /^[0-9a-f]{64}$/);
+    assert.equal(result.feature.length, 32);
+    assert.equal(result.top.length, 1);
+  });
+
+  test('answers the others when one image is unreadable, and exits 1', async () => {
+    const bad = path.join(folder, 'bad.jpg');
+    writeFileSync(bad, 'no image');
+    const { code, out } = await check(bad, red, '--labels', 'cat,dog', '--json');
+    const [first, second] = lines(out);
+    assert.equal(code, 1);
+    assert.deepEqual(Object.keys(first), ['image', 'error']);
+    assert.deepEqual(Object.keys(first.error), ['code', 'message']);
+    assert.equal(first.error.code, 'ERR_CLIPN_IMAGE_DECODE');
+    assert.ok(second.label);
+  });
+
+  test('takes folders and globs, sorted', async () => {
+    const [byFolder, byGlob] = await Promise.all([
+      check(photos, '--labels', 'cat,dog', '--json'),
+      check(`${photos}/**/*.{png,jpg}`, '--labels', 'cat,dog', '--json'),
+    ]);
+    assert.deepEqual(
+      lines(byFolder.out).map(({ image }) => image),
+      [red, grey],
+    );
+    assert.equal(lines(byGlob.out).length, 2);
+  });
+
+  test('prints a table for people, and its warnings on stderr', async () => {
+    const { out, err } = await check(red, '--labels', 'cat,dog');
+    assert.match(out, /^image\s+verdict\s+class\s+share\s+p_yes\s+ATD\nred\.png\s+(in|out)\s/);
+    assert.match(err, /warning: 2 labels.*mislead/);
+  });
+
+  test('reads names from a file, and decides by threshold and by calibration', async () => {
+    const names = path.join(folder, 'names.txt');
+    const calibration = path.join(folder, 'calibration.json');
+    writeFileSync(names, 'cat\ndog\n');
+    writeFileSync(calibration, JSON.stringify({ formatVersion: 1, score: 'msp', in: 2, out: 0 }));
+    const [threshold, calibrated] = await Promise.all([
+      check(red, '--labels-file', names, '--score', 'msp', '--threshold', '0', '--json'),
+      check(red, '--labels-file', names, '--calibration', calibration, '--json'),
+    ]);
+    assert.deepEqual([lines(threshold.out)[0].verdict, lines(threshold.out)[0].rule], ['in', 'threshold']);
+    assert.deepEqual([lines(calibrated.out)[0].verdict, lines(calibrated.out)[0].rule], ['review', 'calibrated']);
+  });
+
+  test('uses a bank made by `labels`, and gets what the names give', async () => {
+    const bank = path.join(folder, 'bank.safetensors');
+    const made = await cli('labels', bank, '--model', model, '--labels', 'cat,dog', '--templates', 'plain', '--json');
+    assert.equal(JSON.parse(made.out).labels, 2);
+    const [byBank, byNames] = await Promise.all([
+      cli('check', red, '--model', model, '--bank', bank, '--json'),
+      check(red, '--labels', 'cat,dog', '--json'),
+    ]);
+    assert.deepEqual(lines(byBank.out), lines(byNames.out));
+  });
+});
+
+describe('usage errors exit 2 and say what was meant:', { concurrency: 2 }, () => {
+  for (const [what, args, message] of [
+    ['an unknown verb', ['chek'], /unknown command chek\. Did you mean check\?/],
+    ['an unknown flag', ['check', 'a.jpg', '--label', 'cat'], /unknown flag --label\. Did you mean --labels\?/],
+    ['a flag with two letters swapped', ['check', 'a.jpg', '--modle', 'm'], /Did you mean --model\?/],
+    ['a refused value', ['check', 'a.jpg', '--score', 'atdd'], /--score must be one of .*Did you mean atd\?/],
+    ['a number that is none', ['check', 'a.jpg', '--threshold', 'half'], /--threshold must be a number, not half/],
+    ['a missing value', ['check', 'a.jpg', '--labels'], /--labels needs a value/],
+    ['labels twice', ['check', 'a.jpg', '--labels', 'a', '--labels-file', 'f'], /exclude each other/],
+    ['no labels', ['check', 'a.jpg'], /give one of --labels, --labels-file and --bank/],
+    ['no image', ['check', '--labels', 'cat'], /no image given/],
+  ] as const) {
+    test(what, async () => {
+      const { code, err } = await cli(...args);
+      assert.equal(code, 2);
+      assert.match(err, message);
+    });
+  }
+});
+
+test('help of a verb is the same by `VERB --help` and `help VERB`, and names every flag', async () => {
+  const [one, other] = await Promise.all([cli('fetch', '--help'), cli('help', 'fetch')]);
+  assert.deepEqual(one, other);
+  assert.match(one.out, /--from PATH\|URL/);
+});
+
+test('a reader that leaves early ends it quietly', async () => {
+  const child = spawn(process.execPath, [cliProgram(), 'help'], { cwd: repository });
+  child.stdout.destroy();
+  let said = '';
+  child.stderr.on('data', (text) => {
+    said += text;
+  });
+  const [code] = await once(child, 'close');
+  assert.deepEqual([code, said], [0, '']);
+});
+
+test('a failure names its code and a remedy, and exits 1', async () => {
+  const { code, err } = await cli('check', red, '--model', path.join(folder, 'none.pt'), '--labels', 'cat');
+  assert.equal(code, 1);
+  assert.match(err, /^ERR_CLIPN_MODEL_NOT_FOUND: no model file at .*none\.pt\n {2}\S/);
+});
+
+test('--help names every flag of the verb', async () => {
+  const { code, out } = await cli('check', '--help');
+  assert.equal(code, 0);
+  for (const flag of 'model labels labels-file bank templates score threshold calibration device precision no-exif top json trace'.split(
+    ' ',
+  )) {
+    assert.match(out, new RegExp(`--${flag}\\b`));
+  }
+});

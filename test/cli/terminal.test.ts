@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { styleText } from 'node:util';
+import { Progress, table } from '../../lib/cli/terminal';
+
+test('a table is aligned by what is seen: colour takes no room', () => {
+  const red = styleText('red', 'out', { validateStream: false });
+  assert.equal(
+    table(
+      ['image', 'verdict', 'p'],
+      [
+        ['cat.jpg', red, '1.0'],
+        ['a', 'in', '10.0'],
+      ],
+      [2],
+    ),
+    `image    verdict     p\ncat.jpg  ${red}       1.0\na        in       10.0`,
+  );
+});
+
+test('progress in a log is a line every ten seconds, not a line per step', (t) => {
+  t.mock.timers.enable({ apis: ['Date'] });
+  const written: string[] = [];
+  t.mock.method(process.stderr, 'write', (text: string) => written.push(text));
+  const isTTY = process.stderr.isTTY;
+  process.stderr.isTTY = false;
+  try {
+    const progress = new Progress();
+    for (let second = 1; second <= 25; second++) {
+      t.mock.timers.tick(1000);
+      progress.show(`${second} s`);
+    }
+    progress.done();
+  } finally {
+    process.stderr.isTTY = isTTY;
+    t.mock.restoreAll();
+  }
+  assert.deepEqual(written, ['10 s\n', '20 s\n']);
+});

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import { hasClassFolders, readImageFolder } from '../../lib/images/folder';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'clipn-image-folder-'));
+after(() => rmSync(folder, { recursive: true }));
+
+/** Writes empty files, and folders for names that end in a slash. */
+function tree(name: string, ...files: string[]): string {
+  for (const file of files) {
+    const target = path.join(folder, name, file);
+    mkdirSync(file.endsWith('/') ? target : path.dirname(target), { recursive: true });
+    if (!file.endsWith('/')) writeFileSync(target, '');
+  }
+  return path.join(folder, name);
+}
+
+test('lists images sorted by path with the class folder of each, and counts what is no image', async () => {
+  const root = tree(
+    'classes',
+    'b/x.JPEG',
+    'b/deep/y.png',
+    'a/2.jpg',
+    'a/10.jpg',
+    'a/notes.txt',
+    '.hidden/z.jpg',
+    'a/.directory',
+  );
+  const { images, classes, classOf, otherFiles } = await readImageFolder(root);
+  assert.deepEqual(images, ['a/10.jpg', 'a/2.jpg', 'b/deep/y.png', 'b/x.JPEG']);
+  assert.deepEqual([classes, [...classOf], otherFiles], [['a', 'b'], [0, 0, 1, 1], 1]);
+});
+
+test('follows a class folder that is a link', async () => {
+  const target = tree('elsewhere', 'photo.jpg');
+  const root = tree('links', 'a/photo.jpg');
+  symlinkSync(target, path.join(root, 'b'));
+  const read = await readImageFolder(root);
+  assert.deepEqual(
+    [read.images, read.classes, hasClassFolders(read)],
+    [['a/photo.jpg', 'b/photo.jpg'], ['a', 'b'], true],
+  );
+});
+
+test('a folder of images alone has no classes', async () => {
+  assert.equal(hasClassFolders(await readImageFolder(tree('flat', '1.png', '2.png'))), false);
+});
+
+test('refuses a folder that is missing, a file, empty, or without an image, saying which', async () => {
+  const refused = (root: string, message: RegExp) =>
+    assert.rejects(readImageFolder(root), { code: 'ERR_CLIPN_DATA_FOLDER', message });
+  await refused(path.join(folder, 'absent'), /absent does not exist/);
+  await refused(path.join(tree('file', 'a.png'), 'a.png'), /is not a folder/);
+  await refused(tree('empty', 'sub/'), /is empty/);
+  await refused(tree('texts', 'a.txt', 'b.md'), /holds no image, only 2 other files/);
+});
+
+test('refuses images beside class folders, and class folders without an image', async () => {
+  const refused = async (root: string, message: RegExp) => {
+    const read = await readImageFolder(root);
+    assert.throws(() => hasClassFolders(read), { code: 'ERR_CLIPN_DATA_FOLDER', message });
+  };
+  await refused(tree('mixed', 'a/1.png', '2.png', '3.png'), /2 images lie beside them, e\.g\. 2\.png/);
+  await refused(tree('gap', 'a/1.png', 'b/', 'c/only.txt'), /without an image: b, c/);
+});

@@ -1,0 +1,313 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import sharp from 'sharp';
+import { type CheckResult, calibrate, type LabelBank, loadModel, type Model, readCalibration } from '../../lib';
+import { uniformSource } from '../../lib/base/random';
+import { readArgs } from '../../lib/cli/command';
+import { calibrateCommand } from '../../lib/cli/commands/calibrate';
+import { type FittedCalibration, saveCalibration } from '../../lib/decide/calibration';
+import { conformalRank, conformalThreshold, scoresNeeded } from '../../lib/model/calibrate';
+import { apiModel } from '../support/api-model';
+import { runCli } from '../support/run-cli';
+
+describe('conformal threshold', () => {
+  test('its rank is the whole part of (1 - target)(n + 1), by exact arithmetic in thousandths', () => {
+    for (const thousandths of [500, 550, 700, 800, 900, 950, 975, 990, 999]) {
+      for (let n = 0; n <= 5000; n++) {
+        const exact = Math.floor(((1000 - thousandths) * (n + 1)) / 1000);
+        assert.equal(conformalRank(n, thousandths / 1000), exact, `n ${n}, target ${thousandths / 1000}`);
+      }
+    }
+  });
+
+  test('is the score of that rank from below', () => {
+    const scores = Array.from({ length: 39 }, (_, i) => ((i * 7) % 39) / 39);
+    // 0.05 · 40 = 2, 0.1 · 40 = 4.
+    assert.deepEqual([conformalThreshold(scores, 0.95), conformalThreshold(scores, 0.9)], [1 / 39, 3 / 39]);
+  });
+
+  test('in 4,000 draws the mean acceptance is within 0.2 points of nominal, and 1 - k / (n + 1) where that is not whole', () => {
+    const uniform = uniformSource(4000);
+    for (const [n, nominal] of [
+      [19, 0.95],
+      [99, 0.95],
+      [500, 0.95],
+      [1000, 0.95],
+      [50, 1 - 2 / 51],
+    ] as const) {
+      let sum = 0;
+      let below = 0;
+      for (let draw = 0; draw < 4000; draw++) {
+        // Of continuous scores whose distribution function is known: the acceptance is exact.
+        const scores = Float64Array.from({ length: n }, () => -Math.log(1 / (1 - uniform()) - 1));
+        const acceptance = 1 - 1 / (1 + Math.exp(-conformalThreshold(scores, 0.95)));
+        sum += acceptance;
+        if (acceptance < 0.95) below++;
+      }
+      assert.ok(Math.abs(sum / 4000 - nominal) < 0.002, `n ${n}: mean acceptance ${sum / 4000}`);
+      // One draw's acceptance is Beta(n + 1 - k, k): below 0.95 as often as Binomial(n, 0.05) is below k.
+      const expected = binomialBelow(n, 0.05, Math.floor((n + 1) / 20));
+      assert.ok(Math.abs(below / 4000 - expected) < 0.032, `n ${n}: ${below / 4000} below, not ${expected}`);
+    }
+  });
+
+  test('with heavy ties the mean acceptance is above nominal, not below', () => {
+    const uniform = uniformSource(1);
+    let sum = 0;
+    for (let draw = 0; draw < 4000; draw++) {
+      const threshold = conformalThreshold(
+        Array.from({ length: 59 }, () => Math.floor(8 * uniform())),
+        0.95,
+      );
+      sum += 1 - threshold / 8;
+    }
+    assert.ok(sum / 4000 > 0.95 && sum / 4000 < 1, `${sum / 4000}`);
+  });
+
+  test('needs 19 scores for 0.95, and says so of fewer', () => {
+    assert.deepEqual([0.5, 0.9, 0.95, 0.99].map(scoresNeeded), [1, 9, 19, 99]);
+    assert.equal(conformalThreshold(Array(19).fill(0.5), 0.95), 0.5);
+    assert.throws(
+      () => conformalThreshold(Array(18).fill(0.5), 0.95),
+      (error: Error & Record<string, unknown>) => {
+        assert.equal(error['code'], 'ERR_CLIPN_TOO_FEW_IMAGES');
+        assert.match(error.message, /at least 19 .* there are 18/);
+        assert.equal((error['details'] as Record<string, unknown>)['needed'], 19);
+        return true;
+      },
+    );
+  });
+
+  test('of scores that are not finite, or a target that is no share, there is none', () => {
+    for (const odd of [Number.NaN, Number.NEGATIVE_INFINITY]) {
+      assert.throws(() => conformalThreshold([...Array(19).fill(0.5), odd], 0.95), {
+        code: 'ERR_CLIPN_SCORES',
+        message: /image 19/,
+      });
+    }
+    for (const target of [0, 1, 95, Number.NaN]) {
+      assert.throws(() => conformalThreshold(Array(19).fill(0.5), target), { code: 'ERR_CLIPN_INVALID_ARG' });
+    }
+  });
+});
+
+/** P(Binomial(n, p) < k). */
+function binomialBelow(n: number, p: number, k: number): number {
+  let term = (1 - p) ** n;
+  let sum = 0;
+  for (let j = 0; j < k; j++) {
+    sum += term;
+    term *= ((n - j) * p) / ((j + 1) * (1 - p));
+  }
+  return sum;
+}
+
+const LABELS = ['cat', 'dog', 'bus', 'cup'];
+const NO_CACHE = { cache: false, templates: 'plain' };
+const folder = mkdtempSync(path.join(tmpdir(), 'clipn-calibrate-'));
+const photos = path.join(folder, 'photos');
+const at = (name: string) => path.join(folder, name);
+const files = Array.from({ length: 24 }, (_, i) => path.join(photos, i < 12 ? 'cats' : 'dogs', `${i}.png`));
+let model: Model;
+let bank: LabelBank;
+let fitted: FittedCalibration;
+
+before(async () => {
+  // The cache of banks is the test's own, but libtorch is looked for where the user has it.
+  process.env['CLIPN_LIBTORCH'] ??= (await import('../../lib/libtorch/find.js')).resolveLibtorch().dir;
+  for (const name of ['cats', 'dogs']) mkdirSync(path.join(photos, name), { recursive: true });
+  await Promise.all(
+    files.map((file, i) =>
+      sharp({ create: { width: 40 + i, height: 50, channels: 3, background: { r: 10 * i, g: 250 - 9 * i, b: 77 } } })
+        .png()
+        .toFile(file),
+    ),
+  );
+  model = await loadModel(await apiModel());
+  bank = await model.createLabelBank(LABELS, NO_CACHE);
+  fitted = (await calibrate(model, bank, files)).calibration;
+});
+after(async () => {
+  await model.close();
+  rmSync(folder, { recursive: true });
+});
+
+describe('calibrate', () => {
+  test('takes the lowest of 24 scores for 0.95, and check then accepts those it was fitted on', async () => {
+    const { calibration, accepted, tied, unreadable } = await calibrate(model, bank, files, { score: 'gap' });
+    const scored = (await (await model.createDetector(bank)).check(files)) as CheckResult[];
+    const gaps = scored.map(({ scores }) => scores.gap);
+    assert.ok(Math.abs(calibration.in - Math.min(...gaps)) < 1e-4);
+    assert.deepEqual([calibration.out, calibration.images, calibration.target], [calibration.in, 24, 0.95]);
+    assert.deepEqual([accepted, tied, unreadable], [24, 1, []]);
+    const detector = await model.createDetector(bank, { calibration });
+    const results = (await detector.check(files)) as CheckResult[];
+    assert.deepEqual(new Set(results.map(({ rule }) => rule)), new Set(['calibrated']));
+    // The lowest stands on the threshold: in another batch fp32 may round it to either side.
+    assert.ok(results.filter(({ verdict }) => verdict === 'in').length >= 23);
+  });
+
+  test('a lower target takes a higher threshold', async () => {
+    const { calibration, accepted } = await calibrate(model, bank, files, { target: 0.5 });
+    assert.ok(calibration.in > fitted.in);
+    assert.equal(accepted, 13);
+  });
+
+  test('leaves out what cannot be read, and tells', async () => {
+    const bad = at('bad.png');
+    writeFileSync(bad, 'no image');
+    const { calibration, unreadable } = await calibrate(model, bank, [bad, ...files]);
+    assert.equal(calibration.images, 24);
+    assert.deepEqual([unreadable.length, unreadable[0]!.image], [1, bad]);
+    assert.equal(unreadable[0]!.error.code, 'ERR_CLIPN_IMAGE_DECODE');
+    const few = [...files.slice(0, 18), bad];
+    await assert.rejects(calibrate(model, bank, few), {
+      code: 'ERR_CLIPN_TOO_FEW_IMAGES',
+      message: /there are 18 and 1 that cannot be read/,
+    });
+  });
+
+  test('a plain CLIP is calibrated on a score of the yes tower', async () => {
+    await using clip = await loadModel(await apiModel('clip'));
+    const own = await clip.createLabelBank(LABELS, NO_CACHE);
+    const { calibration } = await calibrate(clip, own, files, { score: 'msp' });
+    await clip.createDetector(own, { calibration });
+    await assert.rejects(calibrate(clip, own, files), { code: 'ERR_CLIPN_MODEL_CONTRACT' });
+  });
+
+  test('an aborted call rejects with the reason', async () => {
+    const reason = new Error('enough');
+    await assert.rejects(calibrate(model, bank, files, { signal: AbortSignal.abort(reason) }), (e) => e === reason);
+  });
+});
+
+describe('a calibration is refused, naming what differs, with', () => {
+  const refused = async (detector: () => Promise<unknown>, message: RegExp) => {
+    await assert.rejects(detector(), { code: 'ERR_CLIPN_CALIBRATION', message });
+  };
+  const use = (options: object, labels = bank) => model.createDetector(labels, { calibration: fitted, ...options });
+
+  test('its own model, labels and options it is not', async () => {
+    await use({});
+    await use({ score: 'atd', exif: true });
+  });
+  test('another score', () => refused(() => use({ score: 'ctw' }), /score atd, not ctw/));
+  test('EXIF orientation ignored', () =>
+    refused(() => use({ exif: false }), /EXIF orientation \(there applied, here ignored\)/));
+  test('the labels in another order', async () => {
+    const other = await model.createLabelBank([...LABELS].reverse(), NO_CACHE);
+    await refused(() => use({}, other), /another labels/);
+  });
+  test('a label more', async () => {
+    const other = await model.createLabelBank([...LABELS, 'tree'], NO_CACHE);
+    await refused(() => use({}, other), /another labels/);
+  });
+  test('other templates', async () => {
+    const other = await model.createLabelBank(LABELS, { cache: false, templates: 'openai' });
+    await refused(() => use({}, other), /another template set/);
+  });
+  test('another precision', async () => {
+    await using half = await loadModel(model.info.path, { precision: 'bf16' });
+    const own = await half.createLabelBank(LABELS, NO_CACHE);
+    await refused(() => half.createDetector(own, { calibration: fitted }), /precision \(there fp32, here bf16\)/);
+  });
+  for (const [key, value, message] of [
+    ['contentId', '0'.repeat(64), /another model \(there 00000000…/],
+    ['preprocessing', '0'.repeat(64), /another preprocessing/],
+    ['scale', 10, /another scale \(there 10, here 100\)/],
+  ] as const) {
+    test(`another ${key}`, () =>
+      refused(() => use({ calibration: { ...fitted, fittedFor: { ...fitted.fittedFor, [key]: value } } }), message));
+  }
+  test('several differences, all of them', () =>
+    refused(
+      () => use({ exif: false, calibration: { ...fitted, fittedFor: { ...fitted.fittedFor, scale: 1 } } }),
+      /scale .*EXIF/,
+    ));
+});
+
+describe('calibration files', () => {
+  test('come back as they were saved', async () => {
+    await saveCalibration(fitted, at('saved.json'));
+    assert.deepEqual(await readCalibration(at('saved.json')), fitted);
+  });
+
+  const { fittedFor: _, ...none } = { fittedFor: 0 };
+  for (const [what, change, message] of [
+    ['another version', { formatVersion: 3 }, /formatVersion must be 1 or 2/],
+    ['an unknown score', { score: 'best' }, /score must be one of ctw, atd/],
+    ['no threshold', { in: null }, /in must be a number/],
+    ['two thresholds under one target', { out: -1 }, /in and out must be equal/],
+    ['thresholds in the wrong order', { out: 2 }, /out must not exceed in/],
+    ['a target in percent', { target: 95 }, /target must be a number between 0 and 1/],
+    ['half an image', { images: 19.5 }, /images must be a whole number/],
+    ['no date', { created: 'today' }, /created must be a date/],
+    ['no provenance', { fittedFor: undefined }, /fittedFor is not an object/],
+    ['a provenance cut short', { fittedFor: none }, /fittedFor\.contentId must be a SHA-256/],
+    ['an unknown field', { review: 0.1 }, /review is unknown/],
+  ] as const) {
+    test(`with ${what} are refused, naming file and field`, async () => {
+      const file = at('broken.json');
+      writeFileSync(file, JSON.stringify({ ...fitted, ...change }));
+      await assert.rejects(readCalibration(file), (error: Error & { code: string }) => {
+        assert.equal(error.code, 'ERR_CLIPN_CALIBRATION');
+        assert.ok(error.message.startsWith(`${file}: `), error.message);
+        assert.match(error.message, message);
+        return true;
+      });
+    });
+  }
+
+  test('are checked too when given as objects', async () => {
+    const calibration = { ...fitted, in: Number.NaN, out: Number.NaN };
+    await assert.rejects(model.createDetector(bank, { calibration }), { code: 'ERR_CLIPN_CALIBRATION' });
+  });
+});
+
+describe('the verb', { concurrency: 2 }, () => {
+  const common = () => ['--model', model.info.path, '--labels', LABELS.join(), '--templates', 'plain'];
+  const run = (...args: string[]) => runCli([...args, ...common()], at('cache'));
+
+  test('writes a file that check decides by', async () => {
+    const made = await run('calibrate', '--id', photos, '--out', at('cli.json'), '--json');
+    assert.equal(made.code, 0, made.err);
+    const told = JSON.parse(made.out);
+    assert.deepEqual([told.file, told.images, told.accepted, told.unreadable], [at('cli.json'), 24, 24, []]);
+    const stored = JSON.parse(readFileSync(at('cli.json'), 'utf8'));
+    assert.deepEqual(stored.fittedFor, fitted.fittedFor);
+    const checked = await run('check', files[0]!, '--calibration', at('cli.json'), '--json');
+    assert.equal(JSON.parse(checked.out).rule, 'calibrated');
+  });
+
+  test('lists unreadable images, writes the threshold of the others, and exits 1', async () => {
+    const mixed = at('mixed');
+    mkdirSync(mixed);
+    for (const file of files) writeFileSync(path.join(mixed, path.basename(file)), readFileSync(file));
+    writeFileSync(path.join(mixed, 'bad.png'), 'no image');
+    const { code, out, err } = await run('calibrate', '--id', mixed, '--out', at('mixed.json'), '--target', '0.9');
+    assert.equal(code, 1);
+    assert.match(err, /ERR_CLIPN_IMAGE_DECODE: \S+bad\.png/);
+    assert.match(err, /left out, for they cannot be read: 1/);
+    assert.match(out, /mixed\.json: in when atd >= 0\.\d+\nfitted on 24 images, .* 90\.0 %/);
+    assert.equal((await readCalibration(at('mixed.json'))).formatVersion, 2);
+  });
+
+  test('refuses too few images with the number needed, an empty folder and a missing one, before the model is loaded', async () => {
+    mkdirSync(at('few'));
+    mkdirSync(at('empty'));
+    for (const file of files.slice(0, 18)) writeFileSync(path.join(at('few'), path.basename(file)), readFileSync(file));
+    const { signal } = new AbortController();
+    for (const [name, code, message] of [
+      ['few', 'ERR_CLIPN_TOO_FEW_IMAGES', /a target of 0\.95 needs at least 19 .* there are 18/],
+      ['empty', 'ERR_CLIPN_IMAGE_NOT_FOUND', /the folder \S+ holds no image/],
+      ['missing', 'ERR_CLIPN_IMAGE_NOT_FOUND', /there is no folder/],
+    ] as const) {
+      const argv = ['--id', at(name), '--out', at('no.json'), '--model', at('no-model'), '--labels', 'cat'];
+      const asked = async () => calibrateCommand.run(readArgs(calibrateCommand, argv), signal);
+      await assert.rejects(asked, { code, message });
+    }
+  });
+});
