@@ -14,8 +14,8 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { conformalThreshold, type DecidingScore, loadModel, removeLabels, type ScoreResult, score } from '../lib';
 import { uniformSource } from '../lib/base/random';
+import { scoresNeeded } from '../lib/decide/conformal';
 import { type Decision, decide } from '../lib/decide/rule';
-import { scoresNeeded } from '../lib/model/calibrate';
 import { smallModel } from '../lib/weights/small-model';
 
 const TARGET = 0.95;

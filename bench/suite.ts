@@ -163,7 +163,7 @@ async function runPrograms(results: Results, wanted: (name: string) => boolean):
   if (wanted('small')) {
     say('small model');
     const flags = ['bench', '--batch', '8', '--precision', 'fp32', '--json'];
-    const result = jsonOf<BenchResult>([path.join(ROOT, 'lib', 'cli.ts'), ...flags]);
+    const result = jsonOf<BenchResult>([path.join(ROOT, 'lib/cli/main.ts'), ...flags]);
     results.small = { command: `clipn-native ${flags.join(' ')}`, when, result };
   }
   if (wanted('native')) {

@@ -8,14 +8,20 @@ export {
   readCalibration,
   saveCalibration,
 } from './decide/calibration';
-export type { Provenance } from './decide/fitted-for';
+export { conformalThreshold } from './decide/conformal';
+export type { FittedFor as Provenance } from './decide/fitted-for';
 export type { Rule, Verdict } from './decide/rule';
 export { type Diagnosis, diagnose } from './doctor/diagnose';
 export { type EvalOptions, type EvalProgress, evaluate } from './evaluate/evaluate';
-export type { EvalResult, Interval, SetMetrics } from './evaluate/result';
+export type { EvalResult } from './evaluate/result';
 export type { DecodeOptions, ImageInput, RawImage } from './images/decode';
-export { type LabelBank, loadLabelBank, removeLabels, saveLabelBank } from './labels/build-bank';
+export type { LabelBank } from './labels/bank';
+export { loadLabelBank, saveLabelBank } from './labels/bank-file';
+export { removeLabels } from './labels/build-bank';
 export { type FetchOptions, fetchLibtorch } from './libtorch/fetch';
+export type { Interval } from './metrics/intervals';
+export { wilsonInterval } from './metrics/intervals';
+export type { SetMetrics } from './metrics/metrics';
 export {
   averageMetrics,
   evaluateScores,
@@ -24,13 +30,11 @@ export {
   type MetricOptions,
   type OodMetrics,
   oodMetrics,
-  type RocCurve,
-  rocCurve,
   setMetrics,
-  wilsonInterval,
 } from './metrics/metrics';
+export { type RocCurve, rocCurve } from './metrics/roc';
 export { readScoreFile } from './metrics/score-file';
-export { type CalibrateOptions, type CalibrationRun, calibrate, conformalThreshold } from './model/calibrate';
+export { type CalibrateOptions, type CalibrationRun, calibrate } from './model/calibrate';
 export {
   type CheckFailure,
   type CheckOptions,
@@ -39,23 +43,20 @@ export {
   type DetectorOptions,
   type TopEntry,
 } from './model/detector';
+export type { ModelInfo } from './model/info';
+export { loadModel } from './model/load';
 export { type LoadDetectorOptions, loadDetector } from './model/load-detector';
-export {
-  type CloseOptions,
-  type EncodeOptions,
-  type LabelBankOptions,
-  type LoadModelOptions,
-  loadModel,
-  Model,
-  type ModelInfo,
-} from './model/model';
+export { Model } from './model/model';
+export type { CloseOptions, EncodeOptions, LabelBankOptions, LoadModelOptions } from './model/options';
 export type { BatchOptions, QueueOptions } from './model/queue-options';
 export type { ModelStats, Percentiles } from './model/queue-stats';
-export { type CoreInfo, describeCore } from './native/engine';
+export type { CoreInfo } from './native/addon';
+export { describeCore } from './native/engine';
 export type { Device, Precision } from './native/target';
 export { renderReport, reportCsv } from './report/render';
 export { writeReport } from './report/write';
-export { type DecidingScore, type ScoreOptions, type ScoreResult, type Scores, score } from './scores/score';
+export type { DecidingScore, Scores } from './scores/names';
+export { type ScoreOptions, type ScoreResult, score } from './scores/score';
 export type { ScoreBlock, Scorer } from './scores/scorers';
 export {
   type Negatives,

@@ -20,7 +20,7 @@ await main(() => {
     },
   });
   const { findLibtorch } = require('./dist/libtorch/find.js');
-  const { LIBTORCH_VERSION } = require('./dist/libtorch/fetch.js');
+  const { LIBTORCH_VERSION } = require('./dist/libtorch/release.js');
   const named = values.libtorch ?? process.env.CLIPN_LIBTORCH;
   const minor = LIBTORCH_VERSION.split('.').slice(0, 2).join('.');
   const libtorch = findLibtorch({

@@ -103,7 +103,7 @@ function disassemble(cuobjdump, objectOf, architecture) {
  */
 function torchToLink() {
   const { listCandidates } = require('./dist/libtorch/find.js');
-  const { CUDA_LIBTORCH_VERSION } = require('./dist/libtorch/fetch-cuda.js');
+  const { CUDA_LIBTORCH_VERSION } = require('./dist/libtorch/release.js');
   const found = listCandidates({ supported: 'any', headers: true }).find(
     ({ usable, flavour }) => usable && flavour.startsWith('cu'),
   );

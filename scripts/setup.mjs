@@ -69,7 +69,8 @@ const librarySources = () => [
 /** The libtorch to compile against: any that CLIPN_LIBTORCH names, else one of the minor that `fetch` brings. */
 async function ensureLibtorch() {
   const { findLibtorch } = require('./dist/libtorch/find.js');
-  const { fetchLibtorch, LIBTORCH_VERSION } = require('./dist/libtorch/fetch.js');
+  const { fetchLibtorch } = require('./dist/libtorch/fetch.js');
+  const { LIBTORCH_VERSION } = require('./dist/libtorch/release.js');
   const minor = LIBTORCH_VERSION.split('.').slice(0, 2).join('.');
   const find = () => findLibtorch({ supported: process.env.CLIPN_LIBTORCH ? 'any' : [minor], headers: true });
   try {

@@ -26,7 +26,7 @@ import {
 } from './steps.mjs';
 
 const PARTS = ['lint', 'native', 'cuda', 'sanitize', 'node', 'package', 'python'];
-const LIBTORCH_VERSION = () => require('./dist/libtorch/fetch.js').LIBTORCH_VERSION;
+const LIBTORCH_VERSION = () => require('./dist/libtorch/release.js').LIBTORCH_VERSION;
 
 /** What each runner counted itself. */
 const counts = [];

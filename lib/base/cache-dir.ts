@@ -1,3 +1,4 @@
+/** Where this package keeps what can be made or fetched again. */
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 

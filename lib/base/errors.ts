@@ -1,4 +1,6 @@
 /**
+ * base/: What any program could use: errors, files written whole, hashes, wording. Knows no CLIP.
+ *
  * Every error of the package: one class, one closed table of codes. `docs/errors.md` has a heading for each.
  * Aborted calls reject with `signal.reason` instead, as Node's own APIs do.
  */

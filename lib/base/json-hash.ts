@@ -1,3 +1,4 @@
+/** Hashes that files and caches are bound by. */
 import { createHash } from 'node:crypto';
 
 /** SHA-256, in hex, of a value's JSON: what files and caches are bound by. */

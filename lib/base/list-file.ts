@@ -1,3 +1,4 @@
+/** Files that hold a list of strings. */
 import { readFile } from 'node:fs/promises';
 import { ClipnError, type ClipnErrorCode } from './errors';
 

@@ -1,5 +1,7 @@
 /** What a command-line verb is, and how its flags are read, explained and refused. Flags are data; node:util parses. */
+
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { suggestion } from '../base/wording';
 
 export interface Flag {
   /** What follows the flag in the help, e.g. `FILE`; without it the flag is a switch. */
@@ -57,31 +59,6 @@ export class Args {
   on(flag: string): boolean {
     return this.values[flag] === true;
   }
-}
-
-/** Letters to add, drop, change or swap with the next, for "did you mean". */
-function distance(a: string, b: string): number {
-  let before: number[] = [];
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
-      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
-      if (swapped) next[j] = Math.min(next[j]!, before[j - 2]! + 1);
-    }
-    before = row;
-    row = next;
-  }
-  return row[b.length]!;
-}
-
-/** ` Did you mean X?`, or nothing when no name is near. */
-export function suggestion(word: string, names: readonly string[], prefix = ''): string {
-  const [nearest] = names.map((name) => ({ name, d: distance(word, name) })).sort((a, b) => a.d - b.d);
-  return nearest && nearest.d <= Math.max(1, Math.floor(word.length / 3))
-    ? ` Did you mean ${prefix}${nearest.name}?`
-    : '';
 }
 
 /** @throws UsageError for an unknown flag, a missing or a refused value */

@@ -1,7 +1,13 @@
 #!/usr/bin/env node
+/**
+ * cli/: Flags in, words and exit codes out. Nobody imports it.
+ *
+ * The command line: finds the verb, owns exit codes and how errors are told.
+ */
 import { ClipnError } from '../base/errors';
-/** The command line: finds the verb, owns exit codes and how errors are told. */
-import { type Command, helpOf, readArgs, suggestion, UsageError } from './command';
+import { packageVersion } from '../base/version';
+import { suggestion } from '../base/wording';
+import { type Command, helpOf, readArgs, UsageError } from './command';
 
 // Loaded on first need: `doctor` must work where nothing else loads.
 const COMMANDS: Record<string, () => Promise<Command>> = {
@@ -43,8 +49,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return verb === undefined ? 2 : 0;
   }
   if (verb === '--version' || verb === '-v') {
-    const { version } = require('../../package.json') as { version: string };
-    process.stdout.write(`${version}\n`);
+    process.stdout.write(`${packageVersion()}\n`);
     return 0;
   }
   const load = COMMANDS[verb];

@@ -1,7 +1,9 @@
 /** The flags that several verbs share to name a model and its labels, and what they stand for. */
 
 import { loadLabelsFile } from '../labels/labels-file';
-import { type LabelBankOptions, type LoadModelOptions, loadModel, type Model } from '../model/model';
+import { loadModel } from '../model/load';
+import type { Model } from '../model/model';
+import type { LabelBankOptions, LoadModelOptions } from '../model/options';
 import { smallModel } from '../weights/small-model';
 import { type Args, type Flag, UsageError } from './command';
 import { note, type Progress } from './terminal';

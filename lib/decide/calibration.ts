@@ -2,8 +2,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
 import { writeThenRename } from '../base/write-file';
-import { DECIDING_SCORES, type DecidingScore } from '../scores/score';
-import type { Provenance } from './fitted-for';
+import { DECIDING_SCORES, type DecidingScore } from '../scores/names';
+import type { FittedFor } from './fitted-for';
 
 /** `score >= in` is in, `score < out` is out, between the two a person should look. */
 interface Thresholds {
@@ -30,7 +30,7 @@ export interface FittedCalibration extends Thresholds {
   /** ISO 8601. */
   created: string;
   /** What it was fitted for; anything else is refused. */
-  fittedFor: Provenance;
+  fittedFor: FittedFor;
 }
 
 export type Calibration = HandCalibration | FittedCalibration;
@@ -52,7 +52,7 @@ const FITTED: Record<'target' | 'images' | 'created', Check> = {
   images: [(v) => Number.isSafeInteger(v) && (v as number) > 0, 'a whole number of at least 1'],
   created: [(v) => typeof v === 'string' && !Number.isNaN(Date.parse(v)), 'a date'],
 };
-const FITTED_FOR: Record<keyof Provenance, Check> = {
+const FITTED_FOR: Record<keyof FittedFor, Check> = {
   contentId: HASH,
   scale: NUMBER,
   preprocessing: HASH,
@@ -126,7 +126,7 @@ export async function saveCalibration(calibration: Calibration, path: string): P
   await writeThenRename(path, (temporary) => writeFile(temporary, text));
 }
 
-const NAMES: Record<keyof Provenance, string> = {
+const NAMES: Record<keyof FittedFor, string> = {
   contentId: 'model',
   scale: 'scale',
   preprocessing: 'preprocessing',
@@ -137,9 +137,9 @@ const NAMES: Record<keyof Provenance, string> = {
 };
 
 /** @throws ERR_CLIPN_CALIBRATION naming everything that differs */
-export function assertCalibrationFits(calibration: Calibration, used: Provenance): void {
-  const fitted: Partial<Provenance> = calibration.formatVersion === 1 ? calibration : calibration.fittedFor;
-  const keys = Object.keys(NAMES) as (keyof Provenance)[];
+export function assertCalibrationFits(calibration: Calibration, used: FittedFor): void {
+  const fitted: Partial<FittedFor> = calibration.formatVersion === 1 ? calibration : calibration.fittedFor;
+  const keys = Object.keys(NAMES) as (keyof FittedFor)[];
   const different = keys.filter((key) => fitted[key] !== undefined && fitted[key] !== used[key]);
   if (different.length === 0) return;
   const list = different.map((key) => `${NAMES[key]} (there ${short(fitted[key])}, here ${short(used[key])})`);

@@ -1,9 +1,9 @@
-/** What a score depends on, as hashes: a threshold fitted under one provenance means nothing under another. */
+/** What a score depends on, as hashes: a threshold fitted for one such set of facts means nothing under another. */
 import { jsonHash } from '../base/json-hash';
 import type { LabelBank } from '../labels/bank';
-import type { ModelInfo } from '../model/model';
+import type { ModelConfig } from '../weights/model-config';
 
-export interface Provenance {
+export interface FittedFor {
   /** The model's weights. */
   contentId: string;
   /** s, the factor on cosines. */
@@ -19,14 +19,21 @@ export interface Provenance {
   templates: string;
 }
 
-export function provenanceOf(info: ModelInfo, bank: LabelBank, { exif = true }: { exif?: boolean }): Provenance {
-  const { resize, imageSize, mean, std, scale } = info.config;
+/** The part of a model that scores depend on. */
+export interface ScoringModel {
+  contentId: string;
+  precision: string;
+  config: Pick<ModelConfig, 'resize' | 'imageSize' | 'mean' | 'std' | 'scale'>;
+}
+
+export function fittedFor(model: ScoringModel, bank: LabelBank, { exif = true }: { exif?: boolean }): FittedFor {
+  const { resize, imageSize, mean, std, scale } = model.config;
   return {
-    contentId: info.contentId,
+    contentId: model.contentId,
     scale,
     preprocessing: jsonHash({ resize, imageSize, mean, std }),
     exif,
-    precision: info.precision,
+    precision: model.precision,
     labels: jsonHash(bank.labels),
     templates: bank.templates.sha256,
   };

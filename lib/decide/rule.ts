@@ -1,7 +1,11 @@
-/** The decision rules: from one image's scores to in, out or review. Pure. */
+/**
+ * decide/: From scores to in, out or review, and what that promises. No model, no lane, no image.
+ *
+ * The decision rules: from one image's scores to in, out or review. Pure.
+ */
 
 import { ClipnError } from '../base/errors';
-import { type DecidingScore, NO_TOWER_SCORES, type Scores } from '../scores/score';
+import { type DecidingScore, NO_TOWER_SCORES, type Scores } from '../scores/names';
 import type { Calibration } from './calibration';
 
 export type Verdict = 'in' | 'out' | 'review';

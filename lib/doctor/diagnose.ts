@@ -1,16 +1,21 @@
-/** Says what this package finds on this computer, and what is missing. libtorch is loaded in a child process only. */
+/**
+ * doctor/: What is on this computer and what is missing.
+ *
+ * Says what this package finds on this computer, and what is missing. libtorch is loaded in a child process only.
+ */
+
 import { fork } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { cacheDir } from '../base/cache-dir';
+import { packageVersion } from '../base/version';
+import { sharpVersions } from '../images/sharp-versions';
 import { availableCores, type Candidate, type Core, listCandidates, resolveLibtorch } from '../libtorch/find';
 import { type Machine, thisMachine } from '../libtorch/machine';
 import { unsupportedPlatform } from '../libtorch/platform';
-import { type CudaInfo, cudaRemedy } from '../native/cuda';
+import { addonPath } from '../native/engine';
+import { smallModelFolder } from '../weights/small-model';
+import { readCpu } from './cpu';
 import type { ProbeReport } from './probe';
-
-/** CPU features that decide speed, as /proc/cpuinfo spells them. */
-const CPU_FEATURES = ['avx2', 'avx512f', 'avx512_bf16', 'amx_bf16', 'amx_int8'] as const;
 
 /** What the child said, or how it ended without a word. */
 export type Probe = ProbeReport | { ok: false; code: 'crashed' | 'timeout' | 'skipped'; message: string };
@@ -50,14 +55,14 @@ export interface DiagnoseOptions {
 export async function diagnose(options: DiagnoseOptions = {}, machine: Machine = thisMachine()): Promise<Diagnosis> {
   const named = options.libtorch === undefined ? {} : { libtorch: options.libtorch };
   const libtorch = chosen(named, machine);
-  const glue = findGlue(machine);
+  const glue = addonPath(machine);
   const probeFile = options.probe?.file ?? join(__dirname, `probe${extname(__filename)}`);
   const probe: Probe =
     'error' in libtorch || glue === null
       ? { ok: false, code: 'skipped', message: glue === null ? 'no addon to load' : 'no libtorch to load' }
       : await runProbe(probeFile, options.libtorch, machine, options.probe?.timeout ?? 60_000);
   const facts = {
-    package: readPackageVersion(machine),
+    package: packageVersion(),
     platform: machine.platform,
     arch: machine.arch,
     libc: machine.platform === 'linux' ? (machine.glibc === null ? 'musl or another' : `glibc ${machine.glibc}`) : null,
@@ -69,9 +74,9 @@ export async function diagnose(options: DiagnoseOptions = {}, machine: Machine =
     candidates: listCandidates(named, machine),
     libtorch,
     probe,
-    sharp: await readSharp(),
+    sharp: await sharpVersions(),
     cacheDir: cacheDir(machine.env),
-    model: findModel(),
+    model: smallModelFolder(),
   };
   return { ...facts, next: nextStep(facts, machine) };
 }
@@ -124,46 +129,6 @@ function runProbe(file: string, libtorch: string | undefined, machine: Machine, 
   });
 }
 
-function findGlue(machine: Machine): string | null {
-  try {
-    const { path } = require('node-gyp-build') as { path(root: string): string };
-    return path(machine.packageRoot);
-  } catch {
-    return null; // its only failure: no binary for this platform
-  }
-}
-
-export function readCpu(): Diagnosis['cpu'] {
-  if (!existsSync('/proc/cpuinfo')) return { model: null, features: [] };
-  const text = readFileSync('/proc/cpuinfo', 'utf8');
-  const flags = new Set(/^(?:flags|Features)\s*:\s*(.*)$/m.exec(text)?.[1]?.split(' '));
-  return {
-    model: /^model name\s*:\s*(.*)$/m.exec(text)?.[1] ?? null,
-    features: CPU_FEATURES.filter((feature) => flags.has(feature)),
-  };
-}
-
-async function readSharp(): Promise<Diagnosis['sharp']> {
-  try {
-    const { versions } = (await import('sharp')).default;
-    return { sharp: versions.sharp ?? 'unknown', vips: versions.vips };
-  } catch (error) {
-    return { error: (error as Error).message };
-  }
-}
-
-function findModel(): string | null {
-  try {
-    return join(require.resolve('clipn-native-model-small/package.json'), '..');
-  } catch {
-    return null;
-  }
-}
-
-function readPackageVersion(machine: Machine): string {
-  return (JSON.parse(readFileSync(join(machine.packageRoot, 'package.json'), 'utf8')) as { version: string }).version;
-}
-
 function nextStep(facts: Omit<Diagnosis, 'next'>, machine: Machine): string {
   const { glue, cores, libtorch, probe, sharp, model } = facts;
   const unsupported = unsupportedPlatform(machine);
@@ -181,60 +146,4 @@ function nextStep(facts: Omit<Diagnosis, 'next'>, machine: Machine): string {
   if ('error' in sharp) return 'Reinstall sharp: `npm install --include=optional sharp`.';
   if (model === null) return 'All is ready. For a first try: `npm install clipn-native-model-small`.';
   return 'All is ready: `npx clipn-native quickstart`.';
-}
-
-/** Whether a check of an image file would find all that it needs, a model aside. */
-export function isReady({ probe, sharp }: Diagnosis): boolean {
-  return probe.ok && !('error' in sharp);
-}
-
-/** A report for people, to be pasted into an issue. */
-export function formatDiagnosis(d: Diagnosis): string {
-  const root =
-    'error' in d.libtorch
-      ? d.libtorch.message.split('\n')[0]!.replace(' Looked at:', '')
-      : `${d.libtorch.version}+${d.libtorch.flavour} (${d.libtorch.source}) ${d.libtorch.dir}`;
-  const probe = d.probe.ok
-    ? `works: core for libtorch ${d.probe.core.torchVersion}, kernels ${d.probe.core.cpuTarget}, libtorch's own ${d.probe.core.cpuCapability}, bf16 ${d.probe.core.cpuBf16 ? 'yes' : 'no'}`
-    : `${d.probe.code}: ${d.probe.message}`;
-  const rows: [string, string][] = [
-    ['clipn-native', `${d.package} on ${d.platform}-${d.arch}${d.libc === null ? '' : `, ${d.libc}`}`],
-    ['Node', d.electron === null ? d.node : `${d.node} in Electron ${d.electron}`],
-    ['CPU', `${d.cpu.model ?? 'unknown'}; ${d.cpu.features.join(' ') || 'none of the features looked for'}`],
-    ['addon', d.glue ?? 'not found'],
-    ['cores', d.cores.map((core) => `${core.minor}-${core.flavour} ${core.path}`).join('\n') || 'none found'],
-    ['libtorch', root],
-    ['probe', probe],
-    ['CUDA', formatCuda(d.probe)],
-    ['sharp', 'error' in d.sharp ? d.sharp.error : `${d.sharp.sharp}, libvips ${d.sharp.vips}`],
-    ['model', d.model ?? 'clipn-native-model-small is not installed'],
-    ['cache', d.cacheDir],
-    ['looked at', d.candidates.map(formatCandidate).join('\n')],
-  ];
-  const lines = rows.map(([name, text]) => `${name.padEnd(13)} ${text.replaceAll('\n', `\n${' '.repeat(14)}`)}`);
-  return `${lines.join('\n')}\n\n${d.next}`;
-}
-
-function formatCuda(probe: Probe): string {
-  if (!probe.ok) return 'not looked for: nothing loads';
-  if (probe.cuda === undefined) return 'unknown: looking for it ended the process; the CPU works';
-  const { usable, missing, reason, driver, device, plugin }: CudaInfo = probe.cuda;
-  const gpu =
-    device === null ? [] : [`${device.name}, compute capability ${device.capability}, ${gibibytes(device.memory)}`];
-  const found = [
-    ...gpu,
-    ...(driver === null ? [] : [`driver for CUDA ${driver}`]),
-    plugin === null ? 'no plugin for this libtorch' : `plugin ${plugin}`,
-  ].join('; ');
-  if (usable) return `usable: ${found}`;
-  return `not usable, ${missing} missing: ${reason}\n${found}\n${cudaRemedy(probe.cuda)}; the CPU works without.`;
-}
-
-function gibibytes(bytes: number): string {
-  return `${(bytes / 2 ** 30).toFixed(0)} GiB`;
-}
-
-function formatCandidate({ source, path, version, flavour, usable, reason }: Candidate): string {
-  const what = version === undefined ? '' : ` ${version}+${flavour}`;
-  return `${usable ? 'usable ' : 'refused'} ${source.padEnd(6)} ${path}${what}${usable ? '' : `: ${reason}`}`;
 }

@@ -1,6 +1,8 @@
 /** Started by `doctor` as a child process: opens libtorch and the core and reports, so that a crash ends only this process. */
+
+import type { CoreInfo } from '../native/addon';
 import { type CudaInfo, openCuda } from '../native/cuda';
-import { type CoreInfo, openEngine } from '../native/engine';
+import { openEngine } from '../native/engine';
 
 /** `cuda` is absent when looking for it ended the process. */
 export type ProbeReport = { ok: true; core: CoreInfo; cuda?: CudaInfo } | { ok: false; code: string; message: string };

@@ -1,4 +1,8 @@
-/** Downloads one file over HTTP, going on where an earlier attempt, also of another process, broke off (RFC 9110, 13-14). */
+/**
+ * download/: One file over HTTP onto this disk: resumed, through a proxy, under a lock.
+ *
+ * Downloads one file over HTTP, going on where an earlier attempt, also of another process, broke off (RFC 9110, 13-14).
+ */
 import { createWriteStream } from 'node:fs';
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';

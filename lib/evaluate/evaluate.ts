@@ -1,14 +1,19 @@
-/** `eval`: folders of images to the paper's evaluation (spec 4), and to what helps to see why. */
+/**
+ * evaluate/: Folders of images to an EvalResult.
+ *
+ * `eval`: folders of images to the paper's evaluation (spec 4), and to what helps to see why.
+ */
 import { join } from 'node:path';
 import { ClipnError } from '../base/errors';
 import { assertCalibrationFits, type Calibration } from '../decide/calibration';
-import { provenanceOf } from '../decide/fitted-for';
-import { thumbnail } from '../images/decode';
+import { fittedFor } from '../decide/fitted-for';
 import { hasClassFolders, readImageFolder, refusal } from '../images/folder';
+import { thumbnail } from '../images/thumbnail';
 import { type LabelBank, selectRows } from '../labels/bank';
 import { type ClassLabels, isImagenet, matchClasses } from '../labels/class-names';
-import { wilsonInterval } from '../metrics/metrics';
-import { loadModel, type Model } from '../model/model';
+import { wilsonInterval } from '../metrics/intervals';
+import { loadModel } from '../model/load';
+import type { Model } from '../model/model';
 import type { Precision } from '../native/target';
 import { groupNegatives } from '../scores/negatives';
 import { scoreOn } from '../scores/score';
@@ -133,7 +138,7 @@ async function evaluateOn(
   const deciding = options.score ?? calibration?.score ?? 'atd';
   const exif = options.exif ?? false;
   if (calibration) {
-    assertCalibrationFits(calibration, provenanceOf(model.info, bank, { exif }));
+    assertCalibrationFits(calibration, fittedFor(model.info, bank, { exif }));
     if (calibration.score !== deciding) {
       throw new ClipnError(
         'ERR_CLIPN_CALIBRATION',

@@ -1,5 +1,7 @@
 /** Where the figures of an evaluation come from. */
+
 import { createHash } from 'node:crypto';
+import { packageVersion } from '../base/version';
 import type { LabelBank } from '../labels/bank';
 import type { Model } from '../model/model';
 import { describeCore } from '../native/engine';
@@ -13,7 +15,6 @@ export async function provenance(
   words: Negatives | undefined,
   { exif, command }: { exif: boolean; command: string },
 ): Promise<EvalResult['provenance']> {
-  const { version } = require('../../package.json') as { version: string };
   const core = await describeCore();
   const { name, count, sha256 } = bank.templates;
   return {
@@ -30,7 +31,7 @@ export async function provenance(
         }
       : null,
     versions: {
-      'clipn-native': version,
+      'clipn-native': packageVersion(),
       libtorch: core.torchVersion,
       kernels: core.cpuTarget,
       node: process.versions.node,

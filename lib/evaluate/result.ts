@@ -1,18 +1,6 @@
 /** What an evaluation found: the one object that its report, JSON and CSV are made of. Plain data, JSON-safe. */
-import type { OodMetrics } from '../metrics/metrics';
-
-/** 95 % confidence interval. */
-export interface Interval {
-  low: number;
-  high: number;
-}
-
-/** One score on one OOD set, against all ID images. */
-export interface SetMetrics extends OodMetrics {
-  intervals: { auroc: Interval; fprAtIdTpr95: Interval };
-  /** ROC, ID positive: at most a few hundred vertices, the corners kept. */
-  roc: { fpr: number[]; tpr: number[] };
-}
+import type { Interval } from '../metrics/intervals';
+import type { OodMetrics, SetMetrics } from '../metrics/metrics';
 
 /** Densities of one score: shared bin edges, a count per bin for ID and each OOD set. */
 export interface Histogram {

@@ -2,7 +2,7 @@
 import { ClipnError } from '../base/errors';
 import type { FeatureStore } from '../features/store';
 import type { LabelBank } from '../labels/bank';
-import type { NativeLane } from '../native/engine';
+import type { NativeLane } from '../native/addon';
 import { scoreOn } from '../scores/score';
 import type { Need, ScoreBlock, Scorer } from '../scores/scorers';
 

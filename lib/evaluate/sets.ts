@@ -7,7 +7,7 @@ import { FeatureStore, type StoreIdentity } from '../features/store';
 import { type ImageFolder, refusal } from '../images/folder';
 import type { LabelBank } from '../labels/bank';
 import type { Model } from '../model/model';
-import type { NativeImage } from '../native/engine';
+import type { NativeImage } from '../native/addon';
 import { scoreOn } from '../scores/score';
 import { RESIZE_RULE } from '../weights/model-config';
 import type { ImageSet as SetSummary } from './result';

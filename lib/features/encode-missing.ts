@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
 import { decodeImage } from '../images/decode';
-import type { NativeImage } from '../native/engine';
+import type { NativeImage } from '../native/addon';
 import { HASH_BYTES } from './shard';
 import type { FeatureStore, KnownFile } from './store';
 

@@ -2,7 +2,7 @@
  * The files of a feature store. Each is a .safetensors file, written whole, renamed into place and never changed.
  *
  * Tensors: `sha256` U8 [n, 32] (of the image files), `feature` F32 [n, D] (unit rows) and, in a store with patches,
- * `patchMcm` F32 [n] (scorers/gl-mcm.ts). Metadata: `format`, `identity` (JSON: what the numbers depend on), `files`
+ * `patchMcm` F32 [n] (scores/gl-mcm.ts). Metadata: `format`, `identity` (JSON: what the numbers depend on), `files`
  * (JSON: [path, size, mtime in ns, sha256][], to know a file again without reading it).
  */
 import { type FileHandle, open } from 'node:fs/promises';

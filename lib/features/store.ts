@@ -1,5 +1,7 @@
 /**
- * Features of images on disk, found by the content of the image file: a folder of shards (feature-shard.ts). Nothing in
+ * features/: Features of images kept on disk, so that no image is encoded twice.
+ *
+ * Features of images on disk, found by the content of the image file: a folder of shards (shard.ts). Nothing in
  * it is ever changed, so a kill at any time leaves a usable store, and several processes may add to one.
  */
 import { randomUUID } from 'node:crypto';

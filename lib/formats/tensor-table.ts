@@ -1,4 +1,8 @@
-/** Where tensors lie in a file. */
+/**
+ * formats/: Bytes of tensor files: safetensors, pickle, torch's zip. Knows tensors, no networks.
+ *
+ * Where tensors lie in a file.
+ */
 
 /** Bytes per element. `object` marks an entry of a state dict that is no tensor. */
 export const ITEM_SIZE = {

@@ -1,8 +1,12 @@
-/** Decoding: a path, encoded bytes or raw samples to 8-bit pixels. The only user of sharp, which it loads on first need. */
+/**
+ * images/: Files and buffers to pixels; folders of images. Alone imports sharp.
+ *
+ * Decoding: a path, encoded bytes or raw samples to 8-bit pixels. sharp is loaded on first need.
+ */
 import { readFile, stat } from 'node:fs/promises';
 import type { Sharp } from 'sharp';
 import { ClipnError } from '../base/errors';
-import type { NativeImage } from '../native/engine';
+import type { NativeImage } from '../native/addon';
 import { opaqueGif } from './gif';
 
 /** Samples of an image that is decoded already: 8-bit, interleaved, rows without gaps. */
@@ -135,38 +139,4 @@ async function decodeCmyk(image: Sharp, depth: 'uchar' | 'ushort'): Promise<Nati
     }
   }
   return { data: rgb, width, height, channels: 3 };
-}
-
-/** A part of an image, in pixels. */
-export interface Box {
-  left: number;
-  top: number;
-  width: number;
-  height: number;
-}
-
-/** A box of a decoded image, resized to a square by libvips' bicubic filter: for training, where no byte has to match. */
-export async function cropImage(image: NativeImage, box: Box, side: number): Promise<NativeImage> {
-  const { default: sharp } = await import('sharp');
-  const { data, width, height, channels } = image;
-  const { data: out, info } = await sharp(data, { raw: { width, height, channels } })
-    .extract(box)
-    .resize(side, side, { fit: 'fill', kernel: 'cubic' })
-    .raw()
-    .toBuffer({ resolveWithObject: true });
-  return { data: out, width: side, height: side, channels: info.channels as 1 | 3 | 4 };
-}
-
-const THUMBNAIL_SIDE = 96;
-
-/** A data: URI of a small JPEG, not turned; null when the file cannot be read any more. */
-export async function thumbnail(path: string): Promise<string | null> {
-  const { default: sharp } = await import('sharp');
-  try {
-    const image = sharp(path, { failOn: 'error' }).resize(THUMBNAIL_SIDE, THUMBNAIL_SIDE, { fit: 'inside' });
-    const jpeg = await image.flatten({ background: '#fff' }).jpeg({ quality: 70 }).toBuffer();
-    return `data:image/jpeg;base64,${jpeg.toString('base64')}`;
-  } catch {
-    return null;
-  }
 }

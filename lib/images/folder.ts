@@ -1,7 +1,9 @@
 /** A folder as a data set: its images in a fixed order, the class folder of each, and the files that were left alone. */
+
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClipnError } from '../base/errors';
+import { firstFew } from '../base/wording';
 import { EXTENSIONS_HINT, listImages } from './find';
 
 export interface ImageFolder {
@@ -64,14 +66,9 @@ export function hasClassFolders({ folder, classes, classOf, images }: ImageFolde
   const filled = new Set(classOf);
   const empty = classes.filter((_, index) => !filled.has(index));
   if (empty.length > 0) {
-    throw refusal(folder, `has class folders without an image: ${some(empty)}`, 'Fill or remove them.');
+    throw refusal(folder, `has class folders without an image: ${firstFew(empty)}`, 'Fill or remove them.');
   }
   return true;
-}
-
-/** The first five of a list, for messages. */
-export function some(names: readonly string[]): string {
-  return names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '');
 }
 
 export function refusal(folder: string, what: string, hint?: string): ClipnError {

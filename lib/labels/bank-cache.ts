@@ -7,7 +7,7 @@ import { jsonHash } from '../base/json-hash';
 import type { TemplateSet } from '../text/templates';
 import { assertBankFits, freezeBank, joinBanks, type LabelBank, rowsOf, selectRows } from './bank';
 import { BANK_FORMAT_VERSION, loadLabelBank, saveLabelBank } from './bank-file';
-import { assertLabels, encodeLabels, type LabelBankOptions, resolveTemplates, type TextTowers } from './build-bank';
+import { assertLabels, type EncodingOptions, encodeLabels, resolveTemplates, type TextTowers } from './build-bank';
 
 /** Other banks that are searched for rows, the newest first. */
 const MOST_SEARCHED = 4;
@@ -88,7 +88,7 @@ async function completed(
   towers: TextTowers,
   labels: readonly string[],
   set: TemplateSet,
-  options: LabelBankOptions,
+  options: EncodingOptions,
 ): Promise<LabelBank> {
   if (known === null) return encodeLabels(towers, labels, set, options);
   const held = new Set(known.labels);
@@ -105,7 +105,7 @@ async function completed(
 export async function cachedLabelBank(
   towers: TextTowers,
   labels: readonly string[],
-  options: LabelBankOptions = {},
+  options: EncodingOptions = {},
 ): Promise<LabelBank> {
   assertLabels(towers, labels);
   const templates = await resolveTemplates(options.templates);

@@ -1,3 +1,7 @@
+/**
+ * Label banks as .safetensors files: a little-endian u64 header length, a JSON header, then the data. Tensors `yes` and,
+ * with a "no" tower, `no`: F32 [C, D]. The header's `__metadata__` holds what the rows stand for, as strings.
+ */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -5,11 +9,6 @@ import { ClipnError } from '../base/errors';
 import { writeThenRename } from '../base/write-file';
 import { writeSafetensors } from '../formats/safetensors';
 import { freezeBank, type LabelBank } from './bank';
-
-/**
- * Label banks as .safetensors files: a little-endian u64 header length, a JSON header, then the data. Tensors `yes` and,
- * with a "no" tower, `no`: F32 [C, D]. The header's `__metadata__` holds what the rows stand for, as strings.
- */
 
 const FORMAT = 'clipn-label-bank';
 export const BANK_FORMAT_VERSION = '1';

@@ -1,3 +1,8 @@
+/**
+ * labels/: Class names to rows: the label bank, its file, its cache, lists of names.
+ *
+ * What the towers say of each class, as plain data.
+ */
 import { ClipnError } from '../base/errors';
 
 /** What the towers say of each class: unit rows, the fp32 side of every logit (spec 2.1). Plain data, frozen. */

@@ -1,12 +1,10 @@
+/** Encodes class names with both text towers into a label bank (spec 2.1). */
 import { setImmediate } from 'node:timers/promises';
 import { ClipnError } from '../base/errors';
 import { cleanText } from '../text/clean-text';
 import { fillTemplate, loadTemplates, makeTemplateSet, type TemplateSet } from '../text/templates';
 import { padIds, type Tokenizer } from '../text/tokenizer';
 import { assertBankFits, freezeBank, joinBanks, type LabelBank, rowsOf, selectRows } from './bank';
-
-export { assertBankFits, type LabelBank } from './bank';
-export { loadLabelBank, saveLabelBank } from './bank-file';
 
 /** The text side of a loaded model. */
 export interface TextTowers {
@@ -36,7 +34,7 @@ export interface LabelProgress {
   total: number;
 }
 
-export interface LabelBankOptions {
+export interface EncodingOptions {
   /** 'clipn' (default), 'openai', 'plain', a file, or a set of one's own. */
   templates?: string | TemplateSet | undefined;
   signal?: AbortSignal | undefined;
@@ -111,7 +109,7 @@ export async function encodeLabels(
   towers: TextTowers,
   labels: readonly string[],
   set: TemplateSet,
-  options: LabelBankOptions,
+  options: EncodingOptions,
 ): Promise<LabelBank> {
   const { signal, onProgress } = options;
   // A repeated name is encoded once: its rows are then equal to the last bit.
@@ -181,7 +179,7 @@ export async function resolveTemplates(templates: string | TemplateSet | undefin
 export async function buildLabelBank(
   towers: TextTowers,
   labels: readonly string[],
-  options: LabelBankOptions = {},
+  options: EncodingOptions = {},
 ): Promise<LabelBank> {
   assertLabels(towers, labels);
   return encodeLabels(towers, labels, await resolveTemplates(options.templates), options);
@@ -196,7 +194,7 @@ export async function addLabels(
   towers: TextTowers,
   bank: LabelBank,
   names: readonly string[],
-  options: Omit<LabelBankOptions, 'templates'> = {},
+  options: Omit<EncodingOptions, 'templates'> = {},
 ): Promise<LabelBank> {
   assertBankFits(bank, towers);
   assertLabels(towers, names);

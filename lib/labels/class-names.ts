@@ -1,9 +1,9 @@
 /** From the class folders of an ID set to labels: by name, by ImageNet's wnids, or by a table of the user's. */
 import { readFile } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
+import { firstFew } from '../base/wording';
 import imagenetNames from '../data/imagenet-classnames.json';
 import wnids from '../data/imagenet-wnids.json';
-import { some } from '../images/folder';
 
 /** WordNet id → class index, of ImageNet-1k. */
 const WNID_INDEX = new Map(wnids.map((wnid, index) => [wnid, index]));
@@ -69,7 +69,7 @@ export function matchClasses(
 ): ClassLabels {
   const unknown = classes.filter((folder) => isWnid(folder) && !names.has(folder) && !WNID_INDEX.has(folder));
   if (unknown.length > 0) {
-    throw refuse(`these class folders are wnids outside ImageNet-1k: ${some(unknown)}`, unknown);
+    throw refuse(`these class folders are wnids outside ImageNet-1k: ${firstFew(unknown)}`, unknown);
   }
   const nameOf = (folder: string) => names.get(folder) ?? imagenetNames[WNID_INDEX.get(folder) ?? -1] ?? folder;
   if (labels === undefined) return { labels: classes.map(nameOf), labelOf: classes.map((_, index) => index) };
@@ -81,11 +81,11 @@ export function matchClasses(
   const lacking = classes.filter((_, index) => labelOf[index] === -1);
   if (lacking.length > 0) {
     const list = lacking.map((folder) => (nameOf(folder) === folder ? folder : `${folder} (${nameOf(folder)})`));
-    throw refuse(`the labels lack ${lacking.length} of ${classes.length} class folders: ${some(list)}`, lacking);
+    throw refuse(`the labels lack ${lacking.length} of ${classes.length} class folders: ${firstFew(list)}`, lacking);
   }
   const twice = classes.filter((folder, index) => labels.lastIndexOf(nameOf(folder)) !== labelOf[index]);
   if (twice.length > 0) {
-    throw refuse(`labels given twice, so that the row of a class folder is unknown: ${some(twice)}`, twice);
+    throw refuse(`labels given twice, so that the row of a class folder is unknown: ${firstFew(twice)}`, twice);
   }
   return { labels: [...labels], labelOf };
 }

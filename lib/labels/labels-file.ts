@@ -1,3 +1,4 @@
+/** Files of class names. */
 import { readListFile } from '../base/list-file';
 import imagenet from '../data/imagenet-classnames.json';
 

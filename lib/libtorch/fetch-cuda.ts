@@ -2,14 +2,11 @@
 import { mkdir, statfs, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ClipnError } from '../base/errors';
-import type { FetchProgress } from './fetch';
+import type { FetchProgress } from '../download/progress';
 import type { Machine } from './machine';
 import { findPip, pipDownloads } from './pip';
+import { CUDA_VARIANT } from './release';
 import { readEntry, unpackCudaWheel } from './unpack';
-
-/** The libtorch with CUDA that this release's plugin is built against. */
-export const CUDA_LIBTORCH_VERSION = '2.14.1';
-export const CUDA_VARIANT = 'cu130';
 
 /** Of 2.14.1: wheels to download, and libraries and headers on disk. While unpacking both are there. */
 const DOWNLOAD_BYTES = 2.62e9;

@@ -1,4 +1,5 @@
 /** Puts a libtorch into the managed cache: from a file, folder or URL, through pip, or from PyTorch's own archive. */
+
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -8,30 +9,14 @@ import { fileURLToPath } from 'node:url';
 import { ClipnError } from '../base/errors';
 import { download } from '../download/download';
 import { withLock } from '../download/lock';
-import { CUDA_LIBTORCH_VERSION, CUDA_VARIANT, stageCudaLibtorch } from './fetch-cuda';
+import type { FetchProgress } from '../download/progress';
+import { stageCudaLibtorch } from './fetch-cuda';
 import { type Inspection, inspectLibtorch, minorOf } from './inspect';
 import { type Machine, thisMachine } from './machine';
 import { findPip, PYTORCH_WHEELS, pipDownload, wheelName } from './pip';
 import { libtorchCacheDir } from './places';
+import { CUDA_LIBTORCH_VERSION, CUDA_VARIANT, LIBTORCH_VERSION, MEASURED_SHA256 } from './release';
 import { copyLibtorch, notCpu, unpackLibtorch } from './unpack';
-
-/** The libtorch this release is tested with. */
-export const LIBTORCH_VERSION = '2.13.0';
-
-/** SHA-256 of published files, measured by us. For others pip checks what the index says, and `sha256` is there. */
-const MEASURED_SHA256: Record<string, string> = {
-  'torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl':
-    '6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b',
-};
-
-export interface FetchProgress {
-  phase: 'wait' | 'size' | 'download' | 'verify' | 'unpack' | 'done';
-  /** One line for people. */
-  message: string;
-  /** How much is done and of how much, where known: bytes of a file, parts of a folder. */
-  done?: number;
-  total?: number;
-}
 
 export interface FetchOptions {
   /** 'cpu' or 'cu130'. The latter takes 2.6 GB from pip and 4.2 GB on disk; `from`, `mirror` and `sha256` are for 'cpu'. */

@@ -1,4 +1,8 @@
-/** Finds the libtorch to run on. The first usable one wins; why each other was refused is kept for errors and `doctor`. */
+/**
+ * libtorch/: The libtorch of this computer: where it lies, whether it fits, how it is fetched.
+ *
+ * Finds the libtorch to run on. The first usable one wins; why each other was refused is kept for errors and `doctor`.
+ */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ClipnError, type ClipnErrorCode } from '../base/errors';

@@ -1,4 +1,4 @@
-/** Says why the addon did not load: a system without binaries, or a package that is not whole. */
+/** Whether there are binaries for a system. */
 import { ClipnError } from '../base/errors';
 import type { Machine } from './machine';
 
@@ -25,29 +25,4 @@ export function unsupportedPlatform(machine: Machine): ClipnError | null {
       details: { platform, arch },
     },
   );
-}
-
-/** The error for what node-gyp-build threw. */
-export function addonError(cause: unknown, machine: Machine): ClipnError {
-  const { platform, arch, glibc, packageRoot } = machine;
-  const text = cause instanceof Error ? cause.message : String(cause);
-  const details = { root: packageRoot, platform, arch };
-  if (text.startsWith('No native build was found')) {
-    return (
-      unsupportedPlatform(machine) ??
-      new ClipnError('ERR_CLIPN_GLUE_NOT_FOUND', `no binary for ${platform}-${arch} in ${packageRoot}`, {
-        cause,
-        details,
-      })
-    );
-  }
-  const needed = /version [`'](GLIBC(?:XX)?_[\d.]+)' not found/.exec(text)?.[1];
-  if (needed !== undefined) {
-    return new ClipnError('ERR_CLIPN_PLATFORM', `The addon needs ${needed}; this system has glibc ${glibc}: ${text}`, {
-      hint: 'Use a newer system (Debian 12, Ubuntu 22.04, RHEL 9 or later), or run `npm run build` in a clone.',
-      cause,
-      details,
-    });
-  }
-  return new ClipnError('ERR_CLIPN_GLUE_LOAD', `the addon does not load: ${text}`, { cause, details });
 }

@@ -1,11 +1,20 @@
-/** `bench`: how fast a model runs here: image tower, the bare linears of that tower, JPEG files to verdicts, scores, calls. */
+/**
+ * measure/: How fast a model runs on this computer.
+ *
+ * `bench`: how fast a model runs here: image tower, the bare linears of that tower, JPEG files to verdicts, scores, calls.
+ */
+
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { ClipnError } from '../base/errors';
-import { readCpu } from '../doctor/diagnose';
-import { type LoadModelOptions, loadModel, type Model } from '../model/model';
-import { type NativeLane, openEngine } from '../native/engine';
+import { packageVersion } from '../base/version';
+import { readCpu } from '../doctor/cpu';
+import { loadModel } from '../model/load';
+import type { Model } from '../model/model';
+import type { LoadModelOptions } from '../model/options';
+import type { NativeLane } from '../native/addon';
+import { openEngine } from '../native/engine';
 import { scoreOn } from '../scores/score';
 import { noisePixels, syntheticBank, unitRows } from './synthetic';
 import { inTurns, type Times, timesOf } from './timing';
@@ -133,7 +142,7 @@ export async function benchModel(options: BenchOptions): Promise<BenchResult> {
   ];
   return {
     versions: {
-      'clipn-native': (require('../../package.json') as { version: string }).version,
+      'clipn-native': packageVersion(),
       node: process.versions.node,
       libtorch: `${engine.libtorch.version}+${engine.libtorch.flavour}`,
     },

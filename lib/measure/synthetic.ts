@@ -1,6 +1,6 @@
 /** Made-up inputs for measurements, the same everywhere: pixels, unit rows, a label bank. Their values do not change the work. */
 import type { LabelBank } from '../labels/bank';
-import type { NativeImage } from '../native/engine';
+import type { NativeImage } from '../native/addon';
 
 /** Numbers in [0, 1). */
 function noise(): () => number {

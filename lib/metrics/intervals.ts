@@ -1,8 +1,13 @@
 /** 95 % confidence intervals of the metrics. What each assumes and covers: docs/metrics.md. Pure. */
 import { ClipnError } from '../base/errors';
 import { beta, uniformSource } from '../base/random';
-import type { Interval } from '../evaluate/result';
 import { type Roc, twiceWins } from './roc';
+
+/** 95 % confidence interval. */
+export interface Interval {
+  low: number;
+  high: number;
+}
 
 /** The 0.975 quantile of the standard normal distribution. */
 const Z = 1.959963984540054;

@@ -1,11 +1,11 @@
-/** OOD metrics (spec 4.3), exact, with ties handled by definition: docs/metrics.md. Pure. */
+/**
+ * metrics/: Arithmetic on two lists of scores: ROC, AUROC, FPR95, intervals; reads score files.
+ *
+ * OOD metrics (spec 4.3), exact, with ties handled by definition: docs/metrics.md. Pure.
+ */
 import { ClipnError } from '../base/errors';
-import type { Interval, SetMetrics } from '../evaluate/result';
-import { aurocInterval, fprAtIdTpr95Interval, wilsonInterval } from './intervals';
+import { aurocInterval, fprAtIdTpr95Interval, type Interval, wilsonInterval } from './intervals';
 import { countRoc, curveOf, type Roc, twiceWins } from './roc';
-
-export { wilsonInterval } from './intervals';
-export { type RocCurve, rocCurve } from './roc';
 
 /** Rates are fractions in [0, 1]. Scores are ID confidences: higher = more in-distribution. */
 export interface OodMetrics {
@@ -19,6 +19,13 @@ export interface OodMetrics {
   fprAtIdTpr95: number;
   /** Smallest false-positive rate at which OOD recall is at least 0.95, OOD positive. */
   fprAtOodTpr95: number;
+}
+
+/** One score on one OOD set, against all ID images. */
+export interface SetMetrics extends OodMetrics {
+  intervals: { auroc: Interval; fprAtIdTpr95: Interval };
+  /** ROC, ID positive: at most a few hundred vertices, the corners kept. */
+  roc: { fpr: number[]; tpr: number[] };
 }
 
 /**

@@ -3,14 +3,16 @@ import { createHash } from 'node:crypto';
 import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';
 import { assertCalibrationFits, type Calibration, parseCalibration } from '../decide/calibration';
-import { provenanceOf } from '../decide/fitted-for';
+import { fittedFor } from '../decide/fitted-for';
 import { type Decision, decide, decisionOf, type Rule, ruleWarning, type Verdict } from '../decide/rule';
 import { type DecodeOptions, decodeImage, type ImageInput } from '../images/decode';
-import type { LabelBank } from '../labels/build-bank';
-import type { NativeScores } from '../native/engine';
-import { DECIDING_SCORES, type DecidingScore, type ScoreResult, type Scores } from '../scores/score';
+import type { LabelBank } from '../labels/bank';
+import type { NativeScores } from '../native/addon';
+import { DECIDING_SCORES, type DecidingScore, type Scores } from '../scores/names';
+import type { ScoreResult } from '../scores/score';
+import type { DetectorHost } from './host';
 import type { Consumer, Encoded, ImageRequest } from './image-queue';
-import type { CloseOptions, Model } from './model';
+import type { CloseOptions } from './options';
 
 export interface DetectorOptions extends DecodeOptions {
   /** Score that decides. Default `atd`, or the calibration's. */
@@ -68,16 +70,16 @@ export class Detector {
   readonly bank: LabelBank;
   /** Why the verdicts may mislead: notes on the labels and on the rule. */
   readonly warnings: readonly string[];
-  readonly #model: Model;
+  readonly #host: DetectorHost;
   readonly #options: DetectorOptions;
   readonly #decision: Decision;
   readonly #ownsModel: boolean;
   readonly #judge: Consumer<Judged>;
 
   /** @internal */
-  constructor(model: Model, bank: LabelBank, options: DetectorOptions, ownsModel = false) {
+  constructor(host: DetectorHost, bank: LabelBank, options: DetectorOptions, ownsModel = false) {
     checkOptions(options);
-    this.#model = model;
+    this.#host = host;
     this.bank = bank;
     this.#options = options;
     this.#decision = decisionOf(options, bank.no !== null);
@@ -85,7 +87,7 @@ export class Detector {
     this.#judge = { wantsPixels: options.trace === true, answer: (encoded, n) => this.#judgeRows(encoded, n) };
     if (options.calibration !== undefined) {
       parseCalibration(options.calibration, 'the calibration');
-      assertCalibrationFits(options.calibration, provenanceOf(model.info, bank, options));
+      assertCalibrationFits(options.calibration, fittedFor(host.info, bank, options));
     }
     const warning = ruleWarning(this.#decision, bank.labels.length);
     this.warnings = Object.freeze(warning === undefined ? [...bank.warnings] : [...bank.warnings, warning]);
@@ -113,7 +115,7 @@ export class Detector {
       return result;
     }
     const results: (CheckResult | CheckFailure)[] = [];
-    await this.#model.queue.whole(async () => {
+    await this.#host.queue.whole(async () => {
       for await (const result of this.#inOrder(input, 'listed', signal)) results.push(result);
     });
     return results;
@@ -137,7 +139,7 @@ export class Detector {
     signal: AbortSignal | undefined,
   ) {
     const start = (input: ImageInput, leave: AbortSignal) => this.#answer(input, kind, leave);
-    return inOrder(source, start, { window: this.#model.queue.room, signal });
+    return inOrder(source, start, { window: this.#host.queue.room, signal });
   }
 
   /** An image that cannot be read is a `CheckFailure`; whatever else goes wrong is thrown. */
@@ -154,7 +156,7 @@ export class Detector {
         throw error;
       });
     try {
-      return { ...name, ...(await this.#model.queue.submit({ decode, consumer: this.#judge, kind, signal })) };
+      return { ...name, ...(await this.#host.queue.submit({ decode, consumer: this.#judge, kind, signal })) };
     } catch (error) {
       if (error === unreadable && error instanceof ClipnError) return { ...name, error };
       throw error;
@@ -163,7 +165,7 @@ export class Detector {
 
   async #judgeRows({ features, pixels }: Encoded, n: number): Promise<Judged[]> {
     const { topK = 5, trace = false } = this.#options;
-    const scored = await this.#model.scoreFeatures(features, this.bank, { topK, logits: trace });
+    const scored = await this.#host.scoreFeatures(features, this.bank, { topK, logits: trace });
     return Array.from({ length: n }, (_, i) => ({
       ...this.#verdict(scored, i),
       ...(trace && pixels !== undefined && this.#trace(scored, features, pixels, i, n)),
@@ -205,7 +207,7 @@ export class Detector {
 
   /** Closes the model too, as `model.close` does, if `loadDetector` opened it. Safe to call again. */
   async close(options?: CloseOptions): Promise<void> {
-    if (this.#ownsModel) await this.#model.close(options);
+    if (this.#ownsModel) await this.#host.close(options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,7 +5,7 @@
  *   line (inputs only) → decoding → ready (pixels in memory) → in a batch on the lane → answered
  */
 import { ClipnError } from '../base/errors';
-import type { NativeImage } from '../native/engine';
+import type { NativeImage } from '../native/addon';
 import type { QueueLimits } from './queue-options';
 import { type ModelStats, QueueCounts } from './queue-stats';
 

@@ -3,7 +3,8 @@
 import { ClipnError } from '../base/errors';
 import { readCalibration } from '../decide/calibration';
 import { Detector, type DetectorOptions } from './detector';
-import { type LabelBankOptions, type LoadModelOptions, loadModel } from './model';
+import { loadModel } from './load';
+import type { LabelBankOptions, LoadModelOptions } from './options';
 
 export interface LoadDetectorOptions extends LoadModelOptions, DetectorOptions {
   /** Path of the model file. */

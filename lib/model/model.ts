@@ -1,149 +1,49 @@
-/** A loaded model: encodes images and texts on its own core thread, makes label banks and detectors. */
+/**
+ * model/: A loaded model at work: queue, banks, detector, fitting a calibration.
+ *
+ * A loaded model: encodes images and texts on its own core thread, makes label banks and detectors.
+ */
+
 import { availableParallelism } from 'node:os';
 import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';
-import { type DecodeOptions, decodeImage, type ImageInput } from '../images/decode';
+import { decodeImage, type ImageInput } from '../images/decode';
+import { assertBankFits, type LabelBank } from '../labels/bank';
 import { cachedLabelBank } from '../labels/bank-cache';
-import {
-  addLabels,
-  assertBankFits,
-  type LabelBankOptions as BuildOptions,
-  buildLabelBank,
-  type LabelBank,
-  loadLabelBank,
-  type TextTowers,
-} from '../labels/build-bank';
-import {
-  closeLane,
-  type Engine,
-  type NativeImage,
-  type NativeLane,
-  type NativeModel,
-  openEngine,
-  openLane,
-  runTask,
-} from '../native/engine';
-import { chooseTarget, type Device, type Precision, type Target } from '../native/target';
+import { loadLabelBank } from '../labels/bank-file';
+import { addLabels, buildLabelBank, type TextTowers } from '../labels/build-bank';
+import type { NativeImage, NativeLane } from '../native/addon';
+import type { Engine } from '../native/engine';
+import { closeLane, runTask } from '../native/lane';
 import { type ScoreOptions, scoreOn } from '../scores/score';
 import { createTokenizer, type Tokenizer } from '../text/tokenizer';
-import type { ModelConfig } from '../weights/model-config';
-import { checkModelFile } from '../weights/model-file';
 import { Detector, type DetectorOptions } from './detector';
+import type { DetectorHost } from './host';
 import { type Consumer, type Encoded, ImageQueue } from './image-queue';
-import { type BatchOptions, type QueueLimits, type QueueOptions, queueLimits } from './queue-options';
+import type { ModelInfo } from './info';
+import type { CloseOptions, EncodeOptions, LabelBankOptions } from './options';
+import type { QueueLimits } from './queue-options';
 import type { ModelStats } from './queue-stats';
-
-export interface LoadModelOptions {
-  /** Where to compute. `cuda` is strict; `auto` takes the CPU where CUDA lacks a piece (`info.deviceReason`). Default `auto`. */
-  device?: Device;
-  /**
-   * Arithmetic: `fp32` gives the same verdict everywhere; `auto` is bf16 where the CPU or GPU has it, on an older GPU fp16.
-   * `fp16` needs CUDA. Default `fp32`.
-   */
-  precision?: Precision | 'auto';
-  /** Threads of the model's lane. Default 0: libtorch's own choice, one per physical core. */
-  threads?: number;
-  /** Folder of libtorch; found by itself when absent (docs/libtorch.md). One per process. */
-  libtorch?: string;
-  /** How images of all callers are gathered into batches. */
-  batch?: BatchOptions;
-  /** How many images the model takes at once, and what happens to more. */
-  queue?: QueueOptions;
-  signal?: AbortSignal;
-}
-
-export interface CloseOptions {
-  /** Answer the images that were taken before (default); else those that are in no batch yet reject with ERR_CLIPN_CLOSED. */
-  drain?: boolean;
-}
-
-export interface LabelBankOptions extends BuildOptions {
-  /** Keep and reuse the bank on disk, in the cache folder. Default true. */
-  cache?: boolean;
-  /** Leave out the no tower: enough for `msp`, `maxLogit`, `energy` and `mcm`, in half the time. Default false. */
-  yesOnly?: boolean;
-}
-
-export interface EncodeOptions extends DecodeOptions {
-  signal?: AbortSignal;
-}
-
-/** What a model is and can do. */
-export interface ModelInfo {
-  path: string;
-  /** Hash of the weights: banks and caches are keyed on it. */
-  contentId: string;
-  device: 'cpu' | 'cuda';
-  /** With device `auto`: why it is not CUDA. Else null. */
-  deviceReason: string | null;
-  precision: Precision;
-  /** Width D of a feature. */
-  embedDim: number;
-  /** Side S of the square the image tower sees. */
-  imageSize: number;
-  /** Longest prompt in tokens, start and end included; null without text towers. */
-  contextLength: number | null;
-  /** Whether the file gives the features of image patches, which GL-MCM needs. */
-  hasPatches: boolean;
-  /** Whether the file has the yes text tower: without it, labels come from a saved bank. */
-  hasText: boolean;
-  /** Whether the file has the no text tower: without it, ctw and atd are unavailable. */
-  hasNo: boolean;
-  /**
-   * Whether the towers run with weights packed for this machine; false for a file that `export` did not write, or a CPU
-   * without AVX2, which run as the file has them: same features, slower.
-   */
-  rewritten: boolean;
-  config: ModelConfig;
-}
-
-const ENCODE_IMAGE_PATCHES = 2;
-const ENCODE_TEXT_YES = 4;
-const ENCODE_TEXT_NO = 8;
 
 /** Images decoded at the same time: one a core, and no more than libuv's pool has threads, where sharp works. */
 const DECODERS = Math.min(availableParallelism(), Number(process.env.UV_THREADPOOL_SIZE) || 4);
 
-/**
- * Loads a model file made by `clipn-native export`.
- *
- * @throws ERR_CLIPN_MODEL_NOT_FOUND, ERR_CLIPN_MODEL_FORMAT, ERR_CLIPN_MODEL_CONTRACT, ERR_CLIPN_LIBTORCH_*,
- *   ERR_CLIPN_CUDA_UNAVAILABLE (device `cuda`), ERR_CLIPN_DEVICE_LOST, ERR_CLIPN_INVALID_ARG, or `signal.reason`
- */
-export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
-  const { device = 'auto', precision = 'fp32', threads = 0, libtorch, batch, queue, signal } = options;
-  if (typeof path !== 'string') throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'the model path must be a string');
-  if (!['auto', 'cpu', 'cuda'].includes(device)) {
-    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `device must be auto, cpu or cuda, not ${device}`);
-  }
-  if (!['fp32', 'bf16', 'fp16', 'auto'].includes(precision)) {
-    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision must be fp32, bf16, fp16 or auto, not ${precision}`);
-  }
-  if (!Number.isInteger(threads) || threads < 0) {
-    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `threads must be a whole number of at least 0, not ${threads}`);
-  }
-  const limits = queueLimits(batch, queue);
-  signal?.throwIfAborted();
-  const config = await checkModelFile(path, signal);
-  const engine = await openEngine(libtorch);
-  const target = await chooseTarget(engine, device, precision);
-  const lane = openLane(engine, threads);
-  try {
-    const native = await runTask(lane, signal, () => lane.openModel(path, target.precision, target.device));
-    try {
-      return new Model(path, engine, lane, native, target, config, limits);
-    } catch (error) {
-      engine.addon.closeModel(native.handle);
-      throw error;
-    }
-  } catch (error) {
-    await closeLane(lane);
-    throw error;
-  }
+/** What `loadModel` opened: the model owns the lane and the core's handle from then on. */
+interface Opened {
+  engine: Engine;
+  lane: NativeLane;
+  handle: unknown;
+  tokenizerJson: string;
 }
 
-/** Made by `loadModel`. Holds the weights until `close()`. */
-export class Model {
+/**
+ * Made by `loadModel`. Holds the weights until `close()`.
+ *
+ * The members marked @internal are for the rooms above this one, not for users: `queue`, `lane` and `scoreFeatures` for
+ * detectors and the evaluation, `towers` for label banks, `encodePixels`, `encodePatches` and `runImageLinears` for the
+ * evaluation, teaching and `bench`, `assertFits` for every bank that comes from outside.
+ */
+export class Model implements DetectorHost {
   readonly info: ModelInfo;
   readonly #engine: Engine;
   readonly #lane: NativeLane;
@@ -154,41 +54,18 @@ export class Model {
   #closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(
-    path: string,
-    engine: Engine,
-    lane: NativeLane,
-    native: NativeModel,
-    target: Target,
-    config: ModelConfig,
-    limits: QueueLimits,
-  ) {
+  constructor(info: ModelInfo, { engine, lane, handle, tokenizerJson }: Opened, limits: QueueLimits) {
+    this.info = info;
     this.#engine = engine;
     this.#lane = lane;
-    this.#handle = native.handle;
-    this.info = Object.freeze({
-      path,
-      contentId: config.contentId,
-      device: target.device,
-      deviceReason: target.reason,
-      precision: target.precision,
-      embedDim: config.embedDim,
-      imageSize: config.imageSize,
-      contextLength: config.contextLength,
-      hasPatches: (native.methods & ENCODE_IMAGE_PATCHES) !== 0,
-      hasText: (native.methods & ENCODE_TEXT_YES) !== 0,
-      hasNo: (native.methods & ENCODE_TEXT_NO) !== 0,
-      rewritten: native.rewritten,
-      config,
-    });
-    assertMethods(this.info);
+    this.#handle = handle;
     this.queue = new ImageQueue({
       limits,
       decoders: DECODERS,
       encode: (images, pixels) => this.encodePixels(images, pixels, undefined),
       closed: () => this.#closed(),
     });
-    if (this.info.hasText) this.#towers = this.#textTowers(native.tokenizerJson);
+    if (info.hasText) this.#towers = this.#textTowers(tokenizerJson);
   }
 
   #textTowers(tokenizerJson: string): TextTowers {
@@ -366,17 +243,6 @@ const ROWS: Consumer<Float32Array> = {
   answer: async ({ features }, n) =>
     Array.from({ length: n }, (_, i) => features.slice((i * features.length) / n, ((i + 1) * features.length) / n)),
 };
-
-/** What clipn.json promises, the methods must keep: whether a bank has a "no" side hangs on it. */
-function assertMethods({ path, config, hasText, hasNo }: ModelInfo): void {
-  const said = { text: !config.imageOnly, no: !config.imageOnly && config.kind === 'clipn' };
-  if (said.text === hasText && said.no === hasNo) return;
-  const towers = (text: boolean, no: boolean) => (text ? (no ? 'both text towers' : 'the yes tower') : 'no text tower');
-  throw new ClipnError(
-    'ERR_CLIPN_MODEL_FORMAT',
-    `${path}: clipn.json promises ${towers(said.text, said.no)}, the methods are those of ${towers(hasText, hasNo)}`,
-  );
-}
 
 function readTokenizer(json: string, { path, config }: ModelInfo): Tokenizer {
   const options = { hint: 'Export the checkpoint again with `npx clipn-native export CHECKPOINT OUT`.' };

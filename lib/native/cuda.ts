@@ -1,7 +1,8 @@
 /** Whether this process can compute on a GPU, and which piece is missing when it cannot. */
 import { ClipnError } from '../base/errors';
 import { cudaPlugin } from '../libtorch/find';
-import type { Engine, NativeCuda } from './engine';
+import type { NativeCuda } from './addon';
+import type { Engine } from './engine';
 
 /** Driver, GPU and what of this package and libtorch belongs to them. */
 export interface CudaInfo {

@@ -1,5 +1,6 @@
 /** What the charts of the page are drawn from: counts and curves of every score, embedded as JSON. */
-import type { EvalResult, Interval } from '../evaluate/result';
+import type { EvalResult } from '../evaluate/result';
+import type { Interval } from '../metrics/intervals';
 
 export interface ChartSet {
   name: string;

@@ -1,6 +1,6 @@
 /** The metrics as CSV (RFC 4180): the same numbers as the JSON, to the last digit. */
-import type { EvalResult, SetMetrics } from '../evaluate/result';
-import type { OodMetrics } from '../metrics/metrics';
+import type { EvalResult } from '../evaluate/result';
+import type { OodMetrics, SetMetrics } from '../metrics/metrics';
 
 const METRICS = ['auroc', 'auprIn', 'auprOut', 'fprAtIdTpr95', 'fprAtOodTpr95'] as const;
 const HEADER = [

@@ -1,5 +1,6 @@
 /** Numbers as people read them; exact ones go into `title` attributes. */
-import type { EvalResult, Interval } from '../evaluate/result';
+import type { EvalResult } from '../evaluate/result';
+import type { Interval } from '../metrics/intervals';
 
 /** A share as a number of per cent, without the sign. */
 export const percent = (share: number, digits: number): string => (100 * share).toFixed(digits);

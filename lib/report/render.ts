@@ -1,4 +1,8 @@
-/** An evaluation as one self-contained HTML page: no network, light and dark, for screen, phone, keyboard and paper. */
+/**
+ * report/: An EvalResult as HTML, JSON and CSV.
+ *
+ * An evaluation as one self-contained HTML page: no network, light and dark, for screen, phone, keyboard and paper.
+ */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

@@ -1,5 +1,7 @@
 /** Top of the page: what was evaluated, and how it went, in two sentences. */
-import type { EvalResult, Interval, SetMetrics } from '../evaluate/result';
+import type { EvalResult } from '../evaluate/result';
+import type { Interval } from '../metrics/intervals';
+import type { SetMetrics } from '../metrics/metrics';
 import { count, counted, dateOf, nameOf, percent, range, scoreValue } from './format';
 import { html, type Markup } from './html';
 

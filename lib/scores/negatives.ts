@@ -1,4 +1,4 @@
-/** A user's negative words for NegLabel (scorers/neg-label.ts): which count, and in which group. */
+/** A user's negative words for NegLabel (neg-label.ts): which count, and in which group. */
 import { createHash } from 'node:crypto';
 import { ClipnError } from '../base/errors';
 import { cleanText } from '../text/clean-text';

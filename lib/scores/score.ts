@@ -1,28 +1,14 @@
-/** The scores of spec section 3 for rows of features against a label bank; the arithmetic is the core's. */
+/**
+ * scores/: From features and a bank to scores; the scorers of an evaluation.
+ *
+ * The scores of spec section 3 for rows of features against a label bank; the arithmetic is the core's.
+ */
+
 import { threadId } from 'node:worker_threads';
 import { ClipnError } from '../base/errors';
-import type { LabelBank } from '../labels/build-bank';
-import { type NativeLane, type NativeScores, runTask, sharedLane } from '../native/engine';
-
-/**
- * Names of the scores that decide, all higher = more in-distribution.
- *
- * - `ctw`: p_yes at the top class (paper: competing-to-win), in [0, 1]
- * - `atd`: Σ_j p_j · p_yes,j = 1 − p(C+1) (paper: agreeing-to-differ), in [0, 1]
- * - `msp`: max_j p_j at scale s, in [1/C, 1]
- * - `maxLogit`: max_j a_j, a logit (cosine × s)
- * - `energy`: logsumexp_j a_j, a logit
- * - `mcm`: max softmax of the raw cosines at T = 1, in [1/C, 1]
- * - `gap`: a − b at the top class, a logit difference; ranks as `ctw` but does not saturate
- */
-export const DECIDING_SCORES = ['ctw', 'atd', 'msp', 'maxLogit', 'energy', 'mcm', 'gap'] as const;
-export type DecidingScore = (typeof DECIDING_SCORES)[number];
-
-/** Scores that need the no tower; NaN for a plain CLIP. */
-export const NO_TOWER_SCORES: readonly string[] = ['ctw', 'atd', 'gap', 'logPOut'];
-
-/** Every score of one image. `logPOut` = log p(C+1) is the one that is higher = more OUT-of-distribution. */
-export type Scores = Record<DecidingScore | 'logPOut', number>;
+import type { LabelBank } from '../labels/bank';
+import type { NativeLane, NativeScores } from '../native/addon';
+import { runTask, sharedLane } from '../native/lane';
 
 export interface ScoreOptions {
   /** Entries of the top list, 0 to C. Default 5 (or C, if fewer). */

@@ -3,10 +3,11 @@
 import type { TensorTable } from '../formats/tensor-table';
 import { createTokenizer, type Tokenizer } from '../text/tokenizer';
 import { type Checkpoint, readCheckpoint } from '../weights/checkpoint';
+import { loadTokenizer } from '../weights/checkpoint-tokenizer';
 import { hashTensors } from '../weights/content-id';
-import { loadTokenizer, readTrainedScale } from '../weights/export';
 import { type Network, readNetwork } from '../weights/network';
 import { readOpenClipConfig } from '../weights/openclip-config';
+import { readTrainedScale } from '../weights/trained-scale';
 import { PROMPTS, type TeachOptions } from './options';
 
 export interface Base {

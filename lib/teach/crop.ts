@@ -1,5 +1,5 @@
 /** The paper's training crop (spec 4.2): torchvision's RandomResizedCrop(scale 0.9 to 1, ratio 3/4 to 4/3), no flip. */
-import type { Box } from '../images/decode';
+import type { Box } from '../images/crop';
 import { below, DRAW, unit } from './draw';
 
 const SCALE = [0.9, 1] as const;

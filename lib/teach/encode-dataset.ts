@@ -14,7 +14,7 @@ import { readHeader, type TensorToWrite, writeSafetensors } from '../formats/saf
 import type { Model } from '../model/model';
 import { padIds, type Tokenizer } from '../text/tokenizer';
 import { type DataPart, type Dataset, noData } from './data/dataset';
-import { type Encoded, encodeImages } from './encode-images';
+import { type CropKey, type EncodedImage, encodeImages } from './encode-images';
 
 /** Samples left out, by reason, and the first few of them by name. */
 export interface Skipped {
@@ -23,15 +23,11 @@ export interface Skipped {
 }
 
 /** What decides the features, besides the data. */
-export interface FeatureKey {
+export interface FeatureKey extends CropKey {
   contentId: string;
   precision: 'fp32' | 'bf16';
   device: 'cpu' | 'cuda';
   tokenizer: string;
-  /** V; 0 stands for the evaluation crop alone. */
-  augmentations: number;
-  /** Of the crops. */
-  seed: number;
 }
 
 export interface FeatureFiles {
@@ -137,7 +133,7 @@ async function writePart(
   const model = await options.loadFrozen();
   const dim = model.info.embedDim;
   const views = Math.max(1, key.augmentations);
-  const encoded: Encoded[] = [];
+  const encoded: EncodedImage[] = [];
   for await (const result of encodeImages(part, number, model, key, signal)) {
     if ('broken' in result)
       addSkipped(skipped, { counts: { [result.broken]: result.samples }, examples: [result.name] });

@@ -1,13 +1,20 @@
 /** Images of a part of the data to features, in batches that do not depend on timing. */
 import { ClipnError } from '../base/errors';
-import { cropImage, decodeImage } from '../images/decode';
+import { cropImage } from '../images/crop';
+import { decodeImage } from '../images/decode';
 import type { Model } from '../model/model';
-import type { NativeImage } from '../native/engine';
+import type { NativeImage } from '../native/addon';
 import { trainingCrop } from './crop';
 import type { BrokenSample, DataImage, DataPart } from './data/dataset';
-import type { FeatureKey } from './encode-dataset';
 
-export interface Encoded {
+/** What decides the crops of an image. */
+export interface CropKey {
+  /** V; 0 stands for the evaluation crop alone. */
+  augmentations: number;
+  seed: number;
+}
+
+export interface EncodedImage {
   source: DataImage;
   /** [V, D] */
   features: Float32Array;
@@ -29,9 +36,9 @@ export async function* encodeImages(
   part: DataPart,
   number: number,
   model: Model,
-  key: FeatureKey,
+  key: CropKey,
   signal: AbortSignal | undefined,
-): AsyncGenerator<Encoded | (BrokenSample & { samples: number })> {
+): AsyncGenerator<EncodedImage | (BrokenSample & { samples: number })> {
   const { imageSize: side, embedDim: dim } = model.info;
   const views = Math.max(1, key.augmentations);
   let read = 0;

@@ -1,5 +1,5 @@
 /** The batch of each step, as a function of the step's number: which samples, captions, views and prompt maps. */
-import type { NativeTeacherBatch } from '../native/engine';
+import type { NativeTeacherBatch } from '../native/addon';
 import { padIds } from '../text/tokenizer';
 import { below, DRAW, shuffled } from './draw';
 import type { FeatureStore } from './feature-reader';

@@ -1,9 +1,16 @@
-/** Teaches a CLIP to say no (spec 5): data to cached features to steps of the no tower to checkpoints and a model file. */
+/**
+ * teach/: Captions to a no tower.
+ *
+ * Teaches a CLIP to say no (spec 5): data to cached features to steps of the no tower to checkpoints and a model file.
+ */
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
-import { loadModel, type Model } from '../model/model';
-import { type NativeLane, openEngine, runTask, withLane } from '../native/engine';
+import { loadModel } from '../model/load';
+import type { Model } from '../model/model';
+import type { NativeLane } from '../native/addon';
+import { openEngine } from '../native/engine';
+import { runTask, withLane } from '../native/lane';
 import { chooseTarget } from '../native/target';
 import { exportModel } from '../weights/export';
 import { type Base, openBase } from './base-checkpoint';

@@ -1,10 +1,9 @@
-import { decode as decodeNamedReference } from 'he';
-
 /**
  * What the CLIP tokenizers do to a text before it is split (spec 1.7): ftfy's `fix_text`, `html.unescape` twice, white
  * space collapsed, lower-cased. ftfy's repair of mojibake (`fix_encoding`) is left out: text that was decoded with the
  * wrong encoding stays as it is.
  */
+import { decode as decodeNamedReference } from 'he';
 
 /** Bytes 0x80-0x9F as browsers read them: windows-1252, its five holes left as control characters (HTML 13.2.5.80). */
 const C1_AS_WINDOWS_1252 =

@@ -1,3 +1,4 @@
+/** Template sets: the sentences that a class name is put into (spec 2.1). */
 import { createHash } from 'node:crypto';
 import { ClipnError } from '../base/errors';
 import { readListFile } from '../base/list-file';

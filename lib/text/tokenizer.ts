@@ -1,3 +1,8 @@
+/**
+ * text/: Words before a tower sees them: cleaned, put into templates, cut into tokens.
+ *
+ * The tokenizer of CLIP (spec 1.7): a text to the ids that its text towers take.
+ */
 import { createHash } from 'node:crypto';
 import { ClipnError } from '../base/errors';
 import { cleanText } from './clean-text';

@@ -1,4 +1,8 @@
-/** Checkpoint files as tables: where each tensor lies in the file. No tensor data is loaded. */
+/**
+ * weights/: What a checkpoint or model file holds, read without libtorch; export writes one.
+ *
+ * Checkpoint files as tables: where each tensor lies in the file. No tensor data is loaded.
+ */
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
 import { readSafetensors } from '../formats/safetensors';

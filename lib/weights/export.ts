@@ -1,12 +1,14 @@
 /** Makes a model file from a checkpoint: reads its table, checks it, describes it, and lets the core write the rest. */
-import { open, readFile, realpath } from 'node:fs/promises';
+
+import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { ClipnError } from '../base/errors';
 import { writeThenRename } from '../base/write-file';
 import type { TensorEntry } from '../formats/tensor-table';
-import { coreExport } from '../native/engine';
-import { createTokenizer } from '../text/tokenizer';
+import type { NativeExportOptions } from '../native/addon';
+import { runTask, withLane } from '../native/lane';
 import { type Checkpoint, readCheckpoint } from './checkpoint';
+import { loadTokenizer } from './checkpoint-tokenizer';
 import { hashFile, hashTensors } from './content-id';
 import {
   type ModelConfig,
@@ -18,6 +20,7 @@ import {
 } from './model-config';
 import { type Activation, type Network, readNetwork } from './network';
 import { readOpenClipConfig } from './openclip-config';
+import { readTrainedScale } from './trained-scale';
 
 export interface ExportOptions {
   /** Leave the text towers out, for applications with a saved label bank. Default false. */
@@ -37,8 +40,6 @@ export interface ExportOptions {
 
 /** What inference multiplies the cosines by, whatever the checkpoint learnt (spec 1.6). */
 const SCALE = 100;
-const CLIP_VOCABULARY = 49408;
-const CLIP_TOKENIZER = path.join(__dirname, '../data/clip-tokenizer.json');
 /** OpenAI's constants (spec 4.2). */
 const MEAN: Triple = [0.48145466, 0.4578275, 0.40821073];
 const STD: Triple = [0.26862954, 0.26130258, 0.27577711];
@@ -97,7 +98,7 @@ export async function exportModel(
   await writeThenRename(out, async (temporary) => {
     signal?.throwIfAborted();
     // The core is not told of the signal: it must have let go of the temporary file before that is removed.
-    await coreExport({
+    const work: NativeExportOptions = {
       checkpoint: checkpoint.path,
       target: temporary,
       tensors: network.keys
@@ -108,7 +109,8 @@ export async function exportModel(
       imageOnly,
       clipnJson,
       tokenizerJson: tokenizer?.json ?? '',
-    });
+    };
+    await withLane((lane) => runTask(lane, undefined, () => lane.exportModel(work)));
     signal?.throwIfAborted();
   });
   options.onProgress?.({ stage: 'write', done: total, total });
@@ -135,34 +137,6 @@ async function refuseSameFile(source: string, out: string): Promise<void> {
   });
 }
 
-/** The tokenizer of a checkpoint: CLIP's own, or the file given. @throws ClipnError ERR_CLIPN_TOKENIZER, ERR_CLIPN_IO */
-export async function loadTokenizer(file: string | undefined, { architecture }: Network) {
-  const { vocabSize, contextLength } = architecture;
-  if (file === undefined && vocabSize !== CLIP_VOCABULARY) {
-    throw new ClipnError(
-      'ERR_CLIPN_TOKENIZER',
-      `the checkpoint has ${vocabSize} tokens, not CLIP's own ${CLIP_VOCABULARY}, so its tokenizer must be given`,
-    );
-  }
-  const json = await readTokenizerFile(file ?? CLIP_TOKENIZER);
-  const { sot, eot } = createTokenizer(json, contextLength);
-  if (eot + 1 !== vocabSize) {
-    throw new ClipnError(
-      'ERR_CLIPN_TOKENIZER',
-      `${file ?? 'the built-in tokenizer'} has ${eot + 1} tokens, the checkpoint's embedding ${vocabSize}`,
-    );
-  }
-  return { json, sot, eot };
-}
-
-async function readTokenizerFile(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (cause) {
-    throw new ClipnError('ERR_CLIPN_IO', `cannot read the tokenizer ${file}: ${(cause as Error).message}`, { cause });
-  }
-}
-
 /** The content id covers every model tensor also when only the image tower is kept: one bank serves both files. */
 async function hashSource(
   checkpoint: Checkpoint,
@@ -182,36 +156,6 @@ async function hashSource(
     file: await hashFile(checkpoint.path, { signal, onBytes }),
     content: await hashTensors(checkpoint.path, checkpoint.tensors, keys, closing, { signal, onBytes }),
   };
-}
-
-/** exp(logit_scale); only recorded, but a model file must be able to say it. */
-export async function readTrainedScale(checkpoint: Checkpoint): Promise<number> {
-  const logScale = await readScalar(checkpoint, 'logit_scale');
-  const scale = Math.exp(logScale);
-  if (scale > 0 && scale < Number.POSITIVE_INFINITY) return scale;
-  throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${checkpoint.path}: tensor logit_scale holds ${logScale}`);
-}
-
-async function readScalar(checkpoint: Checkpoint, key: string): Promise<number> {
-  const entry = checkpoint.tensors.get(key)!;
-  const file = await open(checkpoint.path, 'r');
-  try {
-    const bytes = Buffer.alloc(4);
-    // A 16-bit float is read into the high half, which is where bfloat16 keeps what float32 does.
-    if (entry.dtype === 'float32') await file.read(bytes, 0, 4, entry.offset);
-    else await file.read(bytes, 2, 2, entry.offset);
-    return entry.dtype === 'float16' ? halfToNumber(bytes.readUInt16LE(2)) : bytes.readFloatLE();
-  } finally {
-    await file.close();
-  }
-}
-
-function halfToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0x1f) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 function pick({ dtype, shape, stride, offset }: TensorEntry) {

@@ -1,24 +1,9 @@
 /** The network a checkpoint belongs to, read off its keys and shapes (spec 1.1, 1.8); anything else is refused. */
+
 import { ClipnError } from '../base/errors';
 import type { TensorTable } from '../formats/tensor-table';
+import type { Architecture } from '../native/addon';
 import type { OpenClipConfig } from './openclip-config';
-
-export interface Architecture {
-  /** D */
-  embedDim: number;
-  imageSize: number;
-  patchSize: number;
-  visionWidth: number;
-  visionHeads: number;
-  visionLayers: number;
-  contextLength: number;
-  vocabSize: number;
-  textWidth: number;
-  textHeads: number;
-  textLayers: number;
-  /** x·σ(1.702x), as in OpenAI's own weights, instead of the exact GELU. */
-  quickGelu: boolean;
-}
 
 export type Activation = 'gelu' | 'quickgelu';
 

@@ -11,14 +11,19 @@ export interface SmallModel {
   labels: string[];
 }
 
+/** The folder of the package; null when it is not installed. */
+export function smallModelFolder(): string | null {
+  try {
+    return dirname(require.resolve('clipn-native-model-small/package.json'));
+  } catch {
+    return null;
+  }
+}
+
 /** Undefined when the package is not installed. */
 export function smallModel(): SmallModel | undefined {
-  let root: string;
-  try {
-    root = dirname(require.resolve('clipn-native-model-small/package.json'));
-  } catch {
-    return undefined;
-  }
+  const root = smallModelFolder();
+  if (root === null) return undefined;
   const labels = readFileSync(join(root, 'photos/labels.txt'), 'utf8').split('\n').filter(Boolean);
   return { model: join(root, 'model.pt'), photos: join(root, 'photos'), labels };
 }

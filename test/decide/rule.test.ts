@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decide, decisionOf, ruleWarning } from '../../lib/decide/rule';
-import type { Scores } from '../../lib/scores/score';
+import type { Scores } from '../../lib/scores/names';
 
 const scores = (values: Partial<Scores>) => values as Scores;
 

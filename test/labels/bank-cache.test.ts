@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import { cacheDir } from '../../lib/base/cache-dir';
+import type { LabelBank } from '../../lib/labels/bank';
 import { cachedLabelBank } from '../../lib/labels/bank-cache';
-import { buildLabelBank, type LabelBank, type TextTowers } from '../../lib/labels/build-bank';
+import { buildLabelBank, type TextTowers } from '../../lib/labels/build-bank';
 import { makeTemplateSet } from '../../lib/text/templates';
 import { animals, assertRow, type Call, expectedRow, fakeTowers, templates, tokenizer } from '../support/fake-towers';
 

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import { cacheDir } from '../../lib/base/cache-dir';
-import { addLabels, buildLabelBank, loadLabelBank, saveLabelBank } from '../../lib/labels/build-bank';
+import { loadLabelBank, saveLabelBank } from '../../lib/labels/bank-file';
+import { addLabels, buildLabelBank } from '../../lib/labels/build-bank';
 import { animals, assertRow, DIM, expectedRow, fakeTowers, templates } from '../support/fake-towers';
 
 const folder = mkdtempSync(join(tmpdir(), 'clipn-banks-'));

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
+import { assertBankFits } from '../../lib/labels/bank';
 import {
   addLabels,
-  assertBankFits,
   buildLabelBank,
   type LabelProgress,
   removeLabels,

@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { readCalibration } from '../../lib/decide/calibration';
-import { buildLabelBank, type LabelBank, loadLabelBank, saveLabelBank } from '../../lib/labels/build-bank';
+import type { LabelBank } from '../../lib/labels/bank';
+import { loadLabelBank, saveLabelBank } from '../../lib/labels/bank-file';
+import { buildLabelBank } from '../../lib/labels/build-bank';
 import { cuts, flips, outcome } from '../support/damage';
 import { animals, DIM, fakeTowers, templates } from '../support/fake-towers';
 

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { normal, uniformSource } from '../../lib/base/random';
 import { wilsonInterval } from '../../lib/metrics/intervals';
-import { averageMetrics, idAccuracy, oodMetrics, rocCurve, setMetrics } from '../../lib/metrics/metrics';
+import { averageMetrics, idAccuracy, oodMetrics, setMetrics } from '../../lib/metrics/metrics';
+import { rocCurve } from '../../lib/metrics/roc';
 import { goldenFile } from '../support/paths';
 
 interface GoldenCase {

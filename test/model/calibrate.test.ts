@@ -9,7 +9,7 @@ import { uniformSource } from '../../lib/base/random';
 import { readArgs } from '../../lib/cli/command';
 import { calibrateCommand } from '../../lib/cli/commands/calibrate';
 import { type FittedCalibration, saveCalibration } from '../../lib/decide/calibration';
-import { conformalRank, conformalThreshold, scoresNeeded } from '../../lib/model/calibrate';
+import { conformalRank, conformalThreshold, scoresNeeded } from '../../lib/decide/conformal';
 import { apiModel } from '../support/api-model';
 import { runCli } from '../support/run-cli';
 

@@ -6,7 +6,7 @@ import { ClipnError } from '../../lib/base/errors';
 import { type Consumer, ImageQueue, type ImageRequest } from '../../lib/model/image-queue';
 import { type BatchOptions, type QueueOptions, queueLimits } from '../../lib/model/queue-options';
 import { QueueCounts } from '../../lib/model/queue-stats';
-import type { NativeImage } from '../../lib/native/engine';
+import type { NativeImage } from '../../lib/native/addon';
 
 /** Images are numbers; their feature [1, 2] is (number, -number). */
 const imageOf = (n: number): NativeImage => ({ data: Uint8Array.of(n), width: 1, height: 1, channels: 1 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import load from 'node-gyp-build';
 import type { Machine } from '../../lib/libtorch/machine';
-import { addonError } from '../../lib/libtorch/platform';
+import { addonError } from '../../lib/native/addon-errors';
 import { fakeMachine } from '../support/fake-libtorch';
 
 const root = mkdtempSync(join(tmpdir(), 'clipn-platform-'));

@@ -19,7 +19,8 @@ import {
   type Model,
 } from '../../lib';
 import { decodeImage } from '../../lib/images/decode';
-import { oodMetrics, setMetrics, wilsonInterval } from '../../lib/metrics/metrics';
+import { wilsonInterval } from '../../lib/metrics/intervals';
+import { oodMetrics, setMetrics } from '../../lib/metrics/metrics';
 import { createTokenizer } from '../../lib/text/tokenizer';
 import { cachedCheckpoint, writeCheckpoint } from '../support/checkpoint-writer';
 import { clipTokenizer } from '../support/paths';

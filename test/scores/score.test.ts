@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { decide } from '../../lib/decide/rule';
-import type { LabelBank } from '../../lib/labels/build-bank';
+import type { LabelBank } from '../../lib/labels/bank';
 import { openEngine } from '../../lib/native/engine';
 import { type ScoreResult, score } from '../../lib/scores/score';
 import { goldenFile } from '../support/paths';

@@ -6,8 +6,9 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import sharp from 'sharp';
-import type { EvalResult, Example, Histogram, Interval, SetMetrics } from '../../lib/evaluate/result';
-import type { OodMetrics } from '../../lib/metrics/metrics';
+import type { EvalResult, Example, Histogram } from '../../lib/evaluate/result';
+import type { Interval } from '../../lib/metrics/intervals';
+import type { OodMetrics, SetMetrics } from '../../lib/metrics/metrics';
 import { renderReport } from '../../lib/report/render';
 import { repository } from './paths';
 

@@ -1,7 +1,9 @@
 /** Opens exported model files and compares what they compute with golden rows. For tests. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { type NativeLane, openEngine, runTask } from '../../lib/native/engine';
+import type { NativeLane } from '../../lib/native/addon';
+import { openEngine } from '../../lib/native/engine';
+import { runTask } from '../../lib/native/lane';
 import { type ModelConfig, parseModelConfig } from '../../lib/weights/model-config';
 import { goldenFile } from './paths';
 

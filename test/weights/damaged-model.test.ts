@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { loadModel } from '../../lib/model/model';
+import { loadModel } from '../../lib/model/load';
 import { exportModel } from '../../lib/weights/export';
 import { cuts, directoryOf, flips, outcome, unzip } from '../support/damage';
 import { smallestFiles } from '../support/tiny-model';

@@ -3,7 +3,7 @@
 import { findImages } from '../../images/find';
 import { type BenchResult, benchModel, type NoRate, type Rate } from '../../measure/bench';
 import type { Times } from '../../measure/timing';
-import type { LoadModelOptions } from '../../model/model';
+import type { LoadModelOptions } from '../../model/options';
 import { smallModel } from '../../weights/small-model';
 import { type Args, type Command, UsageError } from '../command';
 import { MODEL_FLAGS } from '../model-flags';

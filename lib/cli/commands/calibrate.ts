@@ -2,9 +2,10 @@
 import { statSync } from 'node:fs';
 import { ClipnError } from '../../base/errors';
 import { saveCalibration } from '../../decide/calibration';
+import { assertEnough, DEFAULT_TARGET } from '../../decide/conformal';
 import { findImages } from '../../images/find';
-import { assertEnough, type CalibrationRun, calibrate, DEFAULT_TARGET } from '../../model/calibrate';
-import { DECIDING_SCORES, type DecidingScore } from '../../scores/score';
+import { type CalibrationRun, calibrate } from '../../model/calibrate';
+import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
 import { type Args, type Command, UsageError } from '../command';
 import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
 import { note, Progress } from '../terminal';

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { type Calibration, readCalibration } from '../../decide/calibration';
 import { findImages } from '../../images/find';
 import type { CheckFailure, CheckResult } from '../../model/detector';
-import { DECIDING_SCORES, type DecidingScore } from '../../scores/score';
+import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
 import { type Args, type Command, UsageError } from '../command';
 import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
 import { note, Progress, paint, table } from '../terminal';

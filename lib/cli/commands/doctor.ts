@@ -1,6 +1,7 @@
 /** `doctor`: what was found, what is missing, what to do next. */
 
-import { diagnose, formatDiagnosis, isReady } from '../../doctor/diagnose';
+import { diagnose } from '../../doctor/diagnose';
+import { formatDiagnosis, isReady } from '../../doctor/format';
 import { type Args, type Command, UsageError } from '../command';
 
 export const doctorCommand: Command = {

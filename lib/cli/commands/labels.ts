@@ -1,6 +1,6 @@
 /** `labels`: class names to a label bank file. */
 
-import { saveLabelBank } from '../../labels/build-bank';
+import { saveLabelBank } from '../../labels/bank-file';
 import { type Args, type Command, UsageError } from '../command';
 import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
 import { note, Progress } from '../terminal';

@@ -1,6 +1,7 @@
 /** `metrics`: score files of any system to OOD metrics. */
 
-import type { Interval, SetMetrics } from '../../evaluate/result';
+import type { Interval } from '../../metrics/intervals';
+import type { SetMetrics } from '../../metrics/metrics';
 import { evaluateScores, FPR_RULES, type FprRule, type OodMetrics } from '../../metrics/metrics';
 import { readScoreFile } from '../../metrics/score-file';
 import { type Args, type Command, UsageError } from '../command';

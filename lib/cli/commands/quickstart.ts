@@ -2,7 +2,7 @@
 import { performance } from 'node:perf_hooks';
 import { ClipnError } from '../../base/errors';
 import { findImages } from '../../images/find';
-import { loadModel } from '../../model/model';
+import { loadModel } from '../../model/load';
 import { smallModel } from '../../weights/small-model';
 import { type Args, type Command, UsageError } from '../command';
 import { bankOptions } from '../model-flags';

@@ -1,7 +1,7 @@
 /** A CSV or TSV file with a row a sample: the path of an image, relative to the file, and a caption. */
 import { createReadStream } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { suggestion } from '../../cli/command';
+import { suggestion } from '../../base/wording';
 import {
   type BrokenSample,
   type DataImage,

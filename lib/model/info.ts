@@ -1,0 +1,72 @@
+/** What a model is and can do, from what the core says of its file. */
+import { ClipnError } from '../base/errors';
+import { METHODS, type NativeModel } from '../native/addon';
+import type { Precision, Target } from '../native/target';
+import type { ModelConfig } from '../weights/model-config';
+
+/** What a model is and can do. */
+export interface ModelInfo {
+  path: string;
+  /** Hash of the weights: banks and caches are keyed on it. */
+  contentId: string;
+  device: 'cpu' | 'cuda';
+  /** With device `auto`: why it is not CUDA. Else null. */
+  deviceReason: string | null;
+  precision: Precision;
+  /** Width D of a feature. */
+  embedDim: number;
+  /** Side S of the square the image tower sees. */
+  imageSize: number;
+  /** Longest prompt in tokens, start and end included; null without text towers. */
+  contextLength: number | null;
+  /** Whether the file gives the features of image patches, which GL-MCM needs. */
+  hasPatches: boolean;
+  /** Whether the file has the yes text tower: without it, labels come from a saved bank. */
+  hasText: boolean;
+  /** Whether the file has the no text tower: without it, ctw and atd are unavailable. */
+  hasNo: boolean;
+  /**
+   * Whether the towers run with weights packed for this machine; false for a file that `export` did not write, or a CPU
+   * without AVX2, which run as the file has them: same features, slower.
+   */
+  rewritten: boolean;
+  config: ModelConfig;
+}
+
+/** @throws ERR_CLIPN_MODEL_FORMAT when the file's methods are not those that its clipn.json promises */
+export function modelInfo(path: string, native: NativeModel, target: Target, config: ModelConfig): ModelInfo {
+  const has = (method: number) => (native.methods & method) !== 0;
+  const info = Object.freeze({
+    path,
+    contentId: config.contentId,
+    device: target.device,
+    deviceReason: target.reason,
+    precision: target.precision,
+    embedDim: config.embedDim,
+    imageSize: config.imageSize,
+    contextLength: config.contextLength,
+    hasPatches: has(METHODS.encodeImagePatches),
+    hasText: has(METHODS.encodeTextYes),
+    hasNo: has(METHODS.encodeTextNo),
+    rewritten: native.rewritten,
+    config,
+  });
+  assertMethods(info);
+  return info;
+}
+
+/** What clipn.json promises, the methods must keep: whether a bank has a "no" side hangs on it. */
+function assertMethods({ path, config, hasText, hasNo }: ModelInfo): void {
+  const promisesText = !config.imageOnly;
+  const promisesNo = promisesText && config.kind === 'clipn';
+  if (promisesText === hasText && promisesNo === hasNo) return;
+  throw new ClipnError(
+    'ERR_CLIPN_MODEL_FORMAT',
+    `${path}: clipn.json promises ${towers(promisesText, promisesNo)}, the methods are those of ${towers(hasText, hasNo)}`,
+  );
+}
+
+function towers(text: boolean, no: boolean): string {
+  if (!text) return 'no text tower';
+  return no ? 'both text towers' : 'the yes tower';
+}

@@ -1,0 +1,49 @@
+/** From the path of a model file to a model at work on a lane of its own. */
+import { ClipnError } from '../base/errors';
+import { openEngine } from '../native/engine';
+import { closeLane, openLane, runTask } from '../native/lane';
+import { chooseTarget } from '../native/target';
+import { checkModelFile } from '../weights/model-file';
+import { modelInfo } from './info';
+import { Model } from './model';
+import type { LoadModelOptions } from './options';
+import { queueLimits } from './queue-options';
+
+/**
+ * Loads a model file made by `clipn-native export`.
+ *
+ * @throws ERR_CLIPN_MODEL_NOT_FOUND, ERR_CLIPN_MODEL_FORMAT, ERR_CLIPN_MODEL_CONTRACT, ERR_CLIPN_LIBTORCH_*,
+ *   ERR_CLIPN_CUDA_UNAVAILABLE (device `cuda`), ERR_CLIPN_DEVICE_LOST, ERR_CLIPN_INVALID_ARG, or `signal.reason`
+ */
+export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
+  const { device = 'auto', precision = 'fp32', threads = 0, libtorch, batch, queue, signal } = options;
+  if (typeof path !== 'string') throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'the model path must be a string');
+  if (!['auto', 'cpu', 'cuda'].includes(device)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `device must be auto, cpu or cuda, not ${device}`);
+  }
+  if (!['fp32', 'bf16', 'fp16', 'auto'].includes(precision)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision must be fp32, bf16, fp16 or auto, not ${precision}`);
+  }
+  if (!Number.isInteger(threads) || threads < 0) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `threads must be a whole number of at least 0, not ${threads}`);
+  }
+  const limits = queueLimits(batch, queue);
+  signal?.throwIfAborted();
+  const config = await checkModelFile(path, signal);
+  const engine = await openEngine(libtorch);
+  const target = await chooseTarget(engine, device, precision);
+  const lane = openLane(engine, threads);
+  try {
+    const native = await runTask(lane, signal, () => lane.openModel(path, target.precision, target.device));
+    try {
+      const info = modelInfo(path, native, target, config);
+      return new Model(info, { engine, lane, handle: native.handle, tokenizerJson: native.tokenizerJson }, limits);
+    } catch (error) {
+      engine.addon.closeModel(native.handle);
+      throw error;
+    }
+  } catch (error) {
+    await closeLane(lane);
+    throw error;
+  }
+}

@@ -1,0 +1,40 @@
+/** What a caller may say of a model: how it is loaded, closed, given labels and images. */
+import type { DecodeOptions } from '../images/decode';
+import type { EncodingOptions } from '../labels/build-bank';
+import type { Device, Precision } from '../native/target';
+import type { BatchOptions, QueueOptions } from './queue-options';
+
+export interface LoadModelOptions {
+  /** Where to compute. `cuda` is strict; `auto` takes the CPU where CUDA lacks a piece (`info.deviceReason`). Default `auto`. */
+  device?: Device;
+  /**
+   * Arithmetic: `fp32` gives the same verdict everywhere; `auto` is bf16 where the CPU or GPU has it, on an older GPU fp16.
+   * `fp16` needs CUDA. Default `fp32`.
+   */
+  precision?: Precision | 'auto';
+  /** Threads of the model's lane. Default 0: libtorch's own choice, one per physical core. */
+  threads?: number;
+  /** Folder of libtorch; found by itself when absent (docs/libtorch.md). One per process. */
+  libtorch?: string;
+  /** How images of all callers are gathered into batches. */
+  batch?: BatchOptions;
+  /** How many images the model takes at once, and what happens to more. */
+  queue?: QueueOptions;
+  signal?: AbortSignal;
+}
+
+export interface CloseOptions {
+  /** Answer the images that were taken before (default); else those that are in no batch yet reject with ERR_CLIPN_CLOSED. */
+  drain?: boolean;
+}
+
+export interface LabelBankOptions extends EncodingOptions {
+  /** Keep and reuse the bank on disk, in the cache folder. Default true. */
+  cache?: boolean;
+  /** Leave out the no tower: enough for `msp`, `maxLogit`, `energy` and `mcm`, in half the time. Default false. */
+  yesOnly?: boolean;
+}
+
+export interface EncodeOptions extends DecodeOptions {
+  signal?: AbortSignal;
+}
