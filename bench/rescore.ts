@@ -14,8 +14,8 @@ import { parseArgs } from 'node:util';
 import { describeCore, evaluate, loadModel, type Model } from '../lib';
 import { normal, uniformSource } from '../lib/base/random';
 import imagenet from '../lib/data/imagenet-classnames.json';
-import { preprocessingOf } from '../lib/evaluate/sets';
 import { type KnownFile, writeShard } from '../lib/features/shard';
+import { preprocessingText } from '../lib/weights/preprocessing';
 import { vitB16WithText } from './prepare';
 
 const SHARD = 4096;
@@ -37,7 +37,13 @@ function writeImages(root: string, images: number): KnownFile[] {
 
 async function writeStore(folder: string, model: Model, files: readonly KnownFile[]): Promise<void> {
   const { contentId, precision, embedDim: dim } = model.info;
-  const identity = { contentId, precision, preprocessing: preprocessingOf(model.info, false), dim, patches: '' };
+  const identity = {
+    contentId,
+    precision,
+    preprocessing: preprocessingText(model.info.config, false),
+    dim,
+    patches: '',
+  };
   const uniform = uniformSource(1);
   // Unit rows out of a pool of normal numbers, each from another place: drawing 512 million would take minutes.
   const pool = Float32Array.from({ length: 1 << 20 }, () => normal(uniform));

@@ -4,7 +4,7 @@ import { ClipnError } from '../base/errors';
 export const DEFAULT_TARGET = 0.95;
 
 /** An image of a calibration that could not be read. */
-export interface Unreadable {
+export interface UnreadableImage {
   image?: string | undefined;
   error: ClipnError;
 }
@@ -49,7 +49,7 @@ export function assertTarget(target: number): void {
 }
 
 /** @throws ERR_CLIPN_TOO_FEW_IMAGES with the number needed, ERR_CLIPN_INVALID_ARG for a target that is no share */
-export function assertEnough(found: number, target: number, unreadable: readonly Unreadable[] = []): void {
+export function assertEnough(found: number, target: number, unreadable: readonly UnreadableImage[] = []): void {
   assertTarget(target);
   if (conformalRank(found, target) >= 1) return;
   const needed = scoresNeeded(target);

@@ -1,7 +1,8 @@
 /** What a score depends on, as hashes: a threshold fitted for one such set of facts means nothing under another. */
-import { jsonHash } from '../base/json-hash';
-import type { LabelBank } from '../labels/bank';
+
+import { type LabelBank, labelsHash } from '../labels/bank';
 import type { ModelConfig } from '../weights/model-config';
+import { type Preprocessing, preprocessingHash } from '../weights/preprocessing';
 
 export interface FittedFor {
   /** The model's weights. */
@@ -23,18 +24,17 @@ export interface FittedFor {
 export interface ScoringModel {
   contentId: string;
   precision: string;
-  config: Pick<ModelConfig, 'resize' | 'imageSize' | 'mean' | 'std' | 'scale'>;
+  config: Preprocessing & Pick<ModelConfig, 'scale'>;
 }
 
 export function fittedFor(model: ScoringModel, bank: LabelBank, { exif = true }: { exif?: boolean }): FittedFor {
-  const { resize, imageSize, mean, std, scale } = model.config;
   return {
     contentId: model.contentId,
-    scale,
-    preprocessing: jsonHash({ resize, imageSize, mean, std }),
+    scale: model.config.scale,
+    preprocessing: preprocessingHash(model.config),
     exif,
     precision: model.precision,
-    labels: jsonHash(bank.labels),
+    labels: labelsHash(bank.labels),
     templates: bank.templates.sha256,
   };
 }

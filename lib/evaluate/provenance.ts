@@ -1,26 +1,31 @@
 /** Where the figures of an evaluation come from. */
 
-import { createHash } from 'node:crypto';
 import { packageVersion } from '../base/version';
-import type { LabelBank } from '../labels/bank';
+import { type LabelBank, labelsHash } from '../labels/bank';
 import type { Model } from '../model/model';
 import { describeCore } from '../native/engine';
-import type { Negatives } from '../scores/negatives';
+import type { NegativeWords } from '../scores/negatives';
+import { preprocessingText } from '../weights/preprocessing';
 import type { EvalResult } from './result';
-import { preprocessingOf } from './sets';
+
+/** ISO 8601; of SOURCE_DATE_EPOCH where that is set, so that two runs can be compared byte for byte. */
+export function createdAt(): string {
+  const seconds = Number(process.env['SOURCE_DATE_EPOCH'] ?? Date.now() / 1000);
+  return new Date(1000 * seconds).toISOString();
+}
 
 export async function provenance(
   { info }: Model,
   bank: LabelBank,
-  words: Negatives | undefined,
+  words: NegativeWords | undefined,
   { exif, command }: { exif: boolean; command: string },
 ): Promise<EvalResult['provenance']> {
   const core = await describeCore();
   const { name, count, sha256 } = bank.templates;
   return {
     model: { path: info.path, contentId: info.contentId, precision: info.precision, kind: info.config.kind },
-    preprocessing: preprocessingOf(info, exif),
-    labels: { count: bank.labels.length, sha256: createHash('sha256').update(bank.labels.join('\n')).digest('hex') },
+    preprocessing: preprocessingText(info.config, exif),
+    labels: { count: bank.labels.length, sha256: labelsHash(bank.labels) },
     templates: { name, count, sha256 },
     negatives: words
       ? {

@@ -59,13 +59,17 @@ export interface ImageSet {
   unreadable: { image: string; code: string; message: string }[];
 }
 
+/** In 2 the hashes of labels and negative words are those of their JSON, as a calibration's are; in 1 of lines. */
+export const EVAL_FORMAT = 'clipn-native eval 2';
+
 export interface EvalResult {
-  format: 'clipn-native eval 1';
+  format: typeof EVAL_FORMAT;
   /** ISO 8601; of SOURCE_DATE_EPOCH where that is set, so that two runs can be compared byte for byte. */
   created: string;
   provenance: {
     model: { path: string; contentId: string; precision: string; kind: string };
     preprocessing: string;
+    /** `sha256` as in a calibration's `fittedFor.labels`. */
     labels: { count: number; sha256: string };
     templates: { name: string; count: number; sha256: string };
     /** Words of the user's list that served as negatives, when one was given: `dropped` equalled a label. */

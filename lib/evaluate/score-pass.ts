@@ -4,7 +4,7 @@ import type { FeatureStore } from '../features/store';
 import type { LabelBank } from '../labels/bank';
 import type { NativeLane } from '../native/addon';
 import { scoreOn } from '../scores/score';
-import type { Need, ScoreBlock, Scorer } from '../scores/scorers';
+import type { ScoreBlock, Scorer } from '../scores/scorers';
 
 /** Rows scored together: 8 MB of features at D = 512. */
 const BLOCK = 4096;
@@ -28,21 +28,6 @@ export interface Scored {
   scores: Record<string, Float64Array>;
   /** Index of the top label of each row. */
   top: Int32Array;
-}
-
-/** The scorers whose needs are met, and why the others are left out. */
-export function usableScorers(
-  scorers: readonly Scorer[],
-  met: Readonly<Record<Need, true | string>>,
-): { usable: Scorer[]; skipped: { score: string; why: string }[] } {
-  const usable: Scorer[] = [];
-  const skipped: { score: string; why: string }[] = [];
-  for (const scorer of scorers) {
-    const why = scorer.needs.map((need) => met[need]).find((answer) => answer !== true);
-    if (why === undefined) usable.push(scorer);
-    else skipped.push({ score: scorer.name, why: String(why) });
-  }
-  return { usable, skipped };
 }
 
 /**

@@ -1,30 +1,35 @@
 /** The image sets of an evaluation: their folders, and the rows that the feature store has for them. */
+
 import { join, resolve } from 'node:path';
 import { cacheDir } from '../base/cache-dir';
 import { jsonHash } from '../base/json-hash';
-import { encodeMissing, type Unreadable } from '../features/encode-missing';
+import { encodeMissing, type UnreadablePath } from '../features/encode-missing';
 import { FeatureStore, type StoreIdentity } from '../features/store';
 import { type ImageFolder, refusal } from '../images/folder';
 import type { LabelBank } from '../labels/bank';
 import type { Model } from '../model/model';
 import type { NativeImage } from '../native/addon';
 import { scoreOn } from '../scores/score';
-import { RESIZE_RULE } from '../weights/model-config';
-import type { ImageSet as SetSummary } from './result';
+import { preprocessingText } from '../weights/preprocessing';
+import type { ImageSet } from './result';
 
-export interface ImageSet extends ImageFolder {
+/** The ID set first, then each OOD set. */
+export type IdAndOod<T> = readonly [T, ...T[]];
+
+/** A folder of images under the name that it has in the evaluation. */
+export interface ScannedSet extends ImageFolder {
   /** 'id' or the name of the OOD set. */
   name: string;
 }
 
 /** The readable images of a set. */
 export interface Readable {
-  set: ImageSet;
+  set: ScannedSet;
   /** Indices into `set.images`. */
   kept: Int32Array;
   /** Rows of the store. */
   rows: Int32Array;
-  unreadable: SetSummary['unreadable'];
+  unreadable: ImageSet['unreadable'];
 }
 
 export interface FeatureOptions {
@@ -39,13 +44,6 @@ export interface FeatureOptions {
   onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
-/** Whatever decides the bytes that the tower sees; a change in decoding must change the number. */
-export function preprocessingOf({ config }: Model['info'], exif: boolean): string {
-  const { imageSize, mean, std } = config;
-  const values = `mean ${mean.join(' ')}, std ${std.join(' ')}`;
-  return `${RESIZE_RULE}, ${imageSize} px, ${values}, EXIF ${exif ? 'applied' : 'not applied'}, pixels 1`;
-}
-
 /**
  * Encodes what the store lacks.
  *
@@ -54,14 +52,14 @@ export function preprocessingOf({ config }: Model['info'], exif: boolean): strin
 export async function storedFeatures(
   model: Model,
   bank: LabelBank,
-  sets: readonly ImageSet[],
+  sets: IdAndOod<ScannedSet>,
   options: FeatureOptions,
-): Promise<{ store: FeatureStore; readable: Readable[] }> {
+): Promise<{ store: FeatureStore; readable: IdAndOod<Readable> }> {
   const { signal } = options;
   const identity: StoreIdentity = {
     contentId: model.info.contentId,
     precision: model.info.precision,
-    preprocessing: preprocessingOf(model.info, options.exif),
+    preprocessing: preprocessingText(model.info.config, options.exif),
     dim: model.info.embedDim,
     patches: options.patches ? jsonHash([bank.labels, bank.templates.sha256]) : '',
   };
@@ -75,13 +73,14 @@ export async function storedFeatures(
     return { features: encoded.features, patchMcm: largestOfEach(mcm, images.length) };
   };
   const { rows, unreadable } = await encodeMissing(store, paths, { ...options, encode });
-  const readable: Readable[] = [];
   let first = 0;
-  for (const set of sets) {
-    readable.push(readableOf(set, rows.subarray(first, first + set.images.length), first, unreadable));
+  const nextReadable = (set: ScannedSet) => {
+    const from = first;
     first += set.images.length;
-  }
-  return { store, readable };
+    return readableOf(set, rows.subarray(from, first), from, unreadable);
+  };
+  const [id, ...ood] = sets;
+  return { store, readable: [nextReadable(id), ...ood.map(nextReadable)] };
 }
 
 /** The largest of each of n equal parts. */
@@ -91,7 +90,7 @@ function largestOfEach(values: Float32Array, n: number): Float32Array {
   return Float32Array.from({ length: n }, (_, i) => part(i).reduce((a, b) => Math.max(a, b)));
 }
 
-function readableOf(set: ImageSet, rows: Int32Array, first: number, unreadable: readonly Unreadable[]): Readable {
+function readableOf(set: ScannedSet, rows: Int32Array, first: number, unreadable: readonly UnreadablePath[]): Readable {
   const own = unreadable.filter(({ index }) => index >= first && index < first + rows.length);
   const kept = Int32Array.from(rows.keys()).filter((i) => rows[i] !== -1);
   if (kept.length === 0) {
@@ -109,6 +108,6 @@ function readableOf(set: ImageSet, rows: Int32Array, first: number, unreadable: 
   };
 }
 
-export function setSummary({ set, kept, unreadable }: Readable): SetSummary {
+export function setSummary({ set, kept, unreadable }: Readable): ImageSet {
   return { folder: set.folder, images: kept.length, otherFiles: set.otherFiles, unreadable };
 }

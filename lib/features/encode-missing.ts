@@ -22,7 +22,7 @@ export interface FeaturePassOptions {
   onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
-export interface Unreadable {
+export interface UnreadablePath {
   /** Index of the path. */
   index: number;
   error: ClipnError;
@@ -43,7 +43,7 @@ export async function encodeMissing(
   store: FeatureStore,
   paths: readonly string[],
   options: FeaturePassOptions,
-): Promise<{ rows: Int32Array; unreadable: Unreadable[] }> {
+): Promise<{ rows: Int32Array; unreadable: UnreadablePath[] }> {
   const { signal, onProgress } = options;
   const rows = new Int32Array(paths.length).fill(-1);
   const missing: number[] = [];
@@ -59,7 +59,7 @@ export async function encodeMissing(
   }
 
   const hashes = new Uint8Array(missing.length * HASH_BYTES);
-  const unreadable: Unreadable[] = [];
+  const unreadable: UnreadablePath[] = [];
   const batches = new Batches(store, options);
   const look = (index: number) => lookAt(paths[index]!, index, store, options);
   try {
@@ -113,7 +113,7 @@ async function lookAt(
   index: number,
   store: FeatureStore,
   { exif, limitPixels }: FeaturePassOptions,
-): Promise<Seen | Unreadable> {
+): Promise<Seen | UnreadablePath> {
   try {
     // Looked at before it is read: a file that changes meanwhile is read again the next time.
     const stamp = await stampOf(path);

@@ -4,6 +4,7 @@
  * What the towers say of each class, as plain data.
  */
 import { ClipnError } from '../base/errors';
+import { jsonHash } from '../base/json-hash';
 
 /** What the towers say of each class: unit rows, the fp32 side of every logit (spec 2.1). Plain data, frozen. */
 export interface LabelBank {
@@ -58,6 +59,11 @@ export function freezeBank(bank: Omit<LabelBank, 'warnings'>, extra: readonly st
     truncated: Object.freeze([...bank.truncated]),
     warnings: Object.freeze([...describeWarnings(bank.labels, bank.truncated), ...extra]),
   });
+}
+
+/** What reports and calibrations know a list of labels by: SHA-256 of its JSON, the order included. */
+export function labelsHash(labels: readonly string[]): string {
+  return jsonHash(labels);
 }
 
 /** @throws ClipnError ERR_CLIPN_BANK_MISMATCH, saying what differs, when the bank was made by another model. */

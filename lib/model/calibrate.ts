@@ -1,7 +1,13 @@
 /** Fits a threshold on in-distribution images alone, by split-conformal prediction. docs/calibration.md */
 
 import type { FittedCalibration } from '../decide/calibration';
-import { assertEnough, assertTarget, conformalThreshold, DEFAULT_TARGET, type Unreadable } from '../decide/conformal';
+import {
+  assertEnough,
+  assertTarget,
+  conformalThreshold,
+  DEFAULT_TARGET,
+  type UnreadableImage,
+} from '../decide/conformal';
 import { fittedFor } from '../decide/fitted-for';
 import type { DecodeOptions, ImageInput } from '../images/decode';
 import type { LabelBank } from '../labels/bank';
@@ -24,7 +30,7 @@ export interface CalibrationRun {
   accepted: number;
   tied: number;
   /** Images that could not be read; the threshold was fitted without them. */
-  unreadable: Unreadable[];
+  unreadable: UnreadableImage[];
 }
 
 /**
@@ -46,7 +52,7 @@ export async function calibrate(
   // Any threshold: only the scores are read.
   const detector = await model.createDetector(bank, { ...decoding, score, threshold: 0, topK: 1 });
   const scores: number[] = [];
-  const unreadable: Unreadable[] = [];
+  const unreadable: UnreadableImage[] = [];
   for await (const result of detector.stream(images, { signal })) {
     if ('error' in result) unreadable.push(result);
     else scores.push(result.scores[score]);

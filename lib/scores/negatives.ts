@@ -1,18 +1,19 @@
 /** A user's negative words for NegLabel (neg-label.ts): which count, and in which group. */
 import { createHash } from 'node:crypto';
 import { ClipnError } from '../base/errors';
+import { jsonHash } from '../base/json-hash';
 import { cleanText } from '../text/clean-text';
 
 /** Groups as in the paper; fewer where a group would have less than ten words. */
 const MOST_GROUPS = 100;
 const LEAST_WORDS = 10;
 
-export interface Negatives {
+export interface NegativeWords {
   /** Words by group; no group is empty. */
   groups: string[][];
   /** Words that equal a label, and repeated ones: left out. */
   dropped: number;
-  /** Of the words in their order, joined by LF: the same list gives the same groups. */
+  /** Of the JSON of the words in their order: the same list gives the same groups. */
   sha256: string;
 }
 
@@ -22,7 +23,7 @@ export interface Negatives {
  *
  * @throws ERR_CLIPN_LABELS when a word is empty or none is left
  */
-export function groupNegatives(words: readonly string[], labels: readonly string[]): Negatives {
+export function groupNegatives(words: readonly string[], labels: readonly string[]): NegativeWords {
   const key = (word: string) => cleanText(word).toLowerCase();
   const taken = new Set(labels.map(key));
   const kept: { word: string; order: string }[] = [];
@@ -39,8 +40,6 @@ export function groupNegatives(words: readonly string[], labels: readonly string
   const groups = Array.from({ length: count }, (_, g) =>
     kept.filter((_, i) => i % count === g).map(({ word }) => word),
   );
-  const sha256 = createHash('sha256')
-    .update(kept.map(({ word }) => word).join('\n'))
-    .digest('hex');
+  const sha256 = jsonHash(kept.map(({ word }) => word));
   return { groups, dropped: words.length - kept.length, sha256 };
 }

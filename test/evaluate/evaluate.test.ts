@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
+  calibrate,
   type EvalOptions,
   type EvalResult,
   evaluate,
@@ -16,6 +17,7 @@ import {
   score,
 } from '../../lib';
 import { decodeImage } from '../../lib/images/decode';
+import { labelsHash } from '../../lib/labels/bank';
 import { resolveLibtorch } from '../../lib/libtorch/find';
 import { apiModel } from '../support/api-model';
 import { drawImages } from '../support/image-tree';
@@ -367,6 +369,20 @@ test('a calibration is applied to the sets; one for another model is refused', a
     code: 'ERR_CLIPN_CALIBRATION',
   });
   await assert.rejects(run({ calibration, score: 'msp' }), { code: 'ERR_CLIPN_CALIBRATION' });
+});
+
+test('a report and a calibration know the same labels by the same hash, that of their JSON', async () => {
+  const result = await run();
+  const files = readdirSync(sets.id, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.png'));
+  const labels = CLASSES.toSorted(); // as the class folders are
+  const bank = await model.createLabelBank(labels, { templates: 'plain' });
+  const images = files.map((file) => path.join(sets.id, file));
+  const { calibration } = await calibrate(model, bank, images, { exif: false });
+  assert.equal(result.provenance.labels.sha256, sha256(JSON.stringify(labels)));
+  assert.equal(calibration.fittedFor.labels, result.provenance.labels.sha256);
+  assert.equal(result.format, 'clipn-native eval 2');
+  // Names that lines would not keep apart.
+  assert.notEqual(labelsHash(['a\nb', 'c']), labelsHash(['a', 'b\nc']));
 });
 
 function sha256(text: string): string {

@@ -192,7 +192,7 @@ export async function exampleResult(classes = 100): Promise<EvalResult> {
   const share = (mean: number, n: number) => Math.min(n, Math.round(n * sigmoid(mean + 0.8 * normal()))) / n;
 
   return {
-    format: 'clipn-native eval 1',
+    format: 'clipn-native eval 2',
     created: '2026-01-15T09:30:00.000Z',
     provenance: {
       model: {

@@ -2,7 +2,8 @@
 
 import { readListFile } from '../../base/list-file';
 import { readCalibration } from '../../decide/calibration';
-import { type EvalProgress, evaluate } from '../../evaluate/evaluate';
+import { evaluate } from '../../evaluate/evaluate';
+import type { EvalProgress } from '../../evaluate/options';
 import type { EvalResult } from '../../evaluate/result';
 import { readClassNames } from '../../labels/class-names';
 import { writeReport } from '../../report/write';

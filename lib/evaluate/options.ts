@@ -1,0 +1,81 @@
+/** What an evaluation may be asked for. */
+import { ClipnError } from '../base/errors';
+import type { Calibration } from '../decide/calibration';
+import type { Model } from '../model/model';
+import type { Precision } from '../native/target';
+import type { Scorer } from '../scores/scorers';
+import type { TemplateSet } from '../text/templates';
+
+export const DEFAULT_BATCH = 8;
+export const DEFAULT_EXAMPLES = 12;
+
+export interface EvalProgress {
+  /** `labels`: sentences of labels and negatives; `features`: images not in the store; `scores`: images. */
+  stage: 'labels' | 'features' | 'scores';
+  done: number;
+  total: number;
+}
+
+export interface EvalOptions {
+  /** A loaded model, or the path of a model file, which is loaded in `precision` (default fp32) and closed again. */
+  model: Model | string;
+  precision?: Precision | 'auto' | undefined;
+  /** In-distribution images: a folder of class folders, or of images alone (then there is no accuracy). */
+  id: string;
+  /** Name → folder of out-of-distribution images, at least one. */
+  ood: Readonly<Record<string, string>>;
+  /** Class names; those of the ID class folders when absent. */
+  labels?: readonly string[] | undefined;
+  /** Names of class folders, beyond the wnids of ImageNet-1k, which are known. */
+  classNames?: ReadonlyMap<string, string> | undefined;
+  templates?: string | TemplateSet | undefined;
+  /** Folder of the feature store; by default one for the model in the cache folder. */
+  store?: string | undefined;
+  /** Score by which classes and examples are judged. Default the calibration's, else `atd`. */
+  score?: string | undefined;
+  /** Words for NegLabel. */
+  negatives?: readonly string[] | undefined;
+  /** Also GL-MCM: encodes the images with their patches, into a store that is bound to the labels. Default false. */
+  patches?: boolean | undefined;
+  /** λ of GL-MCM, default 1. */
+  lambda?: number | undefined;
+  calibration?: Calibration | undefined;
+  /** Turn images as their EXIF orientation says. Default false, as in the paper's evaluation; `check` does. */
+  exif?: boolean | undefined;
+  /** Scores of your own, after the built-in ones. */
+  scorers?: readonly Scorer[] | undefined;
+  /** Images in a call of the tower, default 8. Another number may change the last bits of features. */
+  batch?: number | undefined;
+  /** Examples of each kind of mistake, default 12. */
+  examples?: number | undefined;
+  limitPixels?: number | undefined;
+  /** @internal Images after which a part of the store is written. */
+  shardRows?: number | undefined;
+  /** For the result's provenance. */
+  command?: string | undefined;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: EvalProgress) => void) | undefined;
+}
+
+/** @throws ERR_CLIPN_DATA_FOLDER without an OOD set, ERR_CLIPN_INVALID_ARG for a value out of its range */
+export function checkOptions({
+  ood,
+  batch = DEFAULT_BATCH,
+  examples = DEFAULT_EXAMPLES,
+  lambda = 1,
+}: EvalOptions): void {
+  const invalid = (what: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', what);
+  if (Object.keys(ood).length === 0) {
+    throw new ClipnError('ERR_CLIPN_DATA_FOLDER', 'there is no out-of-distribution folder', {
+      hint: 'Name at least one: --ood NAME=DIR.',
+    });
+  }
+  for (const name of Object.keys(ood)) {
+    if (name === 'id' || name === 'average' || name === '') throw invalid(`an OOD set cannot be called "${name}"`);
+  }
+  if (!Number.isInteger(batch) || batch < 1) throw invalid(`batch must be a whole number of at least 1, not ${batch}`);
+  if (!Number.isInteger(examples) || examples < 0) {
+    throw invalid(`examples must be a whole number of at least 0, not ${examples}`);
+  }
+  if (!(lambda >= 0 && lambda < Number.POSITIVE_INFINITY)) throw invalid(`lambda must be at least 0, not ${lambda}`);
+}

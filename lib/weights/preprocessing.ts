@@ -1,0 +1,16 @@
+/** What becomes of an image before the tower sees it, in words and as a hash. */
+import { jsonHash } from '../base/json-hash';
+import type { ModelConfig } from './model-config';
+
+export type Preprocessing = Pick<ModelConfig, 'resize' | 'imageSize' | 'mean' | 'std'>;
+
+/** In words: for reports, and to know stored features by. A change in decoding must change the number of `pixels`. */
+export function preprocessingText({ resize, imageSize, mean, std }: Preprocessing, exif: boolean): string {
+  const values = `mean ${mean.join(' ')}, std ${std.join(' ')}`;
+  return `${resize}, ${imageSize} px, ${values}, EXIF ${exif ? 'applied' : 'not applied'}, pixels 1`;
+}
+
+/** As a hash: for calibrations, which hold EXIF by itself. */
+export function preprocessingHash({ resize, imageSize, mean, std }: Preprocessing): string {
+  return jsonHash({ resize, imageSize, mean, std });
+}
