@@ -14,7 +14,7 @@ export interface UnreadableImage {
  * then scores below the k-th smallest with probability at most k / (n + 1) ≤ 1 − target. 0 when n is too small.
  */
 export function conformalRank(n: number, target: number): number {
-  // A whole number, were it not for the binary form of 0.95 and its like.
+  // A whole number, were it not for the binary form of numbers such as 0.95.
   return n + 1 - Math.ceil(target * (n + 1) - 1e-9);
 }
 

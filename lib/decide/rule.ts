@@ -94,7 +94,7 @@ export function ruleWarning(decision: Decision, labels: number): string | undefi
   if ((decision.rule !== 'ctw' && decision.rule !== 'atd') || labels >= FEW_LABELS) return undefined;
   const why =
     decision.rule === 'atd'
-      ? 'p(C+1) must exceed every single class share, and few classes leave one share large even for a stranger'
+      ? 'p(C+1) must exceed every single class share, and few classes leave one share large even for an OOD image'
       : 'the nearest of few names is compared with its own "no" only, whatever else the image may show';
   return (
     `${labels} label${labels === 1 ? '' : 's'}: the rule ${decision.rule} is known to mislead below ${FEW_LABELS} labels, ` +

@@ -34,7 +34,8 @@ export interface CalibrationRun {
 }
 
 /**
- * Scores in-distribution images exactly as a detector will, and fits the threshold that accepts `target` of their like.
+ * Scores in-distribution images exactly as a detector will, and fits the threshold that accepts the share `target` of
+ * new ones from the same source, on average.
  *
  * The images must be a fair sample of those that will be accepted later, and none that the labels were chosen on.
  *

@@ -68,10 +68,10 @@
   /** All text that depends on score and threshold. */
   const describe = () => {
     const own = edge === null ? 'at least 95 % of ID' : `${percent(idAccepted())} of ID`;
-    const strangers = score.sets.map((set) => `${percent(oodAccepted(set))} of ${set.name}`).join(', ');
+    const oodShares = score.sets.map((set) => `${percent(oodAccepted(set))} of ${set.name}`).join(', ');
     slider.max = String(score.counts.length);
     slider.value = String(edge ?? Plots.binOf(score.edges, data.threshold));
-    slider.setAttribute('aria-valuetext', `${short(threshold())}: accepts ${own}; ${strangers}`);
+    slider.setAttribute('aria-valuetext', `${short(threshold())}: accepts ${own}; ${oodShares}`);
     element('chart-state').textContent =
       `${score.name} ≥ ${short(threshold())} accepts ${own}. ${score.name} = ${score.formula}`;
     figures.forEach((figure, i) => {

@@ -12,7 +12,7 @@ const share = (value: number | null) =>
     ? html`<td data-value="-1"><span class="value">–</span></td>`
     : html`<td data-value="${value}" title="${value}"><span class="bar" style="--share:${percent(value, 1)}%"></span><span class="value">${percent(value, 1)}</span></td>`;
 
-/** The classes that draw most strangers first. */
+/** The classes that most OOD images are taken for first. */
 const byFalseAccepts = (a: ClassResult, b: ClassResult) => b.falseAccepts - a.falseAccepts;
 
 export function classTable({ classes, decidingScore, threshold }: EvalResult): Markup {

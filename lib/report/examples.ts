@@ -50,6 +50,6 @@ export function worstExamples({ worst, ...judgement }: EvalResult): Markup {
     hasNo &&
     html`; <em>yes</em> (p_yes) and <em>no</em> (1&nbsp;−&nbsp;p_yes): how likely that the image shows it at all`
   }.</p>
-    ${part('false-accepts', 'Strangers let in', `OOD images with the highest ${decidingScore}`, worst.falseAccepts, false)}
-    ${part('false-rejects', 'Your own turned away', `ID images with the lowest ${decidingScore}`, worst.falseRejects, true)}`;
+    ${part('false-accepts', 'OOD images accepted', `OOD images with the highest ${decidingScore}`, worst.falseAccepts, false)}
+    ${part('false-rejects', 'ID images rejected', `ID images with the lowest ${decidingScore}`, worst.falseRejects, true)}`;
 }

@@ -27,12 +27,12 @@ function verdict(result: EvalResult, digits: number): Markup {
   };
   const over = each.length === 1 ? `on ${Object.keys(sets)[0]}` : `as means over ${each.length} OOD sets`;
   return html`<p class="verdict">
-      Judged by <strong>${decidingScore}</strong>, one of your images outranks a stranger ${figure('auroc')} of the time.
-      A threshold that keeps 95 % of yours, <strong title="${threshold}">${scoreValue(threshold)}</strong>, lets
-      ${figure('fprAtIdTpr95')} of the strangers in.
+      Judged by <strong>${decidingScore}</strong>, an ID image outranks an OOD image ${figure('auroc')} of the time.
+      A threshold that accepts 95 % of the ID images, <strong title="${threshold}">${scoreValue(threshold)}</strong>,
+      also accepts ${figure('fprAtIdTpr95')} of the OOD images.
     </p>
     <p class="note">AUROC and FPR95 ${over}, with 95 % confidence intervals.
-      “Yours” are images of the given classes (in-distribution, ID); “strangers” show anything else (out-of-distribution, OOD).</p>`;
+      ID (in-distribution): images of the given classes. OOD (out-of-distribution): images of none of them.</p>`;
 }
 
 export function summary(result: EvalResult, digits: number): Markup {
@@ -43,12 +43,12 @@ export function summary(result: EvalResult, digits: number): Markup {
     id.accuracy !== null &&
     id.accuracyInterval !== null &&
     html`<span title="${id.accuracy}">${percent(id.accuracy, digits)} %</span> <span class="interval">(${range(id.accuracyInterval, digits)})</span>`;
-  const strangers = Object.entries(ood).map(([name, set], i) => html`${i > 0 && ', '}${name} ${count(set.images)}`);
+  const oodSets = Object.entries(ood).map(([name, set], i) => html`${i > 0 && ', '}${name} ${count(set.images)}`);
   return html`<h1>${nameOf(provenance.model.path)}</h1>
     ${verdict(result, digits)}
     <dl class="facts">
       ${fact('ID', `${counted(id.images, 'image')}, ${counted(provenance.labels.count, 'class', 'classes')}`)}
-      ${fact('OOD', html`${strangers}`)}
+      ${fact('OOD', html`${oodSets}`)}
       ${accuracy && fact('Top-1 accuracy on ID', accuracy)}
       ${unreadable > 0 && fact('Left out', html`<a href="#unreadable">${counted(unreadable, 'unreadable image')}</a>`)}
       ${fact('Model', `${provenance.model.kind}, ${provenance.model.precision}`)}

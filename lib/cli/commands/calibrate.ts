@@ -1,4 +1,4 @@
-/** `calibrate`: a folder of in-distribution images to a threshold that accepts a chosen share of their like. */
+/** `calibrate`: a folder of in-distribution images to a threshold that accepts a chosen share of such images. */
 import { statSync } from 'node:fs';
 import { ClipnError } from '../../base/errors';
 import { saveCalibration } from '../../decide/calibration';
