@@ -28,16 +28,17 @@ export function runQuietly(command, args) {
   if (status !== 0) throw new Stop(`${stdout}${stderr}\n${command} ${args.join(' ')} ended with exit code ${status}`);
 }
 
-/** Runs beside others; resolves with the exit code and what it said, in one piece. */
-export function runAside(command, args, options = {}) {
+/** Runs beside others; resolves with the exit code and what it said, in one piece; with `live` it has the terminal. */
+export function runAside(command, args, { live = false, ...options } = {}) {
+  const words = live ? 'inherit' : 'pipe';
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], ...options });
+    const child = spawn(command, args, { cwd: root, stdio: ['ignore', words, words], ...options });
     let said = '';
     const hear = (chunk) => {
       said += chunk;
     };
-    child.stdout.on('data', hear);
-    child.stderr.on('data', hear);
+    child.stdout?.on('data', hear);
+    child.stderr?.on('data', hear);
     child.on('error', (error) => reject(new Stop(`${command} cannot be started: ${error.message}`)));
     child.on('close', (status) => resolve({ status, said }));
   });

@@ -1,13 +1,17 @@
 /**
- * `npm test`: set-up, linters, the core's own tests, the TypeScript tests, the packed packages, and the comparison with PyTorch.
- *   node scripts/test.mjs [--only lint|native|cuda|sanitize|node|package|python]…
+ * `npm test`: set-up, then what a change should pass before it is committed; `npm run test:all` also has what takes long.
+ *   node scripts/test.mjs [--all] [--only PART]… [--in ROOM]…
+ * PART: lint, native, cuda, node (the TypeScript tests) or package (the packed packages), and of --all also sanitize (the
+ * native tests under sanitisers) or python (the comparison with PyTorch).
+ * ROOM: a folder of test/; of the TypeScript tests those in it alone.
  * What cannot run here is named; when CI=true it is a failure.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { referencePython } from './reference-python.mjs';
 import {
   filesBelow,
   inCi,
@@ -15,45 +19,26 @@ import {
   main,
   nativeSources,
   output,
-  require,
   root,
-  run,
   runAside,
   runNode,
-  runQuietly,
   Stop,
   step,
 } from './steps.mjs';
+import { add, numberIn, tell } from './tally.mjs';
 
-const PARTS = ['lint', 'native', 'cuda', 'sanitize', 'node', 'package', 'python'];
-const LIBTORCH_VERSION = () => require('./dist/libtorch/release.js').LIBTORCH_VERSION;
-
-/** What each runner counted itself. */
-const counts = [];
+const PARTS = ['lint', 'native', 'cuda', 'node', 'package'];
+const LONG_PARTS = ['sanitize', 'python'];
 
 function missing(message) {
   if (inCi) throw new Stop(message);
   console.log(`SKIPPED: ${message}`);
 }
 
-/** Runs to the end whether or not tests fail, so that the other runners have their say too. */
-function runTests(command, args) {
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
-  if (error) throw new Stop(`${command} cannot be started: ${error.message}`);
-  return status;
-}
-
-/** A number in a runner's report; its absence means that the runner broke off. */
-function numberIn(file, pattern) {
-  const found = existsSync(join(root, file)) ? pattern.exec(readFileSync(join(root, file), 'utf8')) : null;
-  if (found === null) throw new Stop(`${file} holds no test results: the runner broke off`);
-  return Number(found[1]);
-}
-
 /** The core's own tests, which set-up leaves out, and the stand-ins for CUDA that the TypeScript tests use. */
 async function buildTests() {
   if (!isStale('build/Release/.tests-built-for', [...nativeSources(), 'build/Release/.built-for'])) return;
-  await step('build of the native tests (minutes when fresh)', () => runNode(['scripts/build-native.mjs', '--tests']));
+  await step('build of the native tests (a minute when fresh)', () => runNode(['scripts/build-native.mjs', '--tests']));
 }
 
 const NO_GTEST = 'the native tests are not built, for GoogleTest is missing (Debian: apt-get install libgtest-dev)';
@@ -80,7 +65,7 @@ async function nativeTests(runner = 'native', folder = 'build') {
   );
   const sum = (key) => parts.reduce((total, part) => total + part[key], 0);
   const status = parts.find((part) => part.status !== 0)?.status ?? 0;
-  counts.push({ runner, passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped'), status });
+  add({ runner, passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped'), status });
 }
 
 /** The native tests again under AddressSanitizer with UBSan, and those of the lanes under ThreadSanitizer. */
@@ -101,7 +86,14 @@ async function sanitizedTests() {
 /** GoogleTest marks a skipped test but does not count it. */
 const skippedIn = (file) => readFileSync(join(root, file), 'utf8').split('<skipped').length - 1;
 
-function nodeTests(runner, files) {
+/**
+ * Test processes share the cores: threads of libgomp that spin for work (a call of the tower is over in a millisecond) take
+ * them from the others. Spinning less halves the processor time of tests that start processes.
+ */
+const SHARED_CORES = { GOMP_SPINCOUNT: '1000' };
+
+/** Runs TypeScript tests with this many files at once; resolves with what they said, unless they say it as they go. */
+async function nodeTests(runner, files, { atOnce, live }) {
   if (files.length === 0) throw new Stop(`${runner}: no tests were found`);
   mkdirSync(join(root, 'build'), { recursive: true });
   const report = `build/${runner}-tests.tap`;
@@ -109,43 +101,30 @@ function nodeTests(runner, files) {
     const [reporter, destination] = pair.split(':');
     return [`--test-reporter=${reporter}`, `--test-reporter-destination=${destination}`];
   });
-  // Node's own choice, one less than there are cores, leaves a core of two idle; many tests wait for processes.
-  const parallel = `--test-concurrency=${availableParallelism() + 1}`;
-  const status = runTests(process.execPath, ['--import', 'tsx', ...reporters, '--test', parallel, ...files]);
+  const args = ['--import', 'tsx', ...reporters, '--test', `--test-concurrency=${atOnce}`, ...files];
+  const { status, said } = await runAside(process.execPath, args, { live, env: { ...SHARED_CORES, ...process.env } });
   const count = (name) => numberIn(report, new RegExp(`^# ${name} (\\d+)$`, 'm'));
   const failed = count('fail') + count('cancelled');
-  counts.push({ runner, passed: count('pass'), failed, skipped: count('skipped') + count('todo'), status });
+  add({ runner, passed: count('pass'), failed, skipped: count('skipped') + count('todo'), status });
+  return said;
 }
 
-/** A Python that has what the reference needs: a named or active one, else one made under build/. */
-function referencePython() {
-  const modules = 'import ftfy, importlib.util, numpy, PIL, regex, sklearn, torch';
-  const right = `torch.__version__.split('+')[0] == '${LIBTORCH_VERSION()}' and importlib.util.find_spec('open_clip')`;
-  const probe = `${modules}; assert ${right}`;
-  const inEnvironment = (folder) => folder && join(folder, 'bin/python');
-  const own = 'build/reference-venv';
-  const requirements = 'test/reference/requirements.txt';
-  const withoutDependencies = 'test/reference/requirements-no-deps.txt';
-  const stale = isStale(`${own}/.complete`, [requirements, withoutDependencies]);
-  const candidates = [
-    process.env.CLIPN_PYTHON,
-    inEnvironment(process.env.VIRTUAL_ENV),
-    'python3',
-    !stale && join(root, own, 'bin/python'),
-  ];
-  const ready = candidates.find((python) => python && output(python, ['-c', probe]) !== null);
-  if (ready) return ready;
-  if (output('python3', ['-c', 'import venv, ensurepip']) === null) return null;
-  const python = join(root, own, 'bin/python');
-  run('python3', ['-m', 'venv', '--clear', own]);
-  const retries = process.env.PIP_RETRIES === undefined ? ['--retries', '2'] : [];
-  const index = ['--extra-index-url', 'https://download.pytorch.org/whl/cpu'];
-  // Without bytecode of modules that nothing imports: half of the time. pip warns of every retry.
-  const install = ['-m', 'pip', 'install', '-qq', '--no-compile', '--disable-pip-version-check', ...retries];
-  runQuietly(python, [...install, ...index, '-r', requirements]);
-  runQuietly(python, [...install, '--no-deps', '-r', withoutDependencies]);
-  run('touch', [`${own}/.complete`]);
-  return python;
+/** Those of the rooms and, beside them, those of the packed packages, which mostly wait for one process after another. */
+async function typescriptTests(wanted, rooms) {
+  const ofPackage = filesBelow('test/package', ['.test.ts']);
+  const ofRooms =
+    rooms.length === 0
+      ? filesBelow('test', ['.test.ts'])
+      : rooms.flatMap((room) => filesBelow(`test/${room}`, ['.test.ts']));
+  const others = ofRooms.filter((file) => !ofPackage.includes(file));
+  const cores = availableParallelism();
+  // Many tests wait for processes: one file more than there are cores keeps all of them at work.
+  const atOnce = wanted('package') ? cores : cores + 1;
+  const [, ofPackageSaid = ''] = await Promise.all([
+    wanted('node') && nodeTests('node', others, { atOnce, live: true }),
+    wanted('package') ? nodeTests('package', ofPackage, { atOnce: 1, live: !wanted('node') }) : '',
+  ]);
+  process.stdout.write(ofPackageSaid);
 }
 
 /** The ViT-B/16 in the published layout that the TypeScript tests write too. */
@@ -172,39 +151,39 @@ function pythonReference() {
   process.stdout.write(stdout);
   const [, passed, failed] = /^(\d+) passed, (\d+) failed$/m.exec(stdout) ?? [];
   if (passed === undefined) throw new Stop('the comparison with PyTorch broke off');
-  counts.push({ runner: 'PyTorch reference', passed: Number(passed), failed: Number(failed), skipped: 0, status });
+  add({ runner: 'PyTorch reference', passed: Number(passed), failed: Number(failed), status });
+}
+
+function readFlags() {
+  const text = { type: 'string', multiple: true };
+  const options = { all: { type: 'boolean', default: false }, only: text, in: text };
+  const { all, only = [], in: rooms = [] } = parseArgs({ options }).values;
+  const refuse = (flag, names, asked) => {
+    const unknown = asked.find((name) => !names.includes(name));
+    if (unknown !== undefined) throw new Stop(`${flag} takes ${names.join(', ')}; not '${unknown}'`);
+  };
+  refuse('--only', [...PARTS, ...LONG_PARTS], only);
+  const folders = readdirSync(join(root, 'test'), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const withTests = folders
+    .map(({ name }) => name)
+    .filter((name) => filesBelow(`test/${name}`, ['.test.ts']).length > 0);
+  refuse('--in', withTests, rooms);
+  if (rooms.length > 0 && only.join() !== 'node') throw new Stop('--in goes with --only node alone');
+  return { parts: only.length > 0 ? only : [...PARTS, ...(all ? LONG_PARTS : [])], rooms };
 }
 
 await main(async () => {
-  const { values } = parseArgs({ options: { only: { type: 'string', multiple: true, default: PARTS } } });
-  const unknown = values.only.find((part) => !PARTS.includes(part));
-  if (unknown !== undefined) throw new Stop(`--only takes ${PARTS.join(', ')}; not '${unknown}'`);
-  const wanted = (part) => values.only.includes(part);
-
+  const { parts, rooms } = readFlags();
+  const wanted = (part) => parts.includes(part);
   runNode(['scripts/setup.mjs']);
   if (wanted('lint')) runNode(['scripts/lint.mjs']);
   if (['native', 'sanitize', 'node'].some(wanted)) await buildTests();
   if (wanted('native')) await step('native tests', () => nativeTests());
   if (wanted('cuda')) await step('CUDA kernels, compiled', () => runNode(['scripts/check-cuda.mjs']));
   if (wanted('sanitize')) await step('native tests under sanitisers (minutes when fresh)', sanitizedTests);
-  const files = filesBelow('test', ['.test.ts']);
-  const ofPackage = filesBelow('test/package', ['.test.ts']);
-  const others = files.filter((file) => !ofPackage.includes(file));
-  if (wanted('node')) await step('TypeScript tests', () => nodeTests('node', others));
-  if (wanted('package')) await step('packed packages', () => nodeTests('package', ofPackage));
+  if (wanted('node') || wanted('package')) await step('TypeScript tests', () => typescriptTests(wanted, rooms));
   if (wanted('python')) await step('comparison with PyTorch', pythonReference);
-  if (counts.length === 0) return;
-
-  console.log();
-  for (const { runner, passed, failed, skipped } of counts) {
-    console.log(`${runner}: ${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
-  }
-  const sum = (key) => counts.reduce((total, count) => total + count[key], 0);
-  const broken = counts.filter(({ status, failed }) => status !== 0 && failed === 0);
-  if (broken.length > 0)
-    throw new Stop(`${broken.map(({ runner }) => runner).join(', ')}: all tests passed, but the runner failed`);
-  if (sum('failed') > 0) process.exitCode = 1;
-  console.log(
-    `${sum('passed')} passed, ${sum('failed')} failed${sum('skipped') > 0 ? `, ${sum('skipped')} skipped` : ''}`,
-  );
+  tell();
+  const left = PARTS.concat(LONG_PARTS).filter((part) => !wanted(part));
+  if (left.length > 0) console.log(`Not run: ${left.join(', ')} (all: npm run test:all)`);
 });

@@ -1,6 +1,6 @@
 /** The house of lib/ as CONTRIBUTING.md draws it: which rooms there are, and that imports run one way between them. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { repository } from './support/paths';
@@ -109,6 +109,14 @@ describe('the rooms of lib/', () => {
     const entries = readdirSync(path.join(repository, 'lib'), { withFileTypes: true });
     const onDisk = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
     assert.deepEqual([...rooms.keys()].sort(), onDisk.sort());
+  });
+
+  test('and every file that CONTRIBUTING.md names is on disk', () => {
+    const contributing = readFileSync(path.join(repository, 'CONTRIBUTING.md'), 'utf8');
+    const named = [...contributing.matchAll(/`((?:lib|binding|cpp|test|docs|scripts|bench)\/[\w./-]+)`/g)];
+    const missing = named.map(([, file]) => file!).filter((file) => !existsSync(path.join(repository, file)));
+    assert.ok(named.length > 40, 'the walks name their files');
+    assert.deepEqual(missing, []);
   });
 
   test('each say their charter at the head of one file, in the words of CONTRIBUTING.md', () => {

@@ -62,7 +62,7 @@ export async function diagnose(options: DiagnoseOptions = {}, machine: Machine =
       ? { ok: false, code: 'skipped', message: glue === null ? 'no addon to load' : 'no libtorch to load' }
       : await runProbe(probeFile, options.libtorch, machine, options.probe?.timeout ?? 60_000);
   const facts = {
-    package: packageVersion(),
+    package: packageVersion(machine.packageRoot),
     platform: machine.platform,
     arch: machine.arch,
     libc: machine.platform === 'linux' ? (machine.glibc === null ? 'musl or another' : `glibc ${machine.glibc}`) : null,
