@@ -65,7 +65,7 @@ export async function diagnose(options: DiagnoseOptions = {}, machine: Machine =
     package: packageVersion(machine.packageRoot),
     platform: machine.platform,
     arch: machine.arch,
-    libc: machine.platform === 'linux' ? (machine.glibc === null ? 'musl or another' : `glibc ${machine.glibc}`) : null,
+    libc: libcOf(machine),
     node: process.versions.node,
     electron: process.versions['electron'] ?? null,
     cpu: readCpu(),
@@ -79,6 +79,11 @@ export async function diagnose(options: DiagnoseOptions = {}, machine: Machine =
     model: smallModelFolder(),
   };
   return { ...facts, next: nextStep(facts, machine) };
+}
+
+function libcOf({ platform, glibc }: Machine): string | null {
+  if (platform !== 'linux') return null;
+  return glibc === null ? 'musl or another' : `glibc ${glibc}`;
 }
 
 function chosen(named: { libtorch?: string }, machine: Machine): Diagnosis['libtorch'] {
