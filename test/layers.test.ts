@@ -166,4 +166,13 @@ describe('the rooms of lib/', () => {
     const roomsOf = (name: string) => new Set(users(name).map(([file]) => roomOf(file)));
     assert.deepEqual([roomsOf('sharp'), roomsOf('node-gyp-build')], [new Set(['images']), new Set(['native'])]);
   });
+
+  test('no verb of the command line imports another', () => {
+    const verbs = [...readSources()].filter(([file]) => file.startsWith('cli/commands/'));
+    const imported = verbs.flatMap(([file, text]) => importsOf(file, text).map(({ target }) => `${file} -> ${target}`));
+    assert.deepEqual(
+      imported.filter((each) => each.includes('-> cli/commands/')),
+      [],
+    );
+  });
 });

@@ -1,12 +1,12 @@
 /** `check`: images to verdicts. */
-import { basename } from 'node:path';
 import { type Calibration, readCalibration } from '../../decide/calibration';
 import { findImages } from '../../images/find';
 import type { CheckFailure, CheckResult } from '../../model/detector';
 import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
 import { type Args, type Command, UsageError } from '../command';
 import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
-import { note, Progress, paint, table } from '../terminal';
+import { resultTable } from '../result-table';
+import { note, Progress } from '../terminal';
 
 export const checkCommand: Command = {
   summary: 'Tell for each image which of your classes it belongs to, or that it belongs to none.',
@@ -76,27 +76,4 @@ function forMachines(result: CheckResult | CheckFailure): object {
   if (!('error' in result)) return result;
   const { code, message } = result.error;
   return { image: result.image, error: { code, message } };
-}
-
-const VERDICT_STYLE = { in: 'green', out: 'red', review: 'yellow' } as const;
-
-/** A label that fits a column. */
-const short = (label: string) => (label.length > 40 ? `${label.slice(0, 39)}…` : label);
-
-/** One line per image: the verdict first, then what it rests on; errors below. */
-export function resultTable(results: readonly (CheckResult | CheckFailure)[]): string {
-  const answered = results.filter((result): result is CheckResult => !('error' in result));
-  const failures = results.filter((result): result is CheckFailure => 'error' in result);
-  const percent = (p: number) => (Number.isNaN(p) ? '-' : `${(100 * p).toFixed(1)} %`);
-  const rows = answered.map(({ image, verdict, label, scores, top }) => [
-    basename(image ?? ''),
-    paint(VERDICT_STYLE[verdict], verdict),
-    verdict === 'out' ? `none (nearest: ${short(label)})` : short(label),
-    percent(top[0]!.p),
-    percent(top[0]!.pYes),
-    Number.isNaN(scores.atd) ? '-' : scores.atd.toFixed(3),
-  ]);
-  const lines = rows.length > 0 ? [table(['image', 'verdict', 'class', 'share', 'p_yes', 'ATD'], rows, [3, 4, 5])] : [];
-  for (const { error } of failures) lines.push(`${error.code}: ${error.message}\n  ${error.hint}`);
-  return lines.join('\n');
 }

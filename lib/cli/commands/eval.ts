@@ -9,8 +9,8 @@ import { readClassNames } from '../../labels/class-names';
 import { writeReport } from '../../report/write';
 import type { Args, Command } from '../command';
 import { LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
+import { namedFiles } from '../named-files';
 import { note, Progress, table } from '../terminal';
-import { namedFiles } from './metrics';
 
 export const evalCommand: Command = {
   summary: 'Measure how well images of your classes are told from others, as the paper does: AUROC, FPR95, a report.',
@@ -107,7 +107,7 @@ function duration(seconds: number): string {
 }
 
 /** A row per score: AUROC and FPR95 of each set and their mean, in per cent. */
-export function summaryOf(result: EvalResult, written: readonly string[]): string {
+function summaryOf(result: EvalResult, written: readonly string[]): string {
   const { id, ood, scores, skipped, decidingScore, threshold } = result;
   const sets = Object.keys(ood);
   const pair = ({ auroc, fprAtIdTpr95 }: { auroc: number; fprAtIdTpr95: number }) =>

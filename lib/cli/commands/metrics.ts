@@ -4,7 +4,8 @@ import type { Interval } from '../../metrics/intervals';
 import type { SetMetrics } from '../../metrics/metrics';
 import { evaluateScores, FPR_RULES, type FprRule, type OodMetrics } from '../../metrics/metrics';
 import { readScoreFile } from '../../metrics/score-file';
-import { type Args, type Command, UsageError } from '../command';
+import type { Args, Command } from '../command';
+import { namedFiles } from '../named-files';
 import { table } from '../terminal';
 
 export const metricsCommand: Command = {
@@ -47,19 +48,6 @@ async function run(args: Args): Promise<number> {
   }
   process.stdout.write(`${metricsTable({ sets: measured, average })}\n`);
   return 0;
-}
-
-/** NAME=FILE pairs in order. @throws UsageError for what is not NAME=FILE, for a name given twice, and for none */
-export function namedFiles(given: readonly string[]): Map<string, string> {
-  const files = new Map<string, string>();
-  for (const pair of given) {
-    const [, name, file] = /^([^=]+)=(.+)$/.exec(pair) ?? [];
-    if (name === undefined || file === undefined) throw new UsageError(`${pair} is not NAME=FILE`);
-    if (files.has(name)) throw new UsageError(`two OOD sets are named ${name}`);
-    files.set(name, file);
-  }
-  if (files.size === 0) throw new UsageError('--ood is missing');
-  return files;
 }
 
 const HEADER = ['OOD set', 'AUROC', '95 %', 'AUPR in', 'AUPR out', 'FPR at ID TPR 95', '95 %', 'FPR at OOD TPR 95'];

@@ -6,8 +6,8 @@ import { loadModel } from '../../model/load';
 import { smallModel } from '../../weights/small-model';
 import { type Args, type Command, UsageError } from '../command';
 import { bankOptions } from '../model-flags';
+import { resultTable } from '../result-table';
 import { Progress } from '../terminal';
-import { resultTable } from './check';
 
 export const quickstartCommand: Command = {
   summary: 'Check a few shipped photos with the small model.',

@@ -1,0 +1,28 @@
+/** Verdicts as a table for the terminal. */
+
+import { basename } from 'node:path';
+import type { CheckFailure, CheckResult } from '../model/detector';
+import { paint, table } from './terminal';
+
+const VERDICT_STYLE = { in: 'green', out: 'red', review: 'yellow' } as const;
+
+/** A label that fits a column. */
+const short = (label: string) => (label.length > 40 ? `${label.slice(0, 39)}…` : label);
+
+/** One line per image: the verdict first, then what it rests on; errors below. */
+export function resultTable(results: readonly (CheckResult | CheckFailure)[]): string {
+  const answered = results.filter((result): result is CheckResult => !('error' in result));
+  const failures = results.filter((result): result is CheckFailure => 'error' in result);
+  const percent = (p: number) => (Number.isNaN(p) ? '-' : `${(100 * p).toFixed(1)} %`);
+  const rows = answered.map(({ image, verdict, label, scores, top }) => [
+    basename(image ?? ''),
+    paint(VERDICT_STYLE[verdict], verdict),
+    verdict === 'out' ? `none (nearest: ${short(label)})` : short(label),
+    percent(top[0]!.p),
+    percent(top[0]!.pYes),
+    Number.isNaN(scores.atd) ? '-' : scores.atd.toFixed(3),
+  ]);
+  const lines = rows.length > 0 ? [table(['image', 'verdict', 'class', 'share', 'p_yes', 'ATD'], rows, [3, 4, 5])] : [];
+  for (const { error } of failures) lines.push(`${error.code}: ${error.message}\n  ${error.hint}`);
+  return lines.join('\n');
+}
