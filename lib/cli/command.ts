@@ -15,10 +15,20 @@ export interface Flag {
   doc: string;
 }
 
+/** How many operands a verb takes: the words of a call that belong to no flag. */
+export interface Operands {
+  least: number;
+  /** Any number when absent. */
+  most?: number;
+  /** Said when there are too few. */
+  missing: string;
+}
+
 export interface Command {
   summary: string;
   /** What follows the verb, e.g. `IMAGE... --model M`. */
   usage: string;
+  operands: 'none' | 'any' | Operands;
   flags: Record<string, Flag>;
   /** Returns the exit code: 0 done, 1 failure, 3 gate not met. `signal` is Ctrl-C. */
   run(args: Args, signal: AbortSignal): Promise<number>;
@@ -61,7 +71,7 @@ export class Args {
   }
 }
 
-/** @throws UsageError for an unknown flag, a missing or a refused value */
+/** @throws UsageError for an unknown flag, a missing or a refused value, and for too few or too many operands */
 export function readArgs(command: Command, argv: readonly string[]): Args {
   const options: NonNullable<ParseArgsConfig['options']> = {};
   for (const [name, flag] of Object.entries(command.flags)) {
@@ -90,7 +100,15 @@ export function readArgs(command: Command, argv: readonly string[]): Args {
       throw new UsageError(`--${token.name} must be a number, not ${token.value}`);
     }
   }
+  checkOperands(command.operands, positionals);
   return new Args(values, positionals);
+}
+
+function checkOperands(taken: Command['operands'], given: readonly string[]): void {
+  if (taken === 'any') return;
+  if (taken !== 'none' && given.length < taken.least) throw new UsageError(taken.missing);
+  const most = taken === 'none' ? 0 : taken.most;
+  if (most !== undefined && given.length > most) throw new UsageError(`unexpected argument ${given[most]}`);
 }
 
 /** The help text of one verb. */

@@ -125,6 +125,7 @@ describe('usage errors exit 2 and say what was meant:', { concurrency: 2 }, () =
     ['labels twice', ['check', 'a.jpg', '--labels', 'a', '--labels-file', 'f'], /exclude each other/],
     ['no labels', ['check', 'a.jpg'], /give one of --labels, --labels-file and --bank/],
     ['no image', ['check', '--labels', 'cat'], /no image given/],
+    ['a word too many', ['doctor', 'more'], /^unexpected argument more\nusage: clipn-native doctor \[--json\]\n/],
   ] as const) {
     test(what, async () => {
       const { code, err } = await cli(...args);

@@ -395,7 +395,7 @@ describe('the command', () => {
     for (const [args, words] of [
       [['--base', 'a', '--data', 'b'], /--out is missing/],
       [flags('never', '--batch', '1'), /batch must be at least 2/],
-      [flags('never', 'more'), /more belongs to no flag/],
+      [flags('never', 'more'), /unexpected argument more/],
       [flags('never', '--negatives', 'all'), /--negatives must be one of distinct, paper/],
       [flags('never', '--step', '3'), /unknown flag --step\. Did you mean --steps\?/],
     ] satisfies [string[], RegExp][]) {

@@ -12,6 +12,7 @@ import { Progress, table } from '../terminal';
 export const benchCommand: Command = {
   summary: 'Measure a model on this machine: image tower, JPEG files to verdicts, scores, load time, memory.',
   usage: '[--model M]',
+  operands: 'none',
   flags: {
     ...MODEL_FLAGS,
     batch: { value: 'N', number: true, doc: 'images per call of the tower, default 8' },
@@ -25,7 +26,6 @@ export const benchCommand: Command = {
 };
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
-  if (args.operands.length > 0) throw new UsageError(`unexpected argument ${args.operands[0]}`);
   const small = smallModel();
   const model = args.text('model') ?? small?.model;
   const photos = args.text('images') ?? small?.photos;

@@ -13,6 +13,7 @@ import { note, Progress } from '../terminal';
 export const calibrateCommand: Command = {
   summary: 'Fit a threshold that accepts a chosen share of your own images, for `check --calibration`.',
   usage: '--id DIR --out FILE --model M (--labels A,B,C | --labels-file F | --bank F)',
+  operands: 'none',
   flags: {
     ...MODEL_FLAGS,
     ...LABEL_FLAGS,
@@ -28,7 +29,6 @@ export const calibrateCommand: Command = {
 };
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
-  if (args.operands.length > 0) throw new UsageError(`unexpected argument ${args.operands[0]}`);
   const [folder, out, bankPath] = [args.required('id'), args.required('out'), args.text('bank')];
   const labels = await labelsFrom(args);
   if ((labels === undefined) === (bankPath === undefined)) {

@@ -11,6 +11,7 @@ import { note, Progress } from '../terminal';
 export const checkCommand: Command = {
   summary: 'Tell for each image which of your classes it belongs to, or that it belongs to none.',
   usage: 'IMAGE... --model M (--labels A,B,C | --labels-file F | --bank F)',
+  operands: { least: 1, missing: 'no image given' },
   flags: {
     ...MODEL_FLAGS,
     ...LABEL_FLAGS,
@@ -27,7 +28,6 @@ export const checkCommand: Command = {
 };
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
-  if (args.operands.length === 0) throw new UsageError('no image given');
   const bankPath = args.text('bank');
   const labels = await labelsFrom(args);
   if ((labels === undefined) === (bankPath === undefined)) {

@@ -2,11 +2,12 @@
 
 import { diagnose } from '../../doctor/diagnose';
 import { formatDiagnosis, isReady } from '../../doctor/format';
-import { type Args, type Command, UsageError } from '../command';
+import type { Args, Command } from '../command';
 
 export const doctorCommand: Command = {
   summary: 'Show what the package found on this machine: binaries, every libtorch and why it was refused, CPU, cache.',
   usage: '[--json]',
+  operands: 'none',
   flags: {
     libtorch: { value: 'DIR', doc: 'folder of libtorch to examine' },
     json: { doc: 'one JSON object' },
@@ -15,7 +16,6 @@ export const doctorCommand: Command = {
 };
 
 async function run(args: Args): Promise<number> {
-  if (args.operands.length > 0) throw new UsageError(`unexpected argument ${args.operands[0]}`);
   const libtorch = args.text('libtorch');
   const diagnosis = await diagnose(libtorch === undefined ? {} : { libtorch });
   process.stdout.write(`${args.on('json') ? JSON.stringify(diagnosis) : formatDiagnosis(diagnosis)}\n`);

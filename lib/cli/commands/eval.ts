@@ -15,6 +15,7 @@ import { note, Progress, table } from '../terminal';
 export const evalCommand: Command = {
   summary: 'Measure how well images of your classes are told from others, as the paper does: AUROC, FPR95, a report.',
   usage: '--model M --id DIR --ood NAME=DIR... [--out REPORT.html]',
+  operands: 'any',
   flags: {
     ...MODEL_FLAGS,
     id: { value: 'DIR', doc: 'in-distribution images: a folder a class, or images alone' },

@@ -3,13 +3,14 @@ import { statSync } from 'node:fs';
 import { exportModel } from '../../weights/export';
 import { STORED_DTYPES, type StoredDtype } from '../../weights/model-config';
 import type { Activation } from '../../weights/network';
-import { type Args, type Command, UsageError } from '../command';
+import type { Args, Command } from '../command';
 import { Progress } from '../terminal';
 
 export const exportCommand: Command = {
   summary:
     'Turn a CLIPN checkpoint (.pt) or OpenCLIP weights (.pt, .bin, .safetensors) into a model file. No Python runs.',
   usage: 'CHECKPOINT OUT',
+  operands: { least: 2, most: 2, missing: 'give a checkpoint and a file to write' },
   flags: {
     'image-only': { doc: 'leave the text towers out, for applications with a saved label bank' },
     dtype: { value: 'T', choices: STORED_DTYPES, doc: 'precision of the stored weights, default fp32' },
@@ -22,10 +23,7 @@ export const exportCommand: Command = {
 };
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
-  const [checkpoint, out, ...rest] = args.operands;
-  if (checkpoint === undefined || out === undefined || rest.length > 0) {
-    throw new UsageError('give a checkpoint and a file to write');
-  }
+  const [checkpoint, out] = args.operands as [string, string];
   const progress = new Progress();
   const config = await exportModel(checkpoint, out, {
     imageOnly: args.on('image-only'),

@@ -1,12 +1,13 @@
 /** `fetch`: libtorch into the cache folder. */
 
 import { fetchLibtorch } from '../../libtorch/fetch';
-import { type Args, type Command, UsageError } from '../command';
+import type { Args, Command } from '../command';
 import { Progress } from '../terminal';
 
 export const fetchCommand: Command = {
   summary: 'Put a libtorch into the cache folder; a copy that is there is reused.',
   usage: '[--variant cpu|cu130] [--from PATH|URL] [--mirror URL] [--sha256 H]',
+  operands: 'none',
   flags: {
     variant: { value: 'V', doc: 'cpu, the default, or cu130: 2.6 GB to download, 4.2 GB on disk' },
     from: { value: 'PATH|URL', doc: 'a wheel, zip or folder of libtorch, instead of the published one' },
@@ -18,7 +19,6 @@ export const fetchCommand: Command = {
 };
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
-  if (args.operands.length > 0) throw new UsageError(`unexpected argument ${args.operands[0]}`);
   const progress = new Progress();
   const fetched = await fetchLibtorch({
     variant: args.text('variant'),

@@ -8,13 +8,13 @@ import { note, Progress } from '../terminal';
 export const labelsCommand: Command = {
   summary: 'Encode class names once and save them as a label bank, for `check --bank` and image-only models.',
   usage: 'OUT --model M (--labels A,B,C | --labels-file F)',
+  operands: { least: 1, most: 1, missing: 'give one file to write, e.g. bank.safetensors' },
   flags: { ...MODEL_FLAGS, ...LABEL_FLAGS, json: { doc: 'one JSON object' } },
   run,
 };
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
-  const [out, ...rest] = args.operands;
-  if (out === undefined || rest.length > 0) throw new UsageError('give one file to write, e.g. bank.safetensors');
+  const [out] = args.operands as [string];
   const labels = await labelsFrom(args);
   if (labels === undefined) throw new UsageError('give --labels or --labels-file');
   const progress = new Progress();

@@ -11,6 +11,7 @@ import { table } from '../terminal';
 export const metricsCommand: Command = {
   summary: 'Measure how well scores tell ID from OOD: AUROC, AUPR and both FPRs at 95 % recall, of any score files.',
   usage: '--id FILE --ood NAME=FILE [--ood NAME=FILE]...',
+  operands: 'any',
   flags: {
     id: { value: 'FILE', doc: 'scores of in-distribution images, higher = more ID: one number a line' },
     ood: { value: 'NAME=FILE', many: true, doc: 'scores of an OOD set; may be repeated' },

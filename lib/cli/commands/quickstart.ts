@@ -4,7 +4,7 @@ import { ClipnError } from '../../base/errors';
 import { findImages } from '../../images/find';
 import { loadModel } from '../../model/load';
 import { smallModel } from '../../weights/small-model';
-import { type Args, type Command, UsageError } from '../command';
+import type { Args, Command } from '../command';
 import { bankOptions } from '../model-flags';
 import { resultTable } from '../result-table';
 import { Progress } from '../terminal';
@@ -12,12 +12,12 @@ import { Progress } from '../terminal';
 export const quickstartCommand: Command = {
   summary: 'Check a few shipped photos with the small model.',
   usage: '',
+  operands: 'none',
   flags: {},
   run,
 };
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
-  if (args.operands.length > 0) throw new UsageError(`unexpected argument ${args.operands[0]}`);
   const small = smallModel();
   if (small === undefined) {
     throw new ClipnError('ERR_CLIPN_MODEL_NOT_FOUND', 'the package clipn-native-model-small is not installed', {

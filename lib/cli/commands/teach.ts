@@ -13,6 +13,7 @@ const d = TEACH_DEFAULTS;
 export const teachCommand: Command = {
   summary: 'Teach a CLIP to say no: train its "no" tower on images with captions, or on class folders.',
   usage: '--base BASE --data DATA --out DIR',
+  operands: 'none',
   flags: {
     base: { value: 'BASE', doc: 'checkpoint of a CLIP (.pt, .bin, .safetensors), or of a CLIPN to go on with' },
     data: { value: 'DATA', doc: 'WebDataset shards (folder, .tar, glob), .csv or .tsv, or folder of class folders' },
@@ -44,7 +45,6 @@ export const teachCommand: Command = {
 };
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
-  if (args.operands.length > 0) throw new UsageError(`${args.operands[0]} belongs to no flag`);
   const [base, data, out] = [args.required('base'), args.required('data'), args.required('out')];
   const json = args.on('json');
   const progress = new Progress();
