@@ -1,5 +1,6 @@
-/** The flags that several verbs share to name a model and its labels, and what they stand for. */
+/** The flags that several verbs share to name a model, its labels and a label bank, and what they stand for. */
 
+import type { LabelBank } from '../labels/bank';
 import { loadLabelsFile } from '../labels/labels-file';
 import { loadModel } from '../model/load';
 import type { Model } from '../model/model';
@@ -20,6 +21,13 @@ export const LABEL_FLAGS: Record<string, Flag> = {
   'labels-file': { value: 'F', doc: 'class names: one a line, or a JSON array' },
   templates: { value: 'S', doc: "prompt templates: clipn, openai, plain or a file; the model's own when absent" },
 };
+
+export const BANK_FLAG: Record<string, Flag> = {
+  bank: { value: 'F', doc: 'label bank made by `labels`, instead of class names' },
+};
+
+/** Where a label bank comes from: encoded from class names, or read from a file. */
+export type BankSource = { labels: string[] } | { file: string };
 
 /** Loads the model the flags name. */
 export async function modelFrom(args: Args, signal: AbortSignal): Promise<Model> {
@@ -53,4 +61,19 @@ export function bankOptions(args: Args, progress: Progress, signal: AbortSignal)
     signal,
     onProgress: ({ done, total }) => progress.show(`encoding labels: ${done} of ${total} sentences`),
   };
+}
+
+/** Where the flags say the bank comes from; asked before a model is loaded. @throws UsageError for none, and for two */
+export async function bankSourceFrom(args: Args): Promise<BankSource> {
+  const file = args.text('bank');
+  const labels = await labelsFrom(args);
+  if (labels !== undefined && file === undefined) return { labels };
+  if (labels === undefined && file !== undefined) return { file };
+  throw new UsageError('give one of --labels, --labels-file and --bank');
+}
+
+export async function bankFrom(source: BankSource, model: Model, options: LabelBankOptions): Promise<LabelBank> {
+  return 'labels' in source
+    ? await model.createLabelBank(source.labels, options)
+    : await model.loadLabelBank(source.file);
 }

@@ -124,6 +124,11 @@ describe('usage errors exit 2 and say what was meant:', { concurrency: 2 }, () =
     ['a missing value', ['check', 'a.jpg', '--labels'], /--labels needs a value/],
     ['labels twice', ['check', 'a.jpg', '--labels', 'a', '--labels-file', 'f'], /exclude each other/],
     ['no labels', ['check', 'a.jpg'], /give one of --labels, --labels-file and --bank/],
+    [
+      'labels and a bank',
+      ['check', 'a.jpg', '--labels', 'a', '--bank', 'b'],
+      /give one of --labels, --labels-file and/,
+    ],
     ['no image', ['check', '--labels', 'cat'], /no image given/],
     ['a word too many', ['doctor', 'more'], /^unexpected argument more\nusage: clipn-native doctor \[--json\]\n/],
   ] as const) {

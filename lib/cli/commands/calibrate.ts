@@ -6,8 +6,8 @@ import { assertEnough, DEFAULT_TARGET } from '../../decide/conformal';
 import { findImages } from '../../images/find';
 import { type CalibrationRun, calibrate } from '../../model/calibrate';
 import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
-import { type Args, type Command, UsageError } from '../command';
-import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
+import type { Args, Command } from '../command';
+import { BANK_FLAG, bankFrom, bankOptions, bankSourceFrom, LABEL_FLAGS, MODEL_FLAGS, modelFrom } from '../model-flags';
 import { note, Progress } from '../terminal';
 
 export const calibrateCommand: Command = {
@@ -17,7 +17,7 @@ export const calibrateCommand: Command = {
   flags: {
     ...MODEL_FLAGS,
     ...LABEL_FLAGS,
-    bank: { value: 'F', doc: 'label bank made by `labels`, instead of class names' },
+    ...BANK_FLAG,
     id: { value: 'DIR', doc: 'folder of in-distribution images, with or without subfolders' },
     target: { value: 'T', number: true, doc: 'share of such images to accept on average, default 0.95' },
     score: { value: 'S', choices: DECIDING_SCORES, doc: 'score that will decide, default atd' },
@@ -29,11 +29,8 @@ export const calibrateCommand: Command = {
 };
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
-  const [folder, out, bankPath] = [args.required('id'), args.required('out'), args.text('bank')];
-  const labels = await labelsFrom(args);
-  if ((labels === undefined) === (bankPath === undefined)) {
-    throw new UsageError('give one of --labels, --labels-file and --bank');
-  }
+  const [folder, out] = [args.required('id'), args.required('out')];
+  const source = await bankSourceFrom(args);
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
     throw new ClipnError('ERR_CLIPN_IMAGE_NOT_FOUND', `there is no folder ${folder}`);
   }
@@ -42,9 +39,8 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   assertEnough(images.length, target);
   const progress = new Progress();
   await using model = await modelFrom(args, signal);
-  const bank = labels
-    ? await model.createLabelBank(labels, bankOptions(args, progress, signal))
-    : await model.loadLabelBank(bankPath!);
+  const bank = await bankFrom(source, model, bankOptions(args, progress, signal));
+  progress.done();
   for (const warning of bank.warnings) note(`warning: ${warning}`);
   const fitted = await calibrate(model, bank, images, {
     score: args.text('score') as DecidingScore | undefined,

@@ -3,8 +3,8 @@ import { type Calibration, readCalibration } from '../../decide/calibration';
 import { findImages } from '../../images/find';
 import type { CheckFailure, CheckResult } from '../../model/detector';
 import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
-import { type Args, type Command, UsageError } from '../command';
-import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
+import type { Args, Command } from '../command';
+import { BANK_FLAG, bankFrom, bankOptions, bankSourceFrom, LABEL_FLAGS, MODEL_FLAGS, modelFrom } from '../model-flags';
 import { resultTable } from '../result-table';
 import { note, Progress } from '../terminal';
 
@@ -15,7 +15,7 @@ export const checkCommand: Command = {
   flags: {
     ...MODEL_FLAGS,
     ...LABEL_FLAGS,
-    bank: { value: 'F', doc: 'label bank made by `labels`, instead of class names' },
+    ...BANK_FLAG,
     score: { value: 'S', choices: DECIDING_SCORES, doc: 'score that decides, default atd' },
     threshold: { value: 'X', number: true, doc: "in when the score is at least X; the paper's rule when absent" },
     calibration: { value: 'F', doc: 'calibration file: in, out or review' },
@@ -28,19 +28,13 @@ export const checkCommand: Command = {
 };
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
-  const bankPath = args.text('bank');
-  const labels = await labelsFrom(args);
-  if ((labels === undefined) === (bankPath === undefined)) {
-    throw new UsageError('give one of --labels, --labels-file and --bank');
-  }
+  const source = await bankSourceFrom(args);
   const calibrationPath = args.text('calibration');
   const calibration = calibrationPath === undefined ? undefined : await readCalibration(calibrationPath);
   const images = await findImages(args.operands);
   const progress = new Progress();
   await using model = await modelFrom(args, signal);
-  const bank = labels
-    ? await model.createLabelBank(labels, bankOptions(args, progress, signal))
-    : await model.loadLabelBank(bankPath!);
+  const bank = await bankFrom(source, model, bankOptions(args, progress, signal));
   progress.done();
   const trace = args.on('trace');
   const detector = await model.createDetector(bank, detectorOptions(args, calibration, trace));
