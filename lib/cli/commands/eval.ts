@@ -6,10 +6,12 @@ import { evaluate } from '../../evaluate/evaluate';
 import type { EvalProgress } from '../../evaluate/options';
 import type { EvalResult } from '../../evaluate/result';
 import { readClassNames } from '../../labels/class-names';
+import { count } from '../../report/format';
 import { writeReport } from '../../report/write';
 import type { Args, Command } from '../command';
 import { LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
 import { namedFiles } from '../named-files';
+import { Pace } from '../pace';
 import { note, Progress, table } from '../terminal';
 
 export const evalCommand: Command = {
@@ -55,6 +57,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     calibration: calibration === undefined ? undefined : await readCalibration(calibration),
   };
   const progress = new Progress();
+  const pace = new Pace();
   await using model = await modelFrom(args, signal);
   const evaluated = evaluate({
     model,
@@ -71,7 +74,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     batch: args.number('batch'),
     command: `clipn-native ${process.argv.slice(2).map(quoted).join(' ')}`,
     signal,
-    onProgress: (each) => progress.show(progressLine(each)),
+    onProgress: (each) => progress.show(progressLine(each, pace)),
   });
   const result = await evaluated.finally(() => {
     progress.done();
@@ -87,24 +90,11 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
 const quoted = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
 const STAGES = { labels: 'encoding labels', features: 'encoding images', scores: 'scoring' } as const;
-let started: { stage: string; at: number; done: number } | undefined;
+const UNITS = { labels: 'sentences', features: 'images', scores: 'images' } as const;
 
 /** Stage, count, rate since the stage began, and the time that is left at this rate. */
-function progressLine({ stage, done, total }: EvalProgress): string {
-  if (started?.stage !== stage) started = { stage, at: performance.now(), done };
-  const seconds = (performance.now() - started.at) / 1000;
-  const rate = (done - started.done) / seconds;
-  const count = (n: number) => n.toLocaleString('en-US');
-  const line = `${STAGES[stage]}: ${count(done)} of ${count(total)}`;
-  if (!(seconds > 1 && rate > 0)) return line;
-  const unit = stage === 'labels' ? 'sentences' : 'images';
-  return `${line}, ${rate < 10 ? rate.toFixed(1) : count(Math.round(rate))} ${unit}/s, ${duration((total - done) / rate)} left`;
-}
-
-function duration(seconds: number): string {
-  if (seconds < 100) return `${Math.ceil(seconds)} s`;
-  const minutes = Math.ceil(seconds / 60);
-  return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+function progressLine({ stage, done, total }: EvalProgress, pace: Pace): string {
+  return `${STAGES[stage]}: ${count(done)} of ${count(total)}${pace.words({ stage, done, total, unit: UNITS[stage] })}`;
 }
 
 /** A row per score: AUROC and FPR95 of each set and their mean, in per cent. */
@@ -141,13 +131,13 @@ function summaryOf(result: EvalResult, written: readonly string[]): string {
 
 /** Lists unreadable images on stderr; returns their number. */
 function tellUnreadable({ id, ood }: EvalResult): number {
-  let count = 0;
+  let total = 0;
   for (const [name, set] of Object.entries({ id, ...ood })) {
     for (const { image, code, message } of set.unreadable) note(`unreadable, ${name}: ${image}: ${code}: ${message}`);
     if (set.otherFiles > 0)
       note(`${name}: ${set.otherFiles} files are no images by their extension and were left alone`);
-    count += set.unreadable.length;
+    total += set.unreadable.length;
   }
-  if (count > 0) note(`${count} images could not be read and are in no figure`);
-  return count;
+  if (total > 0) note(`${total} images could not be read and are in no figure`);
+  return total;
 }

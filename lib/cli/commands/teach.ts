@@ -6,9 +6,10 @@ import { STORED_DTYPES, type StoredDtype } from '../../weights/model-config';
 import type { Activation } from '../../weights/network';
 import { type Args, type Command, UsageError } from '../command';
 import { lossPlot } from '../loss-plot';
+import { Pace } from '../pace';
 import { note, Progress } from '../terminal';
 
-const d = TEACH_DEFAULTS;
+const defaults = TEACH_DEFAULTS;
 
 export const teachCommand: Command = {
   summary: 'Teach a CLIP to say no: train its "no" tower on images with captions, or on class folders.',
@@ -18,21 +19,29 @@ export const teachCommand: Command = {
     base: { value: 'BASE', doc: 'checkpoint of a CLIP (.pt, .bin, .safetensors), or of a CLIPN to go on with' },
     data: { value: 'DATA', doc: 'WebDataset shards (folder, .tar, glob), .csv or .tsv, or folder of class folders' },
     out: { value: 'DIR', doc: 'folder for epoch_N.pt and model.pt; the same command goes on with a run in it' },
-    epochs: { value: 'N', number: true, doc: `passes over the data, default ${d.epochs}` },
+    epochs: { value: 'N', number: true, doc: `passes over the data, default ${defaults.epochs}` },
     steps: { value: 'N', number: true, doc: 'steps in all, instead of --epochs' },
-    batch: { value: 'B', number: true, doc: `samples a step, default ${d.batch}` },
-    lr: { value: 'X', number: true, doc: `learning rate at the start, default ${d.lr}; it falls to 0 by a cosine` },
-    seed: { value: 'S', number: true, doc: `default ${d.seed}` },
-    precision: { value: 'P', choices: ['fp32', 'bf16', 'auto'], doc: `arithmetic, default ${d.precision}` },
-    device: { value: 'D', choices: ['auto', 'cpu', 'cuda'], doc: `where to compute, default ${d.device}` },
-    negatives: { value: 'M', choices: NEGATIVES, doc: `captions that an image is told from, default ${d.negatives}` },
-    templates: { value: 'S', doc: `for class folders: clipn, openai, plain or a file; default ${d.templates}` },
+    batch: { value: 'B', number: true, doc: `samples a step, default ${defaults.batch}` },
+    lr: {
+      value: 'X',
+      number: true,
+      doc: `learning rate at the start, default ${defaults.lr}; it falls to 0 by a cosine`,
+    },
+    seed: { value: 'S', number: true, doc: `default ${defaults.seed}` },
+    precision: { value: 'P', choices: ['fp32', 'bf16', 'auto'], doc: `arithmetic, default ${defaults.precision}` },
+    device: { value: 'D', choices: ['auto', 'cpu', 'cuda'], doc: `where to compute, default ${defaults.device}` },
+    negatives: {
+      value: 'M',
+      choices: NEGATIVES,
+      doc: `captions that an image is told from, default ${defaults.negatives}`,
+    },
+    templates: { value: 'S', doc: `for class folders: clipn, openai, plain or a file; default ${defaults.templates}` },
     names: { value: 'FILE', doc: 'for class folders: JSON, folder to name or names; others are left out' },
     'image-column': { value: 'COL', doc: 'column of a table that holds image paths' },
     'caption-column': { value: 'COL', doc: 'column of a table that holds captions' },
     augmentations: { value: 'A', number: true, doc: 'random crops of each image; default 0, the evaluation crop' },
     'micro-batch': { value: 'M', number: true, doc: 'texts in memory at a time: less memory, more time' },
-    'save-every': { value: 'N', number: true, doc: `steps between two saves, default ${d.saveEvery}` },
+    'save-every': { value: 'N', number: true, doc: `steps between two saves, default ${defaults.saveEvery}` },
     features: { value: 'DIR', doc: 'folder of cached features, default DIR/features' },
     tokenizer: { value: 'FILE', doc: "Hugging Face tokenizer.json, when the vocabulary is not CLIP's own" },
     config: { value: 'FILE', doc: 'OpenCLIP config: heads, activation, mean and std where the defaults are not right' },
@@ -48,17 +57,21 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const [base, data, out] = [args.required('base'), args.required('data'), args.required('out')];
   const json = args.on('json');
   const progress = new Progress();
-  const show = new TrainingProgress(progress, args.number('batch') ?? d.batch);
+  const pace = new Pace();
+  const batch = args.number('batch') ?? defaults.batch;
+  let losses = '';
   const options: TeachOptions = {
     ...optionsOf(args),
     signal,
     onStep: (step) => {
       if (json) process.stdout.write(`${JSON.stringify(step)}\n`);
-      show.step(step);
+      losses = lossesOf(step);
     },
     onProgress: ({ stage, done, total }) => {
-      if (stage === 'steps') show.steps(done, total);
-      else if (stage === 'export') progress.show(`writing model.pt: ${Math.floor((100 * done) / total)} %`);
+      if (stage === 'steps') {
+        const speed = pace.words({ stage, done: done * batch, total: total * batch, unit: 'samples' });
+        progress.show(`step ${done} of ${total}: ${losses}${speed}`);
+      } else if (stage === 'export') progress.show(`writing model.pt: ${Math.floor((100 * done) / total)} %`);
       else progress.show(`encoding ${stage}: ${done}${total > 0 ? ` of ${total}` : ''}`);
     },
     onWarning: (warning) => {
@@ -112,32 +125,7 @@ function optionsOf(args: Args): TeachOptions {
   };
 }
 
-/** Losses, rate and remaining time on one line. */
-class TrainingProgress {
-  #first: { step: number; time: number } | undefined;
-  #losses = '';
-
-  constructor(
-    private readonly progress: Progress,
-    private readonly batch: number,
-  ) {}
-
-  step({ step, lossYes, lossNo, lossText, total }: TeachStep): void {
-    this.#first ??= { step, time: performance.now() };
-    const [yes, no, text, sum] = [lossYes, lossNo, lossText, total].map((loss) => loss.toFixed(4));
-    this.#losses = `loss ${sum} (yes ${yes}, no ${no}, text ${text})`;
-  }
-
-  steps(done: number, total: number): void {
-    const rate = (done - this.#first!.step) / ((performance.now() - this.#first!.time) / 1000);
-    const speed =
-      rate > 0 ? `, ${(rate * this.batch).toFixed(0)} samples/s, ${duration((total - done) / rate)} left` : '';
-    this.progress.show(`step ${done} of ${total}: ${this.#losses}${speed}`);
-  }
-}
-
-function duration(seconds: number): string {
-  if (seconds < 90) return `${seconds.toFixed(0)} s`;
-  if (seconds < 5400) return `${(seconds / 60).toFixed(0)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+function lossesOf({ lossYes, lossNo, lossText, total }: TeachStep): string {
+  const [yes, no, text, sum] = [lossYes, lossNo, lossText, total].map((loss) => loss.toFixed(4));
+  return `loss ${sum} (yes ${yes}, no ${no}, text ${text})`;
 }
