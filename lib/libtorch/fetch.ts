@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
@@ -10,8 +10,9 @@ import { ClipnError } from '../base/errors';
 import { download } from '../download/download';
 import { withLock } from '../download/lock';
 import type { FetchProgress } from '../download/progress';
+import { type Fetched, putInPlace, RECORD, removeAbandoned, reusable, sameFile, TEMPORARY } from './copies';
 import { stageCudaLibtorch } from './fetch-cuda';
-import { type Inspection, inspectLibtorch, minorOf } from './inspect';
+import { inspectLibtorch, minorOf } from './inspect';
 import { type Machine, thisMachine } from './machine';
 import { findPip, PYTORCH_WHEELS, pipDownload, wheelName } from './pip';
 import { libtorchCacheDir } from './places';
@@ -33,17 +34,7 @@ export interface FetchOptions {
   signal?: AbortSignal;
 }
 
-export interface Fetched {
-  /** Folder that holds libtorch_cpu. */
-  dir: string;
-  version: string;
-  flavour: string;
-}
-
-/** Written beside each copy: which file it came from. */
-const RECORD = 'fetched.json';
-/** In the cache folder: how temporary folders begin, and where a download is kept until it is installed. */
-const TEMPORARY = '.fetch-';
+/** In the cache folder: where a download is kept until it is installed. */
 const DOWNLOAD = '.download';
 
 /**
@@ -136,23 +127,6 @@ async function fetchCudaInto(
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }
-}
-
-/** Renames a staged copy into the cache; one that is there is replaced. */
-async function putInPlace(
-  staged: string,
-  name: string,
-  temporary: string,
-  cache: string,
-  machine: Machine,
-  onProgress: FetchOptions['onProgress'],
-): Promise<Fetched> {
-  const target = join(cache, name);
-  if (existsSync(target)) await rename(target, join(temporary, 'replaced'));
-  await rename(staged, target);
-  const placed = asFetched(inspectLibtorch(target, { supported: 'any', headers: false }, machine));
-  onProgress?.({ phase: 'done', message: `libtorch ${name} is in ${target}` });
-  return placed;
 }
 
 /** Checks the file or folder and installs it, unless the cache has a copy from the same file. */
@@ -273,50 +247,4 @@ async function install(source: string, sha256: string | null, work: Work): Promi
   signal?.throwIfAborted();
 
   return await putInPlace(staged, `${version}+cpu`, temporary, cache, machine, onProgress);
-}
-
-function asFetched(found: Inspection): Fetched {
-  const { dir, version, flavour } = found as Required<Inspection>;
-  return { dir, version, flavour };
-}
-
-/** The copy at `target` when it is whole and, if a hash is given, came from the file with that hash. */
-async function reusable(
-  target: string,
-  sha256: string | undefined,
-  machine: Machine,
-  flavour = 'cpu',
-): Promise<Fetched | null> {
-  const found = inspectLibtorch(target, { supported: 'any', headers: true }, machine);
-  if (found.refusal !== undefined || found.flavour !== flavour) return null;
-  if (sha256 !== undefined && (await recordedHash(target)) !== sha256.toLowerCase()) return null;
-  return asFetched(found);
-}
-
-/** The copy that was unpacked from the file with this hash, if there is one. */
-async function sameFile(
-  cache: string,
-  sha256: string,
-  version: string | undefined,
-  machine: Machine,
-): Promise<Fetched | null> {
-  for (const name of await readdir(cache)) {
-    if (name.startsWith('.') || (version !== undefined && name !== `${version}+cpu`)) continue;
-    const copy = await reusable(join(cache, name), sha256, machine);
-    if (copy !== null) return copy;
-  }
-  return null;
-}
-
-async function recordedHash(target: string): Promise<string | null> {
-  const file = join(target, RECORD);
-  if (!existsSync(file)) return null;
-  return /"sha256":"([0-9a-f]{64})"/.exec(await readFile(file, 'utf8'))?.[1] ?? null;
-}
-
-/** Temporary folders that a killed process left behind: whoever holds the lock owns all of them. */
-async function removeAbandoned(cache: string): Promise<void> {
-  for (const name of await readdir(cache)) {
-    if (name.startsWith(TEMPORARY)) await rm(join(cache, name), { recursive: true, force: true });
-  }
 }
