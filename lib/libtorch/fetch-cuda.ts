@@ -3,7 +3,7 @@ import { mkdir, statfs, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ClipnError } from '../base/errors';
 import type { FetchProgress } from '../download/progress';
-import type { Machine } from './machine';
+import type { Staging } from './copies';
 import { findPip, pipDownloads } from './pip';
 import { CUDA_VARIANT } from './release';
 import { readEntry, unpackCudaWheel } from './unpack';
@@ -12,30 +12,20 @@ import { readEntry, unpackCudaWheel } from './unpack';
 const DOWNLOAD_BYTES = 2.62e9;
 const DISK_BYTES = 4.2e9;
 
-export interface CudaFetch {
-  /** Folder for the wheels. */
-  wheels: string;
-  /** Folder that becomes the copy: torch/ and nvidia/ beside each other. */
-  staged: string;
-  version: string;
-  machine: Machine;
-  onProgress: (progress: FetchProgress) => void;
-  signal: AbortSignal | undefined;
-}
-
 /**
- * Fills `staged`. The size is said before anything is downloaded.
+ * Fills `staged` with torch/ and nvidia/ beside each other. The size is said before anything is downloaded.
  *
  * @throws ERR_CLIPN_PLATFORM, ERR_CLIPN_IO (no room), ERR_CLIPN_FETCH
  */
-export async function stageCudaLibtorch(work: CudaFetch): Promise<void> {
-  const { wheels, staged, version, machine, onProgress, signal } = work;
+export async function stageCudaLibtorch(staging: Staging & { version: string }): Promise<void> {
+  const { version, temporary, staged, machine, onProgress, signal } = staging;
   if (machine.platform !== 'linux' || machine.arch !== 'x64') {
     throw new ClipnError(
       'ERR_CLIPN_PLATFORM',
       `CUDA is supported on Linux x64, not ${machine.platform}-${machine.arch}.`,
     );
   }
+  const wheels = join(temporary, 'wheels');
   await mkdir(wheels, { recursive: true });
   await sayAndCheckSize(wheels, version, onProgress);
   const pip = await findPip(machine.env, signal);

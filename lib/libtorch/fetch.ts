@@ -1,8 +1,12 @@
-/** Puts a libtorch into the managed cache: from a file, folder or URL, through pip, or from PyTorch's own archive. */
-
+/**
+ * Puts a libtorch into the managed cache: from a file, folder or URL, through pip, or from PyTorch's own archive.
+ *
+ *   CPU:  download → verify → (a copy of the same file is here?) → unpack → inspect → record → rename into the cache
+ *   CUDA: pip downloads and verifies → unpack → inspect → rename into the cache
+ */
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +14,16 @@ import { ClipnError } from '../base/errors';
 import { download } from '../download/download';
 import { withLock } from '../download/lock';
 import type { FetchProgress } from '../download/progress';
-import { type Fetched, putInPlace, RECORD, removeAbandoned, reusable, sameFile, TEMPORARY } from './copies';
+import {
+  copyFromSameFile,
+  copyOfVersion,
+  type Fetched,
+  publishCopy,
+  recordSource,
+  removeAbandoned,
+  type Staging,
+  withTemporary,
+} from './copies';
 import { stageCudaLibtorch } from './fetch-cuda';
 import { inspectLibtorch, minorOf } from './inspect';
 import { type Machine, thisMachine } from './machine';
@@ -37,6 +50,13 @@ export interface FetchOptions {
 /** In the cache folder: where a download is kept until it is installed. */
 const DOWNLOAD = '.download';
 
+/** What the steps of one fetch share. */
+interface Work extends Staging {
+  options: FetchOptions;
+  /** That pip or PyTorch's archive is asked for. */
+  version: string;
+}
+
 /**
  * Makes sure that the cache holds libtorch and returns where. A whole copy from the same file is reused at once; while
  * another process fetches, this one waits and then finds its copy. Everything temporary lies in the cache folder and is
@@ -47,27 +67,31 @@ const DOWNLOAD = '.download';
  */
 export async function fetchLibtorch(options: FetchOptions = {}, machine: Machine = thisMachine()): Promise<Fetched> {
   checkOptions({ ...options, mirror: mirrorOf(options, machine) });
-  const { from, signal } = options;
+  const { from, signal, variant: flavour = 'cpu' } = options;
   signal?.throwIfAborted();
-  const cache = libtorchCacheDir(machine.env);
-  const cuda = options.variant === CUDA_VARIANT;
+  const cuda = flavour === CUDA_VARIANT;
   const version = options.version ?? (cuda ? CUDA_LIBTORCH_VERSION : LIBTORCH_VERSION);
-  const flavour = cuda ? CUDA_VARIANT : 'cpu';
-  const present = async () =>
-    from === undefined ? await reusable(join(cache, `${version}+${flavour}`), options.sha256, machine, flavour) : null;
+  const cache = libtorchCacheDir(machine.env);
+  const copies = { cache, flavour, machine };
+  const copyHere = async () => (from === undefined ? await copyOfVersion(version, options.sha256, copies) : null);
+  const onProgress = (progress: FetchProgress) => options.onProgress?.(progress);
   const onWait = (pid: number | null) => {
     const who = pid === null ? 'another process' : `process ${pid}`;
-    options.onProgress?.({ phase: 'wait', message: `Waiting for ${who}, which fetches libtorch` });
+    onProgress({ phase: 'wait', message: `Waiting for ${who}, which fetches libtorch` });
+  };
+  const fetchAnew = async (temporary: string) => {
+    const staged = join(temporary, 'libtorch');
+    const work = { ...copies, temporary, staged, options, version, onProgress, signal };
+    return await (cuda ? fetchCuda(work) : fetchCpu(work));
   };
 
-  const copy = await present();
+  const copy = await copyHere();
   if (copy !== null) return copy;
   try {
     await mkdir(cache, { recursive: true });
     return await withLock(join(cache, '.lock'), { onWait, signal }, async () => {
       await removeAbandoned(cache);
-      const fetchAnew = cuda ? fetchCudaInto : fetchInto;
-      return (await present()) ?? (await fetchAnew(cache, version, options, machine));
+      return (await copyHere()) ?? (await withTemporary(cache, fetchAnew));
     });
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
@@ -76,70 +100,6 @@ export async function fetchLibtorch(options: FetchOptions = {}, machine: Machine
       cause: error,
     });
   }
-}
-
-interface Work {
-  options: FetchOptions;
-  temporary: string;
-  cache: string;
-  machine: Machine;
-}
-
-async function fetchInto(cache: string, version: string, options: FetchOptions, machine: Machine): Promise<Fetched> {
-  const temporary = await mkdtemp(join(cache, TEMPORARY));
-  const work = { options, temporary, cache, machine };
-  const dropDownload = () => rm(join(cache, DOWNLOAD), { recursive: true, force: true });
-  try {
-    const source = await obtain(work, version);
-    try {
-      const fetched = await place(source, work);
-      await dropDownload();
-      return fetched;
-    } catch (error) {
-      // What was refused must come afresh; what was interrupted here, or lacked room, was downloaded well.
-      if (error instanceof ClipnError) await dropDownload();
-      throw error;
-    }
-  } finally {
-    await rm(temporary, { recursive: true, force: true });
-  }
-}
-
-async function fetchCudaInto(
-  cache: string,
-  version: string,
-  options: FetchOptions,
-  machine: Machine,
-): Promise<Fetched> {
-  const { signal, onProgress = () => {} } = options;
-  const temporary = await mkdtemp(join(cache, TEMPORARY));
-  try {
-    const staged = join(temporary, 'libtorch');
-    const wheels = join(temporary, 'wheels');
-    await stageCudaLibtorch({ wheels, staged, version, machine, onProgress, signal });
-    const found = inspectLibtorch(staged, { supported: 'any', headers: true }, machine);
-    if (found.refusal !== undefined || found.flavour !== CUDA_VARIANT || found.version !== version) {
-      const what = found.refusal?.reason ?? `it is ${found.version}+${found.flavour}`;
-      throw new ClipnError('ERR_CLIPN_FETCH', `What pip brought is no libtorch ${version}+${CUDA_VARIANT}: ${what}.`);
-    }
-    signal?.throwIfAborted();
-    return await putInPlace(staged, `${version}+${CUDA_VARIANT}`, temporary, cache, machine, onProgress);
-  } finally {
-    await rm(temporary, { recursive: true, force: true });
-  }
-}
-
-/** Checks the file or folder and installs it, unless the cache has a copy from the same file. */
-async function place(source: string, work: Work): Promise<Fetched> {
-  const { options, cache, machine } = work;
-  let sha256: string | null = null;
-  if (!(await stat(source)).isDirectory()) {
-    options.onProgress?.({ phase: 'verify', message: `Checking ${basename(source)}` });
-    sha256 = await verify(source, options.sha256, options.signal);
-    const copy = await sameFile(cache, sha256, options.version, machine);
-    if (copy !== null) return copy;
-  }
-  return await install(source, sha256, work);
 }
 
 function mirrorOf({ mirror }: FetchOptions, { env }: Machine): string | undefined {
@@ -171,15 +131,38 @@ function checkOptions({ variant = 'cpu', sha256, version, from, mirror }: FetchO
   if (from === '') throw invalid('from is empty.', 'Pass a file, a folder or a URL.');
 }
 
+/** One file or folder. */
+async function fetchCpu(work: Work): Promise<Fetched> {
+  const source = await acquireSource(work);
+  return await dropDownloadAfter(work, async () => {
+    const isFolder = (await stat(source)).isDirectory();
+    const sha256 = isFolder ? null : await verify(source, work);
+    const copy = sha256 === null ? null : await copyFromSameFile(sha256, work.options.version, work);
+    if (copy !== null) return copy;
+    await unpack(source, isFolder, work);
+    const version = inspectCpu(source, work);
+    await recordSource(basename(source), sha256, work);
+    return await publishCopy(version, work);
+  });
+}
+
+/** Many wheels, which pip downloads and checks. */
+async function fetchCuda(work: Work): Promise<Fetched> {
+  await stageCudaLibtorch(work);
+  inspectCuda(work);
+  return await publishCopy(work.version, work);
+}
+
 /** The file or folder to take libtorch from, downloaded unless it is here already: by pip into `temporary`. */
-async function obtain({ options, temporary, cache, machine }: Work, version: string): Promise<string> {
-  const { from, signal, onProgress: progress = () => {} } = options;
+async function acquireSource(work: Work): Promise<string> {
+  const { options, version, cache, temporary, machine, onProgress, signal } = work;
+  const { from } = options;
   const transfer = {
     folder: join(cache, DOWNLOAD),
     env: machine.env,
     signal,
     report: (name: string, done: number, total: number | undefined) =>
-      progress({ phase: 'download', message: `Downloading ${name}`, done, ...(total !== undefined && { total }) }),
+      onProgress({ phase: 'download', message: `Downloading ${name}`, done, ...(total !== undefined && { total }) }),
   };
   if (from !== undefined) {
     if (/^https?:/i.test(from)) return await download({ ...transfer, url: from });
@@ -191,42 +174,54 @@ async function obtain({ options, temporary, cache, machine }: Work, version: str
   const mirror = mirrorOf(options, machine);
   const pip = mirror === undefined ? await findPip(machine.env, signal) : null;
   if (pip !== null) {
-    const say = (message: string) => progress({ phase: 'download', message });
+    const say = (message: string) => onProgress({ phase: 'download', message });
     return await pipDownload({ pip, version, target: temporary, machine, report: say, signal });
   }
   const base = (mirror ?? PYTORCH_WHEELS).replace(/\/+$/, '');
   return await download({ ...transfer, url: `${base}/cpu/${encodeURIComponent(wheelName(version, machine))}` });
 }
 
+/** Drops the download when it has been used or refused; `use` that is interrupted leaves it to the next call. */
+async function dropDownloadAfter<T>({ cache }: Work, use: () => Promise<T>): Promise<T> {
+  const drop = () => rm(join(cache, DOWNLOAD), { recursive: true, force: true });
+  try {
+    const result = await use();
+    await drop();
+    return result;
+  } catch (error) {
+    // What was refused must come afresh; what was interrupted here, or lacked room, was downloaded well.
+    if (error instanceof ClipnError) await drop();
+    throw error;
+  }
+}
+
 /** SHA-256 of the file; refused when it is not the expected one. */
-async function verify(file: string, expected: string | undefined, signal?: AbortSignal): Promise<string> {
+async function verify(file: string, { options, onProgress, signal }: Work): Promise<string> {
+  onProgress({ phase: 'verify', message: `Checking ${basename(file)}` });
   const hash = createHash('sha256');
   await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash, { signal });
   const actual = hash.digest('hex');
-  const wanted = (expected ?? MEASURED_SHA256[basename(file)])?.toLowerCase();
-  if (wanted !== undefined && wanted !== actual) {
+  const expected = (options.sha256 ?? MEASURED_SHA256[basename(file)])?.toLowerCase();
+  if (expected !== undefined && expected !== actual) {
     throw new ClipnError(
       'ERR_CLIPN_FETCH_HASH',
-      `${basename(file)} has SHA-256 ${actual}, but ${wanted} was expected.`,
+      `${basename(file)} has SHA-256 ${actual}, but ${expected} was expected.`,
       {
-        details: { file, actual, expected: wanted },
+        details: { file, actual, expected },
       },
     );
   }
   return actual;
 }
 
-/** Unpacks into the temporary folder, judges what came out, and renames it into place. */
-async function install(source: string, sha256: string | null, work: Work): Promise<Fetched> {
-  const { options, temporary, cache, machine } = work;
-  const { onProgress, signal } = options;
-  const staged = join(temporary, 'libtorch');
+async function unpack(source: string, isFolder: boolean, { staged, onProgress, signal }: Work): Promise<void> {
   const report = (done: number, total: number) =>
-    onProgress?.({ phase: 'unpack', message: `Unpacking ${basename(source)}`, done, total });
-  await (sha256 === null
-    ? copyLibtorch(source, staged, report, signal)
-    : unpackLibtorch(source, staged, report, signal));
+    onProgress({ phase: 'unpack', message: `Unpacking ${basename(source)}`, done, total });
+  await (isFolder ? copyLibtorch : unpackLibtorch)(source, staged, report, signal);
+}
 
+/** The version of what came out of the file or folder; refused when it cannot be used or is not the one asked for. */
+function inspectCpu(source: string, { staged, options, machine }: Work): string {
   const found = inspectLibtorch(staged, { supported: 'any', headers: false }, machine);
   if (found.flavour !== undefined && found.flavour !== 'cpu') throw notCpu(source, `its version says ${found.flavour}`);
   if (found.refusal !== undefined) {
@@ -243,8 +238,14 @@ async function install(source: string, sha256: string | null, work: Work): Promi
       hint: 'Pass another file; to build a core for this one yourself, unpack it and set CLIPN_LIBTORCH.',
     });
   }
-  await writeFile(join(staged, RECORD), `${JSON.stringify({ file: basename(source), sha256 })}\n`);
-  signal?.throwIfAborted();
+  return version;
+}
 
-  return await putInPlace(staged, `${version}+cpu`, temporary, cache, machine, onProgress);
+/** Refuses what came out of pip's wheels when it cannot be used or is not what pip was asked for. */
+function inspectCuda({ staged, version, machine }: Work): void {
+  const found = inspectLibtorch(staged, { supported: 'any', headers: true }, machine);
+  if (found.refusal !== undefined || found.flavour !== CUDA_VARIANT || found.version !== version) {
+    const what = found.refusal?.reason ?? `it is ${found.version}+${found.flavour}`;
+    throw new ClipnError('ERR_CLIPN_FETCH', `What pip brought is no libtorch ${version}+${CUDA_VARIANT}: ${what}.`);
+  }
 }
