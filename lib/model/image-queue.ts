@@ -8,6 +8,7 @@ import { ClipnError } from '../base/errors';
 import type { NativeImage } from '../native/addon';
 import type { QueueLimits } from './queue-options';
 import { type ModelStats, QueueCounts } from './queue-stats';
+import { SignalGroups } from './signal-groups';
 
 /** Features [n, D] of n images, and what the tower saw, uint8 [n, S, S, 3], if anyone asked for it. */
 export interface Encoded {
@@ -68,8 +69,7 @@ export class ImageQueue {
   readonly #open = new Set<Entry>();
   readonly #line = new Set<Entry>();
   readonly #ready = new Set<Entry>();
-  /** One listener a signal, however many images heed it: Node warns of more than ten. */
-  readonly #bySignal = new Map<AbortSignal, Set<Entry>>();
+  readonly #signals = new SignalGroups<Entry>((entries, reason) => this.#abort(entries, reason));
   #decoding = 0;
   /** Images of the batch on the lane, those aborted meanwhile too. */
   #running = 0;
@@ -254,15 +254,7 @@ export class ImageQueue {
   #begin(entry: Entry): void {
     this.#open.add(entry);
     this.#line.add(entry);
-    const { signal } = entry;
-    if (!signal) return;
-    const known = this.#bySignal.get(signal);
-    if (known) {
-      known.add(entry);
-    } else {
-      this.#bySignal.set(signal, new Set([entry]));
-      signal.addEventListener('abort', this.#abort);
-    }
+    this.#signals.add(entry);
   }
 
   /** Takes it off the books; false when it was off already. */
@@ -270,24 +262,18 @@ export class ImageQueue {
     if (!this.#open.delete(entry)) return false;
     this.#line.delete(entry);
     this.#ready.delete(entry);
-    const { signal } = entry;
-    const others = signal && this.#bySignal.get(signal);
-    if (others?.delete(entry) && others.size === 0) {
-      this.#bySignal.delete(signal!);
-      signal!.removeEventListener('abort', this.#abort);
-    }
+    this.#signals.delete(entry);
     return true;
   }
 
-  readonly #abort = ({ target }: Event): void => {
-    const signal = target as AbortSignal;
-    for (const entry of [...(this.#bySignal.get(signal) ?? [])]) {
+  #abort(entries: Entry[], reason: unknown): void {
+    for (const entry of entries) {
       if (!this.#end(entry)) continue;
       this.#counts.aborted++;
-      entry.reject(signal.reason);
+      entry.reject(reason);
     }
     this.#pump();
-  };
+  }
 }
 
 /** These rows of a matrix of n, in this order; the matrix itself when it is all of them. */
