@@ -115,7 +115,7 @@ export class Detector {
       return result;
     }
     const results: (CheckResult | CheckFailure)[] = [];
-    await this.#host.queue.whole(async () => {
+    await this.#host.queue.callOfMany(async () => {
       for await (const result of this.#inOrder(input, 'listed', signal)) results.push(result);
     });
     return results;

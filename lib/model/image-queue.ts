@@ -28,8 +28,8 @@ export interface ImageRequest<Out> {
   decode: () => Promise<NativeImage>;
   consumer: Consumer<Out>;
   /**
-   * `single`: one call, one image; may be refused when the queue is full. `listed`: part of a call inside `whole`, which
-   * close() waits for. `streamed`: waits for room; refused after close().
+   * `single`: one call, one image; may be refused when the queue is full. `listed`: part of a call inside `callOfMany`,
+   * which close() waits for. `streamed`: waits for room; refused after close().
    */
   kind: 'single' | 'listed' | 'streamed';
   signal?: AbortSignal | undefined;
@@ -50,9 +50,9 @@ interface Entry {
   consumer: Consumer<unknown>;
   image?: NativeImage | undefined;
   inBatch: boolean;
-  asked: number;
+  askedAt: number;
   /** Start of the present wait, and sum of those before it. */
-  since: number;
+  waitingSince: number;
   waited: number;
   resolve: (answer: unknown) => void;
   reject: (reason: unknown) => void;
@@ -66,15 +66,15 @@ export class ImageQueue {
   readonly #limits: QueueLimits;
   readonly #counts = new QueueCounts();
   /** All that is not answered. */
-  readonly #open = new Set<Entry>();
+  readonly #unanswered = new Set<Entry>();
   readonly #line = new Set<Entry>();
   readonly #ready = new Set<Entry>();
   readonly #signals = new SignalGroups<Entry>((entries, reason) => this.#abort(entries, reason));
   #decoding = 0;
   /** Images of the batch on the lane, those aborted meanwhile too. */
-  #running = 0;
-  /** Calls inside `whole`. */
-  #calls = 0;
+  #onLane = 0;
+  /** Calls inside `callOfMany`. */
+  #callsOfMany = 0;
   #timer: NodeJS.Timeout | undefined;
   #state: 'open' | 'draining' | 'dropped' = 'open';
   #drained: (() => void)[] = [];
@@ -100,7 +100,7 @@ export class ImageQueue {
     return new Promise<Out>((resolve, reject) => {
       signal?.throwIfAborted();
       if (this.#state === 'dropped' || (this.#state === 'draining' && kind !== 'listed')) throw this.#setup.closed();
-      if (kind === 'single' && this.#limits.whenFull === 'reject' && this.#open.size >= this.#limits.queueMax) {
+      if (kind === 'single' && this.#limits.whenFull === 'reject' && this.#unanswered.size >= this.#limits.queueMax) {
         throw this.#full();
       }
       const now = performance.now();
@@ -108,34 +108,34 @@ export class ImageQueue {
         decode,
         consumer,
         inBatch: false,
-        asked: now,
-        since: now,
+        askedAt: now,
+        waitingSince: now,
         waited: 0,
         resolve: resolve as (answer: unknown) => void,
         reject,
         signal,
       };
-      this.#begin(entry);
+      this.#admit(entry);
       this.#pump();
     });
   }
 
   /** Runs a call of many images. close() waits for it and lets its further images in. @throws ERR_CLIPN_CLOSED */
-  async whole<T>(call: () => Promise<T>): Promise<T> {
+  async callOfMany<T>(call: () => Promise<T>): Promise<T> {
     if (this.#state !== 'open') throw this.#setup.closed();
-    this.#calls++;
+    this.#callsOfMany++;
     try {
       return await call();
     } finally {
-      this.#calls--;
+      this.#callsOfMany--;
       this.#pump();
     }
   }
 
   stats(): ModelStats {
     let running = 0;
-    for (const { inBatch } of this.#open) if (inBatch) running++;
-    return this.#counts.stats(this.#open.size - running, running);
+    for (const { inBatch } of this.#unanswered) if (inBatch) running++;
+    return this.#counts.stats(this.#unanswered.size - running, running);
   }
 
   /**
@@ -145,7 +145,7 @@ export class ImageQueue {
   async close(drain: boolean): Promise<void> {
     if (this.#state !== 'dropped') this.#state = drain ? 'draining' : 'dropped';
     if (!drain) {
-      for (const entry of this.#open) if (!entry.inBatch) this.#fail(entry, this.#setup.closed());
+      for (const entry of this.#unanswered) if (!entry.inBatch) this.#fail(entry, this.#setup.closed());
     }
     await new Promise<void>((resolve) => {
       this.#drained.push(resolve);
@@ -163,10 +163,10 @@ export class ImageQueue {
   /** Starts whatever can start now. Called after every change. */
   #pump(): void {
     const mayDecode = () =>
-      this.#decoding < this.#setup.decoders && this.#decoding + this.#ready.size + this.#running < this.room;
+      this.#decoding < this.#setup.decoders && this.#decoding + this.#ready.size + this.#onLane < this.room;
     while (this.#line.size > 0 && mayDecode()) this.#decode(firstOf(this.#line));
-    if (this.#running === 0 && this.#ready.size > 0) this.#startBatch();
-    if (this.#state !== 'open' && this.#open.size === 0 && this.#running === 0 && this.#calls === 0) {
+    if (this.#onLane === 0 && this.#ready.size > 0) this.#startBatch();
+    if (this.#state !== 'open' && this.#unanswered.size === 0 && this.#onLane === 0 && this.#callsOfMany === 0) {
       for (const resolve of this.#drained.splice(0)) resolve();
     }
   }
@@ -174,11 +174,11 @@ export class ImageQueue {
   async #decode(entry: Entry): Promise<void> {
     this.#line.delete(entry);
     this.#decoding++;
-    entry.waited += performance.now() - entry.since;
+    entry.waited += performance.now() - entry.waitingSince;
     try {
       entry.image = await entry.decode();
-      entry.since = performance.now();
-      if (this.#open.has(entry)) this.#ready.add(entry);
+      entry.waitingSince = performance.now();
+      if (this.#unanswered.has(entry)) this.#ready.add(entry);
     } catch (error) {
       this.#fail(entry, error);
     }
@@ -188,7 +188,7 @@ export class ImageQueue {
 
   #startBatch(): void {
     const { batchMax, maxDelayMs } = this.#limits;
-    const wait = firstOf(this.#ready).since + maxDelayMs - performance.now();
+    const wait = firstOf(this.#ready).waitingSince + maxDelayMs - performance.now();
     clearTimeout(this.#timer);
     if (wait > 0 && this.#ready.size < batchMax && this.#state === 'open') {
       this.#timer = setTimeout(() => this.#pump(), wait);
@@ -198,13 +198,13 @@ export class ImageQueue {
     for (const entry of batch) {
       this.#ready.delete(entry);
       entry.inBatch = true;
-      entry.waited += performance.now() - entry.since;
+      entry.waited += performance.now() - entry.waitingSince;
     }
     this.#run(batch);
   }
 
   async #run(batch: Entry[]): Promise<void> {
-    this.#running = batch.length;
+    this.#onLane = batch.length;
     this.#counts.batch(batch.length);
     try {
       const wantsPixels = batch.some(({ consumer }) => consumer.wantsPixels);
@@ -215,14 +215,14 @@ export class ImageQueue {
       const groups = new Map<Consumer<unknown>, number[]>();
       batch.forEach((entry, row) => {
         entry.image = undefined;
-        if (!this.#open.has(entry)) return;
+        if (!this.#unanswered.has(entry)) return;
         groups.set(entry.consumer, [...(groups.get(entry.consumer) ?? []), row]);
       });
       for (const [consumer, rows] of groups) this.#answer(consumer, batch, encoded, rows);
     } catch (error) {
       for (const entry of batch) this.#fail(entry, error);
     }
-    this.#running = 0;
+    this.#onLane = 0;
     this.#pump();
   }
 
@@ -234,8 +234,8 @@ export class ImageQueue {
       const now = performance.now();
       rows.forEach((row, i) => {
         const entry = batch[row]!;
-        if (!this.#end(entry)) return;
-        this.#counts.answered(now - entry.asked, entry.waited);
+        if (!this.#settle(entry)) return;
+        this.#counts.answered(now - entry.askedAt, entry.waited);
         entry.resolve(answers[i]);
       });
     } catch (error) {
@@ -245,21 +245,21 @@ export class ImageQueue {
   }
 
   #fail(entry: Entry, error: unknown): void {
-    if (!this.#end(entry)) return;
+    if (!this.#settle(entry)) return;
     this.#counts.failed++;
     entry.reject(error);
   }
 
   /** Puts it on the books and at the end of the line. */
-  #begin(entry: Entry): void {
-    this.#open.add(entry);
+  #admit(entry: Entry): void {
+    this.#unanswered.add(entry);
     this.#line.add(entry);
     this.#signals.add(entry);
   }
 
   /** Takes it off the books; false when it was off already. */
-  #end(entry: Entry): boolean {
-    if (!this.#open.delete(entry)) return false;
+  #settle(entry: Entry): boolean {
+    if (!this.#unanswered.delete(entry)) return false;
     this.#line.delete(entry);
     this.#ready.delete(entry);
     this.#signals.delete(entry);
@@ -268,7 +268,7 @@ export class ImageQueue {
 
   #abort(entries: Entry[], reason: unknown): void {
     for (const entry of entries) {
-      if (!this.#end(entry)) continue;
+      if (!this.#settle(entry)) continue;
       this.#counts.aborted++;
       entry.reject(reason);
     }

@@ -172,7 +172,7 @@ export class Model implements DetectorHost {
     const encodeAll = async () => {
       for await (const row of inOrder(images, encode, { window: this.queue.room, signal })) rows.push(row);
     };
-    await (kind === 'listed' ? this.queue.whole(encodeAll) : encodeAll());
+    await (kind === 'listed' ? this.queue.callOfMany(encodeAll) : encodeAll());
     const dim = this.info.embedDim;
     const all = new Float32Array(rows.length * dim);
     rows.forEach((row, i) => {

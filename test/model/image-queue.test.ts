@@ -363,10 +363,10 @@ describe('close', () => {
 
   test('waits for a list under way and takes the rest of it', async () => {
     const { queue, ask, batches } = heldQueue({ max: 1 });
-    const list = queue.whole(async () => [await ask(1, { kind: 'listed' }), await ask(2, { kind: 'listed' })]);
+    const list = queue.callOfMany(async () => [await ask(1, { kind: 'listed' }), await ask(2, { kind: 'listed' })]);
     const closed = queue.close(true);
     await assert.rejects(
-      queue.whole(async () => 0),
+      queue.callOfMany(async () => 0),
       { code: 'ERR_CLIPN_CLOSED' },
     );
     await runOut(closed, batches);
@@ -378,7 +378,7 @@ describe('close', () => {
     const running = ask(1);
     await settle();
     const waiting = range(6).map((n) => ask(n));
-    const list = queue.whole(() => ask(7, { kind: 'listed' }));
+    const list = queue.callOfMany(() => ask(7, { kind: 'listed' }));
     await settle();
     const closed = queue.close(false);
     for (const each of [...waiting, list]) await assert.rejects(each, { code: 'ERR_CLIPN_CLOSED' });
