@@ -14,6 +14,7 @@ import { resolveLibtorch } from '../lib/libtorch/find';
 import { oodMetrics } from '../lib/metrics/metrics';
 import { runTask, withLane } from '../lib/native/lane';
 import { apiModel } from './support/api-model';
+import { builtLibrary } from './support/built';
 import { type FakeCuda, skipFakeCuda, withFakeCuda } from './support/fake-cuda';
 import { elf, fakeMachine, wheelTree, writeTree } from './support/fake-libtorch';
 import { repository } from './support/paths';
@@ -62,14 +63,14 @@ function inPackage(name: string, libraries: (real: string, release: string) => v
   return async () => {
     const release = path.join(at(name), 'build/Release');
     mkdirSync(release, { recursive: true });
-    cpSync(path.join(repository, 'lib'), path.join(at(name), 'lib'), { recursive: true });
+    cpSync(builtLibrary(), path.join(at(name), 'dist'), { recursive: true });
     symlinkSync(path.join(repository, 'node_modules'), path.join(at(name), 'node_modules'));
     writeFileSync(path.join(at(name), 'package.json'), '{ "name": "clipn-native" }');
     libraries(path.join(repository, 'build/Release'), release);
-    const script = `require(${JSON.stringify(path.join(at(name), 'lib'))}).describeCore()
+    const script = `require(${JSON.stringify(path.join(at(name), 'dist'))}).describeCore()
       .catch(({ name, code, message, hint }) => console.log(JSON.stringify({ name, code, message, hint })))`;
     const said = await new Promise<string>((resolve, reject) => {
-      execFile(process.execPath, ['--import', 'tsx', '-e', script], { cwd: repository }, (error, out) =>
+      execFile(process.execPath, ['-e', script], { cwd: repository }, (error, out) =>
         error ? reject(error) : resolve(out),
       );
     });

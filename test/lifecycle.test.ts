@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { before, describe, test } from 'node:test';
 import { apiModel } from './support/api-model';
+import { builtLibrary } from './support/built';
 import { repository } from './support/paths';
 
 let model: string;
@@ -13,11 +14,12 @@ before(async () => {
 /** Runs a script in a process of its own; resolves with how it ended. */
 function run(script: string): Promise<{ code: number | null; signal: string | null; output: string }> {
   const prelude = `
-    const { loadModel } = require('./lib');
+    const library = ${JSON.stringify(builtLibrary())};
+    const { loadModel } = require(library);
     const model = ${JSON.stringify(model)};
     const image = { data: new Uint8Array(90 * 70 * 3).map((_, i) => i), width: 90, height: 70, channels: 3 };
   `;
-  const child = spawn(process.execPath, ['--import', 'tsx', '-e', prelude + script], { cwd: repository });
+  const child = spawn(process.execPath, ['-e', prelude + script], { cwd: repository });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
   return new Promise((resolve) => {
@@ -68,15 +70,14 @@ describe('a process ends by itself and without a crash', { concurrency: 2 }, () 
       `
       const { Worker } = require('node:worker_threads');
       const code = \`
-        require('tsx/cjs');
-        const { loadModel } = require('./lib');
+        const { loadModel } = require(${JSON.stringify('LIBRARY')});
         const image = { data: new Uint8Array(90 * 70 * 3), width: 90, height: 70, channels: 3 };
         loadModel(${JSON.stringify('MODEL')}).then((m) => {
           const again = () => m.encodeImages(Array(8).fill(image)).then(again);
           for (let i = 0; i < 8; i++) again();
           require('node:worker_threads').parentPort.postMessage('running');
         });
-      \`.replace('MODEL', model);
+      \`.replace('MODEL', model).replace('LIBRARY', library);
       (async () => {
         for (let i = 0; i < 4; i++) {
           const worker = new Worker(code, { eval: true });

@@ -9,7 +9,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { EvalResult } from '../../lib';
 import { resolveLibtorch } from '../../lib/libtorch/find';
 import { apiModel } from '../support/api-model';
-import { cliProgram } from '../support/cli-program';
+import { cliProgram } from '../support/built';
 import { drawImages } from '../support/image-tree';
 import { runCli } from '../support/run-cli';
 

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { apiModel } from '../support/api-model';
-import { cliProgram } from '../support/cli-program';
+import { cliProgram } from '../support/built';
 import { repository } from '../support/paths';
 import { runCli } from '../support/run-cli';
 

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { proxyFor } from '../../lib/download/proxy';
 import { type FetchOptions, fetchLibtorch } from '../../lib/libtorch/fetch';
 import type { Machine } from '../../lib/libtorch/machine';
+import { builtLibrary } from '../support/built';
 import { fakeMachine } from '../support/fake-libtorch';
 import {
   type Answer,
@@ -51,11 +52,11 @@ function leavePart(url: string): void {
 
 /** Runs fetchLibtorch in a process that kills itself (SIGKILL) at the first progress for which `when` is true. */
 async function killed(from: string, when: string): Promise<void> {
-  const program = `require('./lib/libtorch/fetch').fetchLibtorch({ from: ${JSON.stringify(from)}, onProgress: ({ phase, done, total }) => {
+  const program = `require(${JSON.stringify(builtLibrary())}).fetchLibtorch({ from: ${JSON.stringify(from)}, onProgress: ({ phase, done, total }) => {
     if (${when}) process.kill(process.pid, 'SIGKILL');
   } })`;
   const env = { ...process.env, CLIPN_CACHE_DIR: join(root, 'cache') };
-  const child = spawn(process.execPath, ['--import', 'tsx', '-e', program], { env, stdio: 'inherit' });
+  const child = spawn(process.execPath, ['-e', program], { env, stdio: 'inherit' });
   const signal = await new Promise((resolve) => child.once('exit', (_, name) => resolve(name)));
   assert.equal(signal, 'SIGKILL');
 }

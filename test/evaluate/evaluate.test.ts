@@ -20,6 +20,7 @@ import { decodeImage } from '../../lib/images/decode';
 import { labelsHash } from '../../lib/labels/bank';
 import { resolveLibtorch } from '../../lib/libtorch/find';
 import { apiModel } from '../support/api-model';
+import { builtLibrary } from '../support/built';
 import { drawImages } from '../support/image-tree';
 import { repository } from '../support/paths';
 
@@ -144,9 +145,9 @@ describe('the store', () => {
   test('killed with -9 in the middle and taken up again gives the same JSON as a run from the start', async () => {
     const child = (options: object) =>
       new Promise<{ out: string; signal: string | null | undefined }>((resolve, reject) => {
-        const script = path.join(repository, 'test/support/evaluate-child.ts');
+        const script = path.join(repository, 'test/support/evaluate-child.cjs');
         const argument = JSON.stringify({ model: modelPath, ...sets, templates: 'plain', shardRows: 8, ...options });
-        execFile(process.execPath, ['--import', 'tsx', script, argument], (error, out, err) => {
+        execFile(process.execPath, [script, builtLibrary(), argument], (error, out, err) => {
           if (error && error.signal == null) reject(new Error(err));
           else resolve({ out, signal: error?.signal });
         });

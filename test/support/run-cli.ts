@@ -1,6 +1,6 @@
 /** The command line as a user has it: a process of its own. */
 import { execFile } from 'node:child_process';
-import { cliProgram } from './cli-program';
+import { cliProgram } from './built';
 import { repository } from './paths';
 
 export interface CliRun {

@@ -22,7 +22,7 @@ import { teachCommand } from '../../lib/cli/commands/teach';
 import { lossPlot } from '../../lib/cli/loss-plot';
 import { readCheckpoint } from '../../lib/weights/checkpoint';
 import { hashFile, hashTensors } from '../../lib/weights/content-id';
-import { cliProgram } from '../support/cli-program';
+import { cliProgram } from '../support/built';
 import { repository } from '../support/paths';
 import { runCli } from '../support/run-cli';
 import { CLASSES, smallestTeaching } from '../support/teaching';
