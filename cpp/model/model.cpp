@@ -24,7 +24,7 @@
 #include "error.h"
 #include "image/resize.h"
 #include "model/normalise.h"
-#include "tower/rewrite.h"
+#include "tower/recognise.h"
 
 namespace clipn {
 namespace {

@@ -20,7 +20,7 @@
 
 #include "model/module_author.h"
 #include "model/normalise.h"
-#include "tower/rewrite.h"
+#include "tower/recognise.h"
 
 namespace clipn {
 namespace {

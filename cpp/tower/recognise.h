@@ -1,6 +1,6 @@
 // The rewrite of a loaded module: its weights packed for this machine, its programs replaced by our own.
-#ifndef CLIPN_TOWER_REWRITE_H_
-#define CLIPN_TOWER_REWRITE_H_
+#ifndef CLIPN_TOWER_RECOGNISE_H_
+#define CLIPN_TOWER_RECOGNISE_H_
 
 #include <memory>
 
@@ -20,4 +20,4 @@ std::unique_ptr<PackedTowers> rewrite(torch::jit::Module& module, clipn_precisio
 
 }  // namespace clipn
 
-#endif  // CLIPN_TOWER_REWRITE_H_
+#endif  // CLIPN_TOWER_RECOGNISE_H_

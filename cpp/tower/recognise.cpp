@@ -1,7 +1,7 @@
 // How a module is recognised: its sizes are read off its weights, the module that export would write for these sizes is
 // written again without weights, and the two must print the same programs. So whatever the file computes otherwise, by
 // another exporter or a later version of ours, is left alone.
-#include "tower/rewrite.h"
+#include "tower/recognise.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
