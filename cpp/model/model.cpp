@@ -24,7 +24,7 @@
 #include "error.h"
 #include "image/resize.h"
 #include "model/normalise.h"
-#include "tower/recognise.h"
+#include "tower/pack.h"
 
 namespace clipn {
 namespace {
@@ -148,7 +148,7 @@ Model::Model(const std::string& path, clipn_precision precision, clipn_device de
   // The profiling executor re-specialises graphs in the first calls, which costs more than it gains here.
   torch::jit::getExecutorMode() = false;
   module_->eval();
-  towers_ = device == CLIPN_CUDA ? cuda_plugin().open_towers(*module_, precision) : rewrite(*module_, precision);
+  towers_ = device == CLIPN_CUDA ? cuda_plugin().open_towers(*module_, precision) : pack_towers(*module_, precision);
   if (towers_) {
     module_.reset();  // the packed weights are all that is needed
 #if defined(__GLIBC__)

@@ -24,7 +24,7 @@ class Model {
   ~Model();
 
   uint32_t methods() const { return methods_; }
-  // Whether the towers run with packed weights (tower/recognise.h) rather than as the file has them.
+  // Whether the towers run with packed weights (tower/pack.h) rather than as the file has them.
   bool rewritten() const { return towers_ != nullptr && device_ == CLIPN_CPU; }
   const std::string& clipn_json() const { return clipn_json_; }
   const std::string& tokenizer_json() const { return tokenizer_json_; }

@@ -20,7 +20,7 @@
 
 #include "model/module_author.h"
 #include "model/normalise.h"
-#include "tower/recognise.h"
+#include "tower/pack.h"
 
 namespace clipn {
 namespace {
@@ -89,7 +89,7 @@ struct RewrittenTower : testing::Test {
 
   std::unique_ptr<PackedTowers> rewritten(clipn_precision precision) const {
     torch::jit::Module copy = module.deepcopy();
-    return rewrite(copy, precision);
+    return pack_towers(copy, precision);
   }
 };
 
@@ -159,7 +159,7 @@ TEST_F(RewrittenTower, KnowsQuickGelu) {
   const auto quick = reloaded(author(architecture));
   auto copy = quick.deepcopy();
   const Images images(2);
-  EXPECT_LT(largest_difference(rewrite(copy, CLIPN_FP32)->encode_images(images.batch),
+  EXPECT_LT(largest_difference(pack_towers(copy, CLIPN_FP32)->encode_images(images.batch),
                                run(quick, "encode_image", images.tensor())),
             2e-6);
 }
@@ -170,7 +170,7 @@ TEST_F(RewrittenTower, IsNotMadeOfOtherPrograms) {
   other.register_module("visual", module.attr("visual").toModule());
   other.define(
       "def encode_image(self, pixels):\n    return self.visual.project(self.visual.tokens(pixels)[:, 0]) * 2.0\n");
-  EXPECT_EQ(rewrite(other, CLIPN_FP32), nullptr);
+  EXPECT_EQ(pack_towers(other, CLIPN_FP32), nullptr);
 }
 
 TEST_F(RewrittenTower, IsNotMadeOfWeightsOfOtherShapes) {
@@ -184,7 +184,7 @@ TEST_F(RewrittenTower, IsNotMadeOfSizesThatDoNotFitTheKernels) {
   clipn_architecture narrow = kSmall;
   narrow.vision_width = 72;
   auto written = reloaded(author(narrow));
-  EXPECT_EQ(rewrite(written, CLIPN_FP32), nullptr);
+  EXPECT_EQ(pack_towers(written, CLIPN_FP32), nullptr);
 }
 
 TEST_F(RewrittenTower, RefusesImagesOfAnotherSideAndIdsOutsideTheVocabulary) {

@@ -1,4 +1,4 @@
-// The towers of a model whose programs are known, with packed weights: what recognise.h makes of a module.
+// The towers of a model whose programs are known, with packed weights: what pack.h makes of a module.
 #ifndef CLIPN_TOWER_PACKED_TOWERS_H_
 #define CLIPN_TOWER_PACKED_TOWERS_H_
 

@@ -1,22 +1,22 @@
-// The rewrite of a loaded module: its weights packed for this machine, its programs replaced by our own.
+// Whether a loaded module is one that export would have written, and of which sizes.
 #ifndef CLIPN_TOWER_RECOGNISE_H_
 #define CLIPN_TOWER_RECOGNISE_H_
 
-#include <memory>
+#include <optional>
 
-#include "tower/packed_towers.h"
-
-namespace torch::jit {
-struct Module;
-}
+#include "clipn/core.h"
+#include "model/module_author.h"
 
 namespace clipn {
 
-/// The towers of `module`, or null when it is to be run as it is: when its programs are not, word for word, those that
-/// model/module_author.h writes for its sizes, when a size does not fit the kernels, or when this machine lacks them.
-/// Takes the weights out of a module that it rewrites, which is then of no more use.
-/// @param precision CLIPN_FP32 or CLIPN_BF16
-std::unique_ptr<PackedTowers> rewrite(torch::jit::Module& module, clipn_precision precision);
+/// What author_module() takes to write such a module.
+struct Recognised {
+  clipn_architecture architecture;
+  Towers text_towers;
+};
+
+/// Nothing when the module's programs are not, word for word, those that model/module_author.h writes for its sizes.
+std::optional<Recognised> recognise(const torch::jit::Module& module);
 
 }  // namespace clipn
 

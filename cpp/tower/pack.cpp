@@ -1,0 +1,140 @@
+// Weights go over to the packed towers one by one, and each leaves the module.
+#include "tower/pack.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/linalg_vector_norm.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tower/image_tower.h"
+#include "tower/module_parts.h"
+#include "tower/recognise.h"
+#include "tower/text_tower.h"
+
+namespace clipn {
+namespace {
+
+using torch::jit::Module;
+
+// The row kernels take whole panels of a head-by-head layout; other sizes stay with libtorch.
+bool fits(uint32_t width, uint32_t heads) {
+  return heads > 0 && width % kPanel == 0 && width % heads == 0 && width / heads % 16 == 0;
+}
+
+// The weight, which the module loses: the whole model need not be in memory twice.
+at::Tensor take(Module module, const std::string& name) {
+  at::Tensor taken = weight(module, name);
+  module.setattr(name, at::empty({0}, at::TensorOptions(at::kFloat)));
+  return taken;
+}
+
+Norm norm(const Module& module, const std::string& name) {
+  const Module m = child(module, name);
+  return Norm(take(m, "weight"), take(m, "bias"));
+}
+
+template <typename T>
+PackedLinear<T> linear(const Module& module, const std::string& name) {
+  const Module m = child(module, name);
+  return PackedLinear<T>(take(m, "weight"), take(m, "bias"));
+}
+
+template <typename T>
+Transformer<T> transformer(const Module& module, uint32_t layers, uint32_t heads, cpu::Activation activation,
+                           bool causal) {
+  const Module resblocks = child(module, "resblocks");
+  std::vector<Block<T>> blocks;
+  for (uint32_t i = 0; i < layers; ++i) {
+    const Module block = child(resblocks, std::to_string(i));
+    const Module attn = child(block, "attn"), mlp = child(block, "mlp");
+    blocks.push_back({.ln_1 = norm(block, "ln_1"),
+                      .qkv = PackedLinear<T>(take(attn, "in_proj_weight"), take(attn, "in_proj_bias")),
+                      .out = linear<T>(attn, "out_proj"),
+                      .ln_2 = norm(block, "ln_2"),
+                      .fc = linear<T>(mlp, "c_fc"),
+                      .proj = linear<T>(mlp, "c_proj")});
+  }
+  return Transformer<T>(std::move(blocks), heads, activation, causal);
+}
+
+cpu::Activation activation_of(const clipn_architecture& a) {
+  return a.quick_gelu != 0 ? cpu::Activation::kQuickGelu : cpu::Activation::kGelu;
+}
+
+at::Tensor fp32(const at::Tensor& tensor) { return tensor.to(at::kFloat).contiguous(); }
+
+template <typename T>
+ImageTower<T> image_tower(const Module& visual, const clipn_architecture& a) {
+  const at::Tensor conv1 = take(child(visual, "conv1"), "weight");
+  ImageStem<T> stem{.side = a.image_size,
+                    .patch = a.patch_size,
+                    .conv1 = PackedLinear<T>(conv1.reshape({conv1.size(0), -1}), {}),
+                    .class_embedding = fp32(take(visual, "class_embedding")),
+                    .positional_embedding = fp32(take(visual, "positional_embedding")),
+                    .ln_pre = norm(visual, "ln_pre"),
+                    .ln_post = norm(visual, "ln_post"),
+                    .proj = PackedLinear<T>(take(visual, "proj").t(), {})};
+  return ImageTower<T>(std::move(stem), transformer<T>(child(visual, "transformer"), a.vision_layers, a.vision_heads,
+                                                       activation_of(a), false));
+}
+
+template <typename T>
+TextTower<T> text_tower(const Module& module, const clipn_architecture& a, const std::string& no) {
+  TextStem<T> stem{.token_embedding = fp32(take(child(module, "token_embedding" + no), "weight")),
+                   .positional_embedding = fp32(take(module, "positional_embedding" + no)),
+                   .ln_final = norm(module, "ln_final" + no),
+                   .projection = PackedLinear<T>(take(module, "text_projection" + no).t(), {})};
+  return TextTower<T>(std::move(stem), transformer<T>(child(module, "transformer" + no), a.text_layers, a.text_heads,
+                                                      activation_of(a), true));
+}
+
+at::Tensor unit(const at::Tensor& rows) {
+  return rows / at::linalg_vector_norm(rows, 2, at::IntArrayRef{-1}, true).clamp_min(1e-12);
+}
+
+template <typename T>
+class TypedTowers : public PackedTowers {
+ public:
+  TypedTowers(const Module& module, const Recognised& known)
+      : image_(image_tower<T>(child(module, "visual"), known.architecture)) {
+    if (known.text_towers.text) yes_.emplace(text_tower<T>(module, known.architecture, ""));
+    if (known.text_towers.text_no) no_.emplace(text_tower<T>(module, known.architecture, "_no"));
+  }
+
+  at::Tensor encode_images(const clipn_image_batch& batch) override { return unit(image_.encode(batch)); }
+
+  std::pair<at::Tensor, at::Tensor> encode_image_patches(const clipn_image_batch& batch) override {
+    const at::Tensor tokens = unit(image_.encode_tokens(batch));
+    return {tokens.select(1, 0), tokens.slice(1, 1)};
+  }
+
+  at::Tensor encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l) override {
+    return unit((tower == CLIPN_TEXT_YES ? yes_ : no_).value().encode(ids, n, l));
+  }
+
+  void run_image_linears(int64_t n) override { image_.run_linears(n); }
+
+ private:
+  ImageTower<T> image_;
+  std::optional<TextTower<T>> yes_, no_;
+};
+
+}  // namespace
+
+std::unique_ptr<PackedTowers> pack_towers(Module& module, clipn_precision precision) {
+  if (!(precision == CLIPN_BF16 ? can_multiply<uint16_t>() : can_multiply<float>())) return nullptr;
+  const std::optional<Recognised> known = recognise(module);
+  if (!known.has_value()) return nullptr;
+  const clipn_architecture& a = known->architecture;
+  if (!fits(a.vision_width, a.vision_heads)) return nullptr;
+  if (a.text_layers > 0 && !fits(a.text_width, a.text_heads)) return nullptr;
+  if (3 * a.patch_size * a.patch_size % 2 != 0) return nullptr;  // bf16 weights are packed in pairs
+  if (precision == CLIPN_BF16) return std::make_unique<TypedTowers<uint16_t>>(module, *known);
+  return std::make_unique<TypedTowers<float>>(module, *known);
+}
+
+}  // namespace clipn
