@@ -1,4 +1,5 @@
-// Weights go over to the packed towers one by one, and each leaves the module.
+// The functions here drain what they pack: each weight leaves the module as it is copied, so that the whole model is
+// never in memory twice.
 #include "tower/pack.h"
 
 #include <ATen/TensorOperators.h>
@@ -20,45 +21,59 @@ namespace {
 
 using torch::jit::Module;
 
-// The row kernels take whole panels of a head-by-head layout; other sizes stay with libtorch.
-bool fits(uint32_t width, uint32_t heads) {
-  return heads > 0 && width % kPanel == 0 && width % heads == 0 && width / heads % 16 == 0;
+// Numbers of a head are a multiple of this: whole AVX-512 vectors of fp32 to the row kernels, and whole pairs of bf16,
+// which the products take together.
+constexpr uint32_t kHeadStep = 16;
+
+// Whether the kernels take a tower's blocks: they work on whole panels of a head-by-head layout.
+bool blocks_fit(uint32_t width, uint32_t heads) {
+  return heads > 0 && width % kPanel == 0 && width % heads == 0 && width / heads % kHeadStep == 0;
 }
 
-// The weight, which the module loses: the whole model need not be in memory twice.
-at::Tensor take(Module module, const std::string& name) {
-  at::Tensor taken = weight(module, name);
+// bf16 weights are packed in pairs of inputs. A patch has 3 p^2 of them, an even number only when p is even. fp32 has
+// no pairs and is asked all the same: whether a model's sizes fit does not depend on the precision.
+bool patch_fits(uint32_t patch_size) { return patch_size % 2 == 0; }
+
+bool fits(const clipn_architecture& a) {
+  return blocks_fit(a.vision_width, a.vision_heads) && patch_fits(a.patch_size) &&
+         (a.text_layers == 0 || blocks_fit(a.text_width, a.text_heads));
+}
+
+// Returns the weight and leaves an empty tensor in its place. A Module is a handle to an object: what this copy of it
+// loses, every other has lost, const ones included.
+at::Tensor drain_weight(Module module, const std::string& name) {
+  at::Tensor drained = weight(module, name);
   module.setattr(name, at::empty({0}, at::TensorOptions(at::kFloat)));
-  return taken;
+  return drained;
 }
 
 Norm norm(const Module& module, const std::string& name) {
   const Module m = child(module, name);
-  return Norm(take(m, "weight"), take(m, "bias"));
+  return Norm(drain_weight(m, "weight"), drain_weight(m, "bias"));
 }
 
 template <typename T>
 PackedLinear<T> linear(const Module& module, const std::string& name) {
   const Module m = child(module, name);
-  return PackedLinear<T>(take(m, "weight"), take(m, "bias"));
+  return PackedLinear<T>(drain_weight(m, "weight"), drain_weight(m, "bias"));
 }
 
 template <typename T>
 Transformer<T> transformer(const Module& module, uint32_t layers, uint32_t heads, cpu::Activation activation,
-                           bool causal) {
+                           Attention attention) {
   const Module resblocks = child(module, "resblocks");
   std::vector<Block<T>> blocks;
   for (uint32_t i = 0; i < layers; ++i) {
     const Module block = child(resblocks, std::to_string(i));
     const Module attn = child(block, "attn"), mlp = child(block, "mlp");
     blocks.push_back({.ln_1 = norm(block, "ln_1"),
-                      .qkv = PackedLinear<T>(take(attn, "in_proj_weight"), take(attn, "in_proj_bias")),
+                      .qkv = PackedLinear<T>(drain_weight(attn, "in_proj_weight"), drain_weight(attn, "in_proj_bias")),
                       .out = linear<T>(attn, "out_proj"),
                       .ln_2 = norm(block, "ln_2"),
                       .fc = linear<T>(mlp, "c_fc"),
                       .proj = linear<T>(mlp, "c_proj")});
   }
-  return Transformer<T>(std::move(blocks), heads, activation, causal);
+  return Transformer<T>(std::move(blocks), heads, activation, attention);
 }
 
 cpu::Activation activation_of(const clipn_architecture& a) {
@@ -69,27 +84,27 @@ at::Tensor fp32(const at::Tensor& tensor) { return tensor.to(at::kFloat).contigu
 
 template <typename T>
 ImageTower<T> image_tower(const Module& visual, const clipn_architecture& a) {
-  const at::Tensor conv1 = take(child(visual, "conv1"), "weight");
+  const at::Tensor conv1 = drain_weight(child(visual, "conv1"), "weight");
   ImageStem<T> stem{.side = a.image_size,
                     .patch = a.patch_size,
                     .conv1 = PackedLinear<T>(conv1.reshape({conv1.size(0), -1}), {}),
-                    .class_embedding = fp32(take(visual, "class_embedding")),
-                    .positional_embedding = fp32(take(visual, "positional_embedding")),
+                    .class_embedding = fp32(drain_weight(visual, "class_embedding")),
+                    .positional_embedding = fp32(drain_weight(visual, "positional_embedding")),
                     .ln_pre = norm(visual, "ln_pre"),
                     .ln_post = norm(visual, "ln_post"),
-                    .proj = PackedLinear<T>(take(visual, "proj").t(), {})};
+                    .proj = PackedLinear<T>(drain_weight(visual, "proj").t(), {})};
   return ImageTower<T>(std::move(stem), transformer<T>(child(visual, "transformer"), a.vision_layers, a.vision_heads,
-                                                       activation_of(a), false));
+                                                       activation_of(a), Attention::kFull));
 }
 
 template <typename T>
 TextTower<T> text_tower(const Module& module, const clipn_architecture& a, const std::string& no) {
-  TextStem<T> stem{.token_embedding = fp32(take(child(module, "token_embedding" + no), "weight")),
-                   .positional_embedding = fp32(take(module, "positional_embedding" + no)),
+  TextStem<T> stem{.token_embedding = fp32(drain_weight(child(module, "token_embedding" + no), "weight")),
+                   .positional_embedding = fp32(drain_weight(module, "positional_embedding" + no)),
                    .ln_final = norm(module, "ln_final" + no),
-                   .projection = PackedLinear<T>(take(module, "text_projection" + no).t(), {})};
+                   .projection = PackedLinear<T>(drain_weight(module, "text_projection" + no).t(), {})};
   return TextTower<T>(std::move(stem), transformer<T>(child(module, "transformer" + no), a.text_layers, a.text_heads,
-                                                      activation_of(a), true));
+                                                      activation_of(a), Attention::kCausal));
 }
 
 at::Tensor unit(const at::Tensor& rows) {
@@ -128,11 +143,7 @@ class TypedTowers : public PackedTowers {
 std::unique_ptr<PackedTowers> pack_towers(Module& module, clipn_precision precision) {
   if (!(precision == CLIPN_BF16 ? can_multiply<uint16_t>() : can_multiply<float>())) return nullptr;
   const std::optional<Recognised> known = recognise(module);
-  if (!known.has_value()) return nullptr;
-  const clipn_architecture& a = known->architecture;
-  if (!fits(a.vision_width, a.vision_heads)) return nullptr;
-  if (a.text_layers > 0 && !fits(a.text_width, a.text_heads)) return nullptr;
-  if (3 * a.patch_size * a.patch_size % 2 != 0) return nullptr;  // bf16 weights are packed in pairs
+  if (!known.has_value() || !fits(known->architecture)) return nullptr;
   if (precision == CLIPN_BF16) return std::make_unique<TypedTowers<uint16_t>>(module, *known);
   return std::make_unique<TypedTowers<float>>(module, *known);
 }

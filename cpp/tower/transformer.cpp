@@ -41,12 +41,13 @@ int64_t Sequences::longest() const {
 }
 
 template <typename T>
-Transformer<T>::Transformer(std::vector<Block<T>> blocks, int64_t heads, cpu::Activation activation, bool causal)
+Transformer<T>::Transformer(std::vector<Block<T>> blocks, int64_t heads, cpu::Activation activation,
+                            Attention attention)
     : blocks_(std::move(blocks)),
       heads_(heads),
       width_(blocks_.front().out.out()),
       activation_(activation),
-      causal_(causal),
+      attention_(attention),
       kernels_(row_kernels<T>()) {}
 
 template <typename T>
@@ -98,6 +99,7 @@ void Transformer<T>::attend(const T* queries, int64_t ld_queries, const Sequence
   const int64_t head = width_ / heads_, ld = 3 * width_;
   const float scale = 1.0F / std::sqrt(static_cast<float>(head));
   const cpu::Kernels& kernels = cpu::kernels();
+  const bool causal = attention_ == Attention::kCausal;
   for_each_task(sequences.count() * heads_, [&](int64_t task, int64_t thread) {
     const int64_t i = task / heads_, column = task % heads_ * head;
     const int64_t start = sequences.starts[i], length = sequences.starts[i + 1] - start;
@@ -118,7 +120,7 @@ void Transformer<T>::attend(const T* queries, int64_t ld_queries, const Sequence
       const int64_t position = (readout_only ? sequences.readout[i] : row) - start;
       multiply(queries + row * ld_queries + column, ld_queries, packed_keys, keys, rows, keys, head, s.scores.data(),
                keys);
-      kernels_.softmax(s.scores.data(), rows, keys, causal_ ? position + 1 : length, causal_ ? 1 : 0, scale,
+      kernels_.softmax(s.scores.data(), rows, keys, causal ? position + 1 : length, causal ? 1 : 0, scale,
                        s.probabilities.data(), depth, s.inverse_sum.data());
       if constexpr (std::is_same_v<T, float>) {
         multiply(s.probabilities.data(), depth, v, ld, rows, head, length, s.scores.data(), head);

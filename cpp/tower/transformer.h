@@ -34,11 +34,13 @@ struct Sequences {
   int64_t longest() const;
 };
 
+/// What a token sees of its sequence: all of it, or itself and those before it.
+enum class Attention { kFull, kCausal };
+
 template <typename T>
 class Transformer {
  public:
-  /// @param causal whether a token sees only itself and those before it.
-  Transformer(std::vector<Block<T>> blocks, int64_t heads, cpu::Activation activation, bool causal);
+  Transformer(std::vector<Block<T>> blocks, int64_t heads, cpu::Activation activation, Attention attention);
 
   /// All rows of x, fp32 [rows, width], in place.
   void run(float* x, const Sequences& sequences);
@@ -75,7 +77,7 @@ class Transformer {
   std::vector<Block<T>> blocks_;
   const int64_t heads_, width_;
   const cpu::Activation activation_;
-  const bool causal_;
+  const Attention attention_;
   const cpu::RowKernels<T>& kernels_;
   std::vector<Scratch> scratch_;
   Buffer<T> qkv_, attended_, queries_;
