@@ -8,6 +8,7 @@
 #include <torch/csrc/jit/serialization/python_print.h>
 
 #include <map>
+#include <new>
 #include <regex>
 #include <string>
 #include <vector>
@@ -123,8 +124,11 @@ std::optional<Recognised> recognise(const Module& module) {
         return Recognised{a, towers};
       }
     }
+  } catch (const std::bad_alloc&) {
+    throw;  // says nothing of the module
   } catch (const std::exception&) {
-    // A part that every exported module has is missing: it is another one.
+    // A part that every exported module has is missing: it is another one. Not c10::Error alone: libtorch reports a
+    // missing attribute by an exception of another class.
   }
   return std::nullopt;
 }
