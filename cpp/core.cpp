@@ -8,6 +8,8 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <string>
+#include <string_view>
 
 #include "cpu/dispatch.h"
 #include "cuda/open.h"
@@ -72,13 +74,42 @@ bool multiplies_bf16() {
 #endif
 }
 
-void require(bool condition, const char* text) {
-  if (!condition) throw clipn::Error(CLIPN_INVALID_ARG, text);
+// What every entrance asks of its arguments. Each check throws INVALID_ARG with "function: argument what is wrong".
+
+[[noreturn]] void refuse(const char* function, const std::string& argument, const std::string& what) {
+  throw clipn::Error(CLIPN_INVALID_ARG, std::string(function) + ": " + argument + " " + what);
 }
 
-void require_complete(const clipn_image_batch& batch) {
-  require(batch.size >= sizeof batch && (batch.pixels == nullptr) != (batch.images == nullptr),
-          "clipn_image_batch is incomplete: it has either pixels or images");
+void require(const void* pointer, const char* function, const char* argument) {
+  if (pointer == nullptr) refuse(function, argument, "is null");
+}
+
+// The struct is there, and of this version or a newer one: only then may its fields be used.
+template <typename Struct>
+void require_struct(const Struct* value, const char* function, const char* argument) {
+  require(value, function, argument);
+  if (value->size >= sizeof(Struct)) return;
+  refuse(function, std::string(argument) + "->size",
+         "is " + std::to_string(value->size) + ", less than " + std::to_string(sizeof(Struct)));
+}
+
+void require_device(clipn_device device, const char* function, const char* argument) {
+  if (device == CLIPN_CPU || device == CLIPN_CUDA) return;
+  refuse(function, argument, "is " + std::to_string(static_cast<int>(device)) + ", which is no device");
+}
+
+void require_batch(const clipn_image_batch* batch, const char* function) {
+  require_struct(batch, function, "batch");
+  if (batch->pixels == nullptr && batch->images == nullptr) refuse(function, "batch", "has neither pixels nor images");
+  if (batch->pixels != nullptr && batch->images != nullptr) refuse(function, "batch", "has both pixels and images");
+}
+
+// What export and teacher have in common: a checkpoint, and the architecture that its tensors make up.
+template <typename Options>
+void require_checkpoint(const Options& options, const char* function) {
+  require(options.checkpoint, function, "options->checkpoint");
+  if (options.tensor_count > 0) require(options.tensors, function, "options->tensors");
+  require_struct(options.architecture, function, "options->architecture");
 }
 
 }  // namespace
@@ -87,7 +118,7 @@ uint32_t clipn_abi_version(void) { return CLIPN_ABI_VERSION; }
 
 clipn_status clipn_core_describe(clipn_core_info* out, clipn_error* error) {
   return guard(error, [&] {
-    require(out != nullptr && out->size >= sizeof(clipn_core_info), "clipn_core_info is null or too small");
+    require_struct(out, "clipn_core_describe", "out");
     static const std::string capability = at::get_cpu_capability();
     out->torch_version = TORCH_VERSION;
     out->cpu_target = clipn::cpu::kernels().name;
@@ -98,8 +129,8 @@ clipn_status clipn_core_describe(clipn_core_info* out, clipn_error* error) {
 
 clipn_status clipn_lane_create(const clipn_lane_options* options, clipn_lane** out, clipn_error* error) {
   return guard(error, [&] {
-    require(options != nullptr && out != nullptr, "clipn_lane_create: null argument");
-    require(options->size >= sizeof(clipn_lane_options), "clipn_lane_options is too small");
+    require_struct(options, "clipn_lane_create", "options");
+    require(out, "clipn_lane_create", "out");
     *out = std::make_unique<clipn_lane>(options->threads).release();
   });
 }
@@ -120,14 +151,15 @@ void clipn_lane_destroy(clipn_lane* lane, clipn_job drop) {
 
 clipn_status clipn_preprocess(const clipn_image* image, uint32_t side, uint8_t* out, clipn_error* error) {
   return guard(error, [&] {
-    require(image != nullptr && out != nullptr, "clipn_preprocess: null argument");
+    require(image, "clipn_preprocess", "image");
+    require(out, "clipn_preprocess", "out");
     clipn::resize_crop(*image, side, out);
   });
 }
 
 clipn_status clipn_cuda_open(const char* plugin, clipn_cuda_info* out, clipn_error* error) {
   return guard(error, [&] {
-    require(out != nullptr && out->size >= sizeof(clipn_cuda_info), "clipn_cuda_info is null or too small");
+    require_struct(out, "clipn_cuda_open", "out");
     clipn::open_cuda(plugin, *out);
   });
 }
@@ -135,17 +167,18 @@ clipn_status clipn_cuda_open(const char* plugin, clipn_cuda_info* out, clipn_err
 clipn_status clipn_model_open(const char* path, const clipn_model_options* options, clipn_model** out,
                               clipn_error* error) {
   return guard(error, [&] {
-    require(path != nullptr && options != nullptr && out != nullptr, "clipn_model_open: null argument");
-    require(options->size >= sizeof(clipn_model_options), "clipn_model_options is too small");
-    require(options->device == CLIPN_CPU || options->device == CLIPN_CUDA, "clipn_model_open: no such device");
+    require(path, "clipn_model_open", "path");
+    require_struct(options, "clipn_model_open", "options");
+    require_device(options->device, "clipn_model_open", "options->device");
+    require(out, "clipn_model_open", "out");
     *out = std::make_unique<clipn_model>(path, options->precision, options->device).release();
   });
 }
 
 clipn_status clipn_model_describe(const clipn_model* model, clipn_model_info* out, clipn_error* error) {
   return guard(error, [&] {
-    require(model != nullptr && out != nullptr && out->size >= sizeof(clipn_model_info),
-            "clipn_model_info is null or too small");
+    require(model, "clipn_model_describe", "model");
+    require_struct(out, "clipn_model_describe", "out");
     out->methods = model->methods();
     out->clipn_json = model->clipn_json().c_str();
     out->tokenizer_json = model->tokenizer_json().c_str();
@@ -158,8 +191,9 @@ void clipn_model_close(clipn_model* model) { const std::unique_ptr<clipn_model> 
 clipn_status clipn_encode_images(clipn_model* model, const clipn_image_batch* batch, int64_t d, float* features,
                                  clipn_error* error) {
   return guard(error, [&] {
-    require(model != nullptr && batch != nullptr && features != nullptr, "clipn_encode_images: null argument");
-    require_complete(*batch);
+    require(model, "clipn_encode_images", "model");
+    require_batch(batch, "clipn_encode_images");
+    require(features, "clipn_encode_images", "features");
     model->encode_images(*batch, d, features);
   });
 }
@@ -167,9 +201,10 @@ clipn_status clipn_encode_images(clipn_model* model, const clipn_image_batch* ba
 clipn_status clipn_encode_image_patches(clipn_model* model, const clipn_image_batch* batch, int64_t d, int64_t p,
                                         float* features, float* patches, clipn_error* error) {
   return guard(error, [&] {
-    require(model != nullptr && batch != nullptr && features != nullptr && patches != nullptr,
-            "clipn_encode_image_patches: null argument");
-    require_complete(*batch);
+    require(model, "clipn_encode_image_patches", "model");
+    require_batch(batch, "clipn_encode_image_patches");
+    require(features, "clipn_encode_image_patches", "features");
+    require(patches, "clipn_encode_image_patches", "patches");
     model->encode_image_patches(*batch, d, p, features, patches);
   });
 }
@@ -177,51 +212,48 @@ clipn_status clipn_encode_image_patches(clipn_model* model, const clipn_image_ba
 clipn_status clipn_encode_text(clipn_model* model, clipn_tower tower, const int64_t* ids, int64_t n, int64_t l,
                                int64_t d, float* features, clipn_error* error) {
   return guard(error, [&] {
-    require(model != nullptr && ids != nullptr && features != nullptr, "clipn_encode_text: null argument");
-    require(tower == CLIPN_TEXT_YES || tower == CLIPN_TEXT_NO, "clipn_encode_text: no such tower");
+    require(model, "clipn_encode_text", "model");
+    if (tower != CLIPN_TEXT_YES && tower != CLIPN_TEXT_NO) {
+      refuse("clipn_encode_text", "tower", "is " + std::to_string(static_cast<int>(tower)) + ", which is no tower");
+    }
+    require(ids, "clipn_encode_text", "ids");
+    require(features, "clipn_encode_text", "features");
     model->encode_text(tower, ids, n, l, d, features);
   });
 }
 
 clipn_status clipn_run_image_linears(clipn_model* model, int64_t n, clipn_error* error) {
   return guard(error, [&] {
-    require(model != nullptr, "clipn_run_image_linears: null argument");
+    require(model, "clipn_run_image_linears", "model");
     model->run_image_linears(n);
   });
 }
 
 clipn_status clipn_score(const clipn_score_input* input, const clipn_score_output* output, clipn_error* error) {
   return guard(error, [&] {
-    require(input != nullptr && output != nullptr, "clipn_score: null argument");
-    require(input->size >= sizeof(clipn_score_input) && output->size >= sizeof(clipn_score_output),
-            "clipn_score: a struct is too small");
-    require(input->device == CLIPN_CPU || input->device == CLIPN_CUDA, "clipn_score: no such device");
+    require_struct(input, "clipn_score", "input");
+    require_device(input->device, "clipn_score", "input->device");
+    require_struct(output, "clipn_score", "output");
     clipn::score(*input, *output);
   });
 }
 
 clipn_status clipn_export(const clipn_export_options* options, clipn_error* error) {
   return guard(error, [&] {
-    require(options != nullptr && options->size >= sizeof(clipn_export_options),
-            "clipn_export_options is null or too small");
-    require(options->checkpoint != nullptr && options->target != nullptr && options->clipn_json != nullptr &&
-                (options->tensors != nullptr || options->tensor_count == 0),
-            "clipn_export: null argument");
-    require(options->architecture != nullptr && options->architecture->size >= sizeof(clipn_architecture),
-            "clipn_architecture is null or too small");
+    require_struct(options, "clipn_export", "options");
+    require_checkpoint(*options, "clipn_export");
+    require(options->target, "clipn_export", "options->target");
+    require(options->clipn_json, "clipn_export", "options->clipn_json");
     clipn::export_model(*options);
   });
 }
 
 clipn_status clipn_teacher_open(const clipn_teacher_options* options, clipn_teacher** out, clipn_error* error) {
   return guard(error, [&] {
-    require(options != nullptr && options->size >= sizeof(clipn_teacher_options),
-            "clipn_teacher_options is null or too small");
-    require(out != nullptr && options->checkpoint != nullptr && options->device != nullptr &&
-                (options->tensors != nullptr || options->tensor_count == 0),
-            "clipn_teacher_open: null argument");
-    require(options->architecture != nullptr && options->architecture->size >= sizeof(clipn_architecture),
-            "clipn_architecture is null or too small");
+    require_struct(options, "clipn_teacher_open", "options");
+    require_checkpoint(*options, "clipn_teacher_open");
+    require(options->device, "clipn_teacher_open", "options->device");
+    require(out, "clipn_teacher_open", "out");
     *out = std::make_unique<clipn_teacher>(*options).release();
   });
 }
@@ -229,11 +261,13 @@ clipn_status clipn_teacher_open(const clipn_teacher_options* options, clipn_teac
 clipn_status clipn_teacher_step(clipn_teacher* teacher, const clipn_teacher_batch* batch, clipn_teacher_losses* losses,
                                 clipn_error* error) {
   return guard(error, [&] {
-    require(teacher != nullptr && batch != nullptr && losses != nullptr, "clipn_teacher_step: null argument");
-    require(batch->size >= sizeof(clipn_teacher_batch) && losses->size >= sizeof(clipn_teacher_losses),
-            "clipn_teacher_step: a struct is too small");
-    require(batch->image != nullptr && batch->yes != nullptr && batch->ids != nullptr && batch->maps != nullptr,
-            "clipn_teacher_batch is incomplete");
+    require(teacher, "clipn_teacher_step", "teacher");
+    require_struct(batch, "clipn_teacher_step", "batch");
+    require(batch->image, "clipn_teacher_step", "batch->image");
+    require(batch->yes, "clipn_teacher_step", "batch->yes");
+    require(batch->ids, "clipn_teacher_step", "batch->ids");
+    require(batch->maps, "clipn_teacher_step", "batch->maps");
+    require_struct(losses, "clipn_teacher_step", "losses");
     *losses = teacher->step(*batch);
   });
 }
@@ -241,7 +275,9 @@ clipn_status clipn_teacher_step(clipn_teacher* teacher, const clipn_teacher_batc
 clipn_status clipn_teacher_read(const clipn_teacher* teacher, clipn_teacher_part part, const char* name, float* out,
                                 uint64_t count, clipn_error* error) {
   return guard(error, [&] {
-    require(teacher != nullptr && name != nullptr && out != nullptr, "clipn_teacher_read: null argument");
+    require(teacher, "clipn_teacher_read", "teacher");
+    require(name, "clipn_teacher_read", "name");
+    require(out, "clipn_teacher_read", "out");
     teacher->read(part, name, out, count);
   });
 }

@@ -32,6 +32,7 @@ int clipn_c11_refusals(void) {
   refused += clipn_encode_images(NULL, NULL, 1, NULL, &error) == CLIPN_INVALID_ARG;
   refused += clipn_encode_image_patches(NULL, NULL, 1, 1, NULL, NULL, &error) == CLIPN_INVALID_ARG;
   refused += clipn_encode_text(NULL, CLIPN_TEXT_YES, NULL, 1, 1, 1, NULL, &error) == CLIPN_INVALID_ARG;
+  refused += clipn_run_image_linears(NULL, 1, &error) == CLIPN_INVALID_ARG;
   refused += clipn_score(NULL, NULL, &error) == CLIPN_INVALID_ARG;
   refused += clipn_export(NULL, &error) == CLIPN_INVALID_ARG;
   refused += clipn_teacher_open(NULL, NULL, &error) == CLIPN_INVALID_ARG;

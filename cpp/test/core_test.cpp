@@ -1,4 +1,4 @@
-// core.h as a host sees it: what each function refuses, and a model from checkpoint to features.
+// core.h as a host sees it: a model from checkpoint to features, and what is refused on the way.
 #include <clipn/core.h>
 #include <gtest/gtest.h>
 
@@ -36,38 +36,7 @@ TEST(Core, IsC) {
   for (size_t i = 0; i < std::size(expected); ++i) EXPECT_EQ(sizes[i], expected[i]) << i;
 }
 
-TEST(Core, RefusesNullArgumentsOfEveryFunction) { EXPECT_EQ(clipn_c11_refusals(), 16); }
-
-TEST(Core, RefusesStructsOfAnOlderCaller) {
-  clipn_core_info info = {};
-  info.size = sizeof(info) - 1;
-  expect_refused(CLIPN_INVALID_ARG, "clipn_core_info is null or too small",
-                 [&](clipn_error* error) { return clipn_core_describe(&info, error); });
-
-  const clipn_lane_options lane_options = {sizeof(clipn_lane_options) - 1, 1};
-  clipn_lane* lane = nullptr;
-  expect_refused(CLIPN_INVALID_ARG, "clipn_lane_options is too small",
-                 [&](clipn_error* error) { return clipn_lane_create(&lane_options, &lane, error); });
-  EXPECT_EQ(lane, nullptr);
-
-  const clipn_model_options model_options = {sizeof(clipn_model_options) - 1, CLIPN_FP32};
-  clipn_model* model = nullptr;
-  expect_refused(CLIPN_INVALID_ARG, "clipn_model_options is too small",
-                 [&](clipn_error* error) { return clipn_model_open("x", &model_options, &model, error); });
-  EXPECT_EQ(model, nullptr);
-
-  clipn_score_input input = {};
-  clipn_score_output output = {};
-  input.size = sizeof(input);
-  output.size = sizeof(output) - 1;
-  expect_refused(CLIPN_INVALID_ARG, "too small",
-                 [&](clipn_error* error) { return clipn_score(&input, &output, error); });
-
-  clipn_export_options options = {};
-  options.size = sizeof(options) - 1;
-  expect_refused(CLIPN_INVALID_ARG, "clipn_export_options is null or too small",
-                 [&](clipn_error* error) { return clipn_export(&options, error); });
-}
+TEST(Core, RefusesNullArgumentsOfEveryFunction) { EXPECT_EQ(clipn_c11_refusals(), 17); }
 
 TEST(Core, TakesStructsOfANewerCaller) {
   clipn_core_info info = {};
@@ -154,9 +123,6 @@ TEST_F(CoreModel, TellsWhatTheExportStored) {
             CLIPN_ENCODE_IMAGE | CLIPN_ENCODE_IMAGE_PATCHES | CLIPN_ENCODE_TEXT_YES | CLIPN_ENCODE_TEXT_NO);
   EXPECT_STREQ(info.clipn_json, R"({"a":1})");
   EXPECT_STREQ(info.tokenizer_json, R"({"b":2})");
-  info.size = 1;
-  expect_refused(CLIPN_INVALID_ARG, "clipn_model_info is null or too small",
-                 [&](clipn_error* error) { return clipn_model_describe(model.get(), &info, error); });
 }
 
 TEST_F(CoreModel, EncodesImagesAsTheFormulaSays) {
@@ -260,21 +226,13 @@ TEST_F(CoreModel, RefusesInputsThatDoNotFit) {
   batch.n = 1;
   const clipn_image image = {pixels.data(), 4, 4, 3, 11};
   batch.images = &image;
-  expect_refused(CLIPN_INVALID_ARG, "clipn_image_batch is incomplete", encode(3));
   batch.pixels = nullptr;
   expect_refused(CLIPN_INVALID_ARG, "a stride of 11 bytes", encode(3));
-  batch.images = nullptr;
-  expect_refused(CLIPN_INVALID_ARG, "clipn_image_batch is incomplete", encode(3));
 
   const int64_t id = 1;
-  const auto text = [&](int tower, int64_t n) {
-    return [&, tower, n](clipn_error* error) {
-      return clipn_encode_text(model.get(), static_cast<clipn_tower>(tower), &id, n, 1, 3, features.data(), error);
-    };
-  };
-  expect_refused(CLIPN_INVALID_ARG, "n >= 1", text(CLIPN_TEXT_YES, 0));
-  const int no_tower = 2;
-  expect_refused(CLIPN_INVALID_ARG, "no such tower", text(no_tower, 1));
+  expect_refused(CLIPN_INVALID_ARG, "n >= 1", [&](clipn_error* error) {
+    return clipn_encode_text(model.get(), CLIPN_TEXT_YES, &id, 0, 1, 3, features.data(), error);
+  });
 }
 
 TEST_F(CoreModel, OpensNoFileThatIsNone) {
@@ -379,25 +337,17 @@ TEST_F(CoreModel, ExportsTensorsThatAreTransposedOrUnaligned) {
              1e-5);
 }
 
-TEST_F(CoreModel, ExportRefusesWhatIsIncomplete) {
+TEST_F(CoreModel, ExportRefusesSizesAndTypesThatAreNone) {
   const clipn_export_options whole = checkpoint.options(target);
   const auto expect = [&](const std::string& text, const std::function<void(clipn_export_options&)>& spoil) {
     clipn_export_options options = whole;
     spoil(options);
     expect_refused(CLIPN_INVALID_ARG, text, [&](clipn_error* error) { return clipn_export(&options, error); });
   };
-  expect("null argument", [](auto& options) { options.checkpoint = nullptr; });
-  expect("null argument", [](auto& options) { options.target = nullptr; });
-  expect("null argument", [](auto& options) { options.tensors = nullptr; });
-  expect("null argument", [](auto& options) { options.clipn_json = nullptr; });
-  expect("clipn_architecture is null", [](auto& options) { options.architecture = nullptr; });
   expect("dtype 7", [](auto& options) {
     const int unknown = 7;
     std::memcpy(&options.dtype, &unknown, sizeof(unknown));
   });
-  checkpoint.architecture.size -= 1;
-  expect("clipn_architecture is null or too small", [](auto&) {});
-  checkpoint.architecture.size += 1;
   checkpoint.architecture.patch_size = 3;
   expect("no multiple of the patch size 3", [](auto&) {});
   checkpoint.architecture.patch_size = 0;
