@@ -130,7 +130,9 @@ Napi::Value Lane::cancel(const Napi::CallbackInfo& info) {
   const auto ticket = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
   if (lane_ == nullptr || core_.lane_cancel(lane_, ticket) == 0) return Napi::Boolean::New(env, false);
   const auto node = pending_.extract(ticket);
-  conclude(*node.mapped(), false, coded_error(env, "ERR_CLIPN_CLOSED", "cancelled before it ran").Value());
+  // Never seen: runTask (lib/native/engine.ts), which alone cancels, rejects with the signal's reason before handlers
+  // of this promise run. To see it would be a defect, and that is the code's word.
+  conclude(*node.mapped(), false, coded_error(env, "ERR_CLIPN_INTERNAL", "cancelled before it ran").Value());
   let_go_when_idle(env);
   return Napi::Boolean::New(env, true);
 }
