@@ -187,6 +187,15 @@ TEST_F(RewrittenTower, IsNotMadeOfSizesThatDoNotFitTheKernels) {
   EXPECT_EQ(pack_towers(written, CLIPN_FP32), nullptr);
 }
 
+TEST_F(RewrittenTower, IsNotMadeOfTowersWithoutBlocks) {
+  for (uint32_t clipn_architecture::*layers : {&clipn_architecture::vision_layers, &clipn_architecture::text_layers}) {
+    clipn_architecture empty = kSmall;
+    empty.*layers = 0;
+    auto written = reloaded(author(empty));
+    EXPECT_EQ(pack_towers(written, CLIPN_FP32), nullptr);
+  }
+}
+
 TEST_F(RewrittenTower, RefusesImagesOfAnotherSideAndIdsOutsideTheVocabulary) {
   const auto towers = rewritten(CLIPN_FP32);
   EXPECT_ANY_THROW(towers->encode_images(Images(1, 48).batch));

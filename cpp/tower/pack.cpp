@@ -25,18 +25,19 @@ using torch::jit::Module;
 // which the products take together.
 constexpr uint32_t kHeadStep = 16;
 
-// Whether the kernels take a tower's blocks: they work on whole panels of a head-by-head layout.
-bool blocks_fit(uint32_t width, uint32_t heads) {
-  return heads > 0 && width % kPanel == 0 && width % heads == 0 && width / heads % kHeadStep == 0;
+// Whether the kernels take a tower's blocks: there is one, and they work on whole panels of a head-by-head layout.
+bool blocks_fit(uint32_t layers, uint32_t width, uint32_t heads) {
+  return layers > 0 && heads > 0 && width % kPanel == 0 && width % heads == 0 && width / heads % kHeadStep == 0;
 }
 
 // bf16 weights are packed in pairs of inputs. A patch has 3 p^2 of them, an even number only when p is even. fp32 has
 // no pairs and is asked all the same: whether a model's sizes fit does not depend on the precision.
 bool patch_fits(uint32_t patch_size) { return patch_size % 2 == 0; }
 
-bool fits(const clipn_architecture& a) {
-  return blocks_fit(a.vision_width, a.vision_heads) && patch_fits(a.patch_size) &&
-         (a.text_layers == 0 || blocks_fit(a.text_width, a.text_heads));
+bool fits(const Recognised& known) {
+  const clipn_architecture& a = known.architecture;
+  return blocks_fit(a.vision_layers, a.vision_width, a.vision_heads) && patch_fits(a.patch_size) &&
+         (!known.text_towers.text || blocks_fit(a.text_layers, a.text_width, a.text_heads));
 }
 
 // Returns the weight and leaves an empty tensor in its place. A Module is a handle to an object: what this copy of it
@@ -143,7 +144,7 @@ class TypedTowers : public PackedTowers {
 std::unique_ptr<PackedTowers> pack_towers(Module& module, clipn_precision precision) {
   if (!(precision == CLIPN_BF16 ? can_multiply<uint16_t>() : can_multiply<float>())) return nullptr;
   const std::optional<Recognised> known = recognise(module);
-  if (!known.has_value() || !fits(known->architecture)) return nullptr;
+  if (!known.has_value() || !fits(*known)) return nullptr;
   if (precision == CLIPN_BF16) return std::make_unique<TypedTowers<uint16_t>>(module, *known);
   return std::make_unique<TypedTowers<float>>(module, *known);
 }
