@@ -84,7 +84,7 @@
   /** @param {HTMLElement} figure @param {ChartSet} set */
   const describeSet = (figure, set) => {
     const { auroc, aurocInterval, fpr95, fpr95Interval } = set;
-    /** @param {import('../evaluate/result').Interval} interval */
+    /** @param {import('../metrics/intervals').Interval} interval */
     const interval = ({ low, high }) =>
       made('span', `(${(100 * low).toFixed(digits)}–${(100 * high).toFixed(digits)})`, { className: 'interval' });
     figure
