@@ -8,7 +8,7 @@ import { fork } from 'node:child_process';
 import { extname, join } from 'node:path';
 import { cacheDir } from '../base/cache-dir';
 import { packageVersion } from '../base/version';
-import { sharpVersions } from '../images/sharp-versions';
+import { decoderVersions } from '../images/decoder-versions';
 import { availableCores, type Candidate, type Core, listCandidates, resolveLibtorch } from '../libtorch/find';
 import { type Machine, thisMachine } from '../libtorch/machine';
 import { unsupportedPlatform } from '../libtorch/platform';
@@ -74,7 +74,7 @@ export async function diagnose(options: DiagnoseOptions = {}, machine: Machine =
     candidates: listCandidates(named, machine),
     libtorch,
     probe,
-    sharp: await sharpVersions(),
+    sharp: await decoderVersions(),
     cacheDir: cacheDir(machine.env),
     model: smallModelFolder(),
   };
