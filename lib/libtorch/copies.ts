@@ -42,7 +42,7 @@ export async function copyOfVersion(
   sha256: string | undefined,
   copies: Copies,
 ): Promise<Fetched | null> {
-  return await wholeCopy(`${version}+${copies.flavour}`, sha256, copies);
+  return await wholeCopy(`${version}+${copies.flavour}`, { sha256, headers: true }, copies);
 }
 
 /** The whole copy that came from the file with this hash, if there is one; of this version, if one is given. */
@@ -53,7 +53,8 @@ export async function copyFromSameFile(
 ): Promise<Fetched | null> {
   for (const name of await readdir(copies.cache)) {
     if (name.startsWith('.') || (version !== undefined && name !== `${version}+${copies.flavour}`)) continue;
-    const copy = await wholeCopy(name, sha256, copies);
+    // Whatever that file holds, headers or none, it would hold again.
+    const copy = await wholeCopy(name, { sha256, headers: false }, copies);
     if (copy !== null) return copy;
   }
   return null;
@@ -61,11 +62,11 @@ export async function copyFromSameFile(
 
 async function wholeCopy(
   name: string,
-  sha256: string | undefined,
+  { sha256, headers }: { sha256: string | undefined; headers: boolean },
   { cache, flavour, machine }: Copies,
 ): Promise<Fetched | null> {
   const folder = join(cache, name);
-  const found = inspectLibtorch(folder, { supported: 'any', headers: true }, machine);
+  const found = inspectLibtorch(folder, { supported: 'any', headers }, machine);
   if (found.refusal !== undefined || found.flavour !== flavour) return null;
   if (sha256 !== undefined && (await recordedHash(folder)) !== sha256.toLowerCase()) return null;
   return asFetched(found);

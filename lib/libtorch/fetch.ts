@@ -102,8 +102,10 @@ export async function fetchLibtorch(options: FetchOptions = {}, machine: Machine
   }
 }
 
-function mirrorOf({ mirror }: FetchOptions, { env }: Machine): string | undefined {
-  return mirror ?? (env['CLIPN_LIBTORCH_MIRROR'] || undefined);
+/** The variable is for the CPU's wheel; a user may have it set and fetch a CUDA libtorch all the same. */
+function mirrorOf({ mirror, variant }: FetchOptions, { env }: Machine): string | undefined {
+  if (mirror !== undefined || variant === CUDA_VARIANT) return mirror;
+  return env['CLIPN_LIBTORCH_MIRROR'] || undefined;
 }
 
 function checkOptions({ variant = 'cpu', sha256, version, from, mirror }: FetchOptions): void {
@@ -136,6 +138,7 @@ async function fetchCpu(work: Work): Promise<Fetched> {
   const source = await acquireSource(work);
   return await dropDownloadAfter(work, async () => {
     const isFolder = (await stat(source)).isDirectory();
+    if (isFolder && work.options.sha256 !== undefined) throw folderHasNoHash(source);
     const sha256 = isFolder ? null : await verify(source, work);
     const copy = sha256 === null ? null : await copyFromSameFile(sha256, work.options.version, work);
     if (copy !== null) return copy;
@@ -193,6 +196,12 @@ async function dropDownloadAfter<T>({ cache }: Work, use: () => Promise<T>): Pro
     if (error instanceof ClipnError) await drop();
     throw error;
   }
+}
+
+function folderHasNoHash(folder: string): ClipnError {
+  return new ClipnError('ERR_CLIPN_INVALID_ARG', `sha256 is of a file, and ${folder} is a folder.`, {
+    hint: 'Pass a wheel or zip, or leave sha256 out.',
+  });
 }
 
 /** SHA-256 of the file; refused when it is not the expected one. */

@@ -70,6 +70,14 @@ describe('fetch takes libtorch from', () => {
     assert.equal(dir, join(root, 'cache/libtorch/2.13.0+cpu/libtorch/lib'));
   });
 
+  it('a wheel without headers, once: asked for again it is the same copy', async () => {
+    const files = Object.entries(wheelTree()).filter(([name]) => !name.startsWith('torch/include/'));
+    const from = archive(Object.fromEntries(files));
+    const { dir } = await fetched({ from });
+    const before = statSync(dir).ino;
+    assert.equal(statSync((await fetched({ from })).dir).ino, before, 'it was unpacked again');
+  });
+
   it('a folder, by copying it', async () => {
     const folder = writeTree(join(root, 'site-packages'), wheelTree());
     const { dir } = await fetched({ from: folder });
@@ -124,6 +132,7 @@ describe('fetch takes libtorch from', () => {
     );
     assert.match(second!, /cuda-toolkit\[cusparse\]==13\.0\.3$/);
     assert.doesNotMatch(second!, /--no-deps/);
+    machine.env['CLIPN_LIBTORCH_MIRROR'] = 'http://mirror.invalid'; // of the CPU's wheel: nothing to this one
     await fetched({ variant: 'cu130' });
     assert.equal(readFileSync(join(root, 'arguments'), 'utf8').trim().split('\n').length, 2, 'pip was asked again');
     assert.deepEqual(cached(), ['2.14.1+cu130']);
@@ -205,6 +214,11 @@ describe('fetch refuses, leaving nothing behind,', () => {
   it('an unknown variant and a malformed hash', async () => {
     await refused({ variant: 'gpu' }, 'ERR_CLIPN_INVALID_ARG', /no variant 'gpu'/);
     await refused({ sha256: 'abc' }, 'ERR_CLIPN_INVALID_ARG', /sha256 is 'abc'/);
+  });
+
+  it('a hash for a folder, which has none', async () => {
+    const from = writeTree(join(root, 'site-packages'), wheelTree());
+    await refused({ from, sha256: '0'.repeat(64) }, 'ERR_CLIPN_INVALID_ARG', /site-packages is a folder/);
   });
 
   it('a file with another hash than the one given; the right one passes', async () => {
