@@ -1,5 +1,4 @@
 /** What a command-line verb is, and how its flags are read, explained and refused. Flags are data; node:util parses. */
-
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { suggestion } from '../base/wording';
 

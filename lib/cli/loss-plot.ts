@@ -1,5 +1,4 @@
 /** The losses of a run as a chart for the terminal. */
-
 import type { TeachStep } from '../teach/options';
 import { table } from './terminal';
 

@@ -1,5 +1,4 @@
 /** The flags that several verbs share to name a model, its labels and a label bank, and what they stand for. */
-
 import type { LabelBank } from '../labels/bank';
 import { loadLabelsFile } from '../labels/labels-file';
 import { loadModel } from '../model/load';

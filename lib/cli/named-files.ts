@@ -1,5 +1,4 @@
 /** OOD sets as the command line names them: NAME=FILE. */
-
 import { UsageError } from './command';
 
 /** NAME=FILE pairs in order. @throws UsageError for what is not NAME=FILE, for a name given twice, and for none */

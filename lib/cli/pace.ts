@@ -1,5 +1,4 @@
 /** How fast work goes on and how long the rest of it takes, in words for a progress line. */
-
 import { count } from '../report/format';
 
 export interface Work {

@@ -1,5 +1,4 @@
 /** Verdicts as a table for the terminal. */
-
 import { basename } from 'node:path';
 import type { CheckFailure, CheckResult } from '../model/detector';
 import { paint, table } from './terminal';

@@ -1,5 +1,4 @@
 /** What a score depends on, as hashes: a threshold fitted for one such set of facts means nothing under another. */
-
 import { type LabelBank, labelsHash } from '../labels/bank';
 import type { ModelConfig } from '../weights/model-config';
 import { type Preprocessing, preprocessingHash } from '../weights/preprocessing';

@@ -3,7 +3,6 @@
  *
  * The decision rules: from one image's scores to in, out or review. Pure.
  */
-
 import { ClipnError } from '../base/errors';
 import { type DecidingScore, NO_TOWER_SCORES, type Scores } from '../scores/names';
 import type { Calibration } from './calibration';

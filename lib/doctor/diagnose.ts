@@ -3,7 +3,6 @@
  *
  * Says what this package finds on this computer, and what is missing. libtorch is loaded in a child process only.
  */
-
 import { fork } from 'node:child_process';
 import { extname, join } from 'node:path';
 import { cacheDir } from '../base/cache-dir';

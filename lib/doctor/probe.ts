@@ -1,5 +1,4 @@
 /** Started by `doctor` as a child process: opens libtorch and the core and reports, so that a crash ends only this process. */
-
 import type { CoreInfo } from '../native/addon';
 import { type CudaInfo, openCuda } from '../native/cuda';
 import { openEngine } from '../native/engine';

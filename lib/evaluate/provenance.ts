@@ -1,5 +1,4 @@
 /** Where the figures of an evaluation come from. */
-
 import { packageVersion } from '../base/version';
 import { type LabelBank, labelsHash } from '../labels/bank';
 import type { Model } from '../model/model';

@@ -1,5 +1,4 @@
 /** The image sets of an evaluation: their folders, and the rows that the feature store has for them. */
-
 import { join, resolve } from 'node:path';
 import { cacheDir } from '../base/cache-dir';
 import { jsonHash } from '../base/json-hash';

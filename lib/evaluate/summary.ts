@@ -1,5 +1,4 @@
 /** From the scores of every image to the figures of an `EvalResult`. Pure. */
-
 import { averageMetrics, setMetrics } from '../metrics/metrics';
 import type { Scorer } from '../scores/scorers';
 import type { ClassResult, Histogram, ScoreResults } from './result';

@@ -1,5 +1,4 @@
 /** A folder as a data set: its images in a fixed order, the class folder of each, and the files that were left alone. */
-
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClipnError } from '../base/errors';

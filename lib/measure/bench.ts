@@ -3,7 +3,6 @@
  *
  * `bench`: how fast a model runs here: image tower, the bare linears of that tower, JPEG files to verdicts, scores, calls.
  */
-
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { performance } from 'node:perf_hooks';

@@ -1,5 +1,4 @@
 /** Fits a threshold on in-distribution images alone, by split-conformal prediction. docs/calibration.md */
-
 import type { FittedCalibration } from '../decide/calibration';
 import {
   assertEnough,

@@ -1,5 +1,4 @@
 /** From paths and names to a detector in one call. */
-
 import { ClipnError } from '../base/errors';
 import { readCalibration } from '../decide/calibration';
 import { Detector, type DetectorOptions } from './detector';

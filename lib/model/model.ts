@@ -3,7 +3,6 @@
  *
  * A loaded model: encodes images and texts on its own core thread, makes label banks and detectors.
  */
-
 import { availableParallelism } from 'node:os';
 import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';

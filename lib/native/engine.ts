@@ -3,7 +3,6 @@
  *
  * The engine: the addon, libtorch and the core, loaded once a process.
  */
-
 import { ClipnError } from '../base/errors';
 import { type Libtorch, resolveLibtorch } from '../libtorch/find';
 import { type Machine, thisMachine } from '../libtorch/machine';

@@ -1,5 +1,4 @@
 /** Where and in which arithmetic a model runs, or is taught, from what was asked for and what this machine has. */
-
 import { ClipnError } from '../base/errors';
 import { cudaUnavailable, openCuda } from './cuda';
 import type { Engine } from './engine';

@@ -3,7 +3,6 @@
  *
  * The scores of spec section 3 for rows of features against a label bank; the arithmetic is the core's.
  */
-
 import { threadId } from 'node:worker_threads';
 import { ClipnError } from '../base/errors';
 import type { LabelBank } from '../labels/bank';

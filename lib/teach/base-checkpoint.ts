@@ -1,5 +1,4 @@
 /** The base of a training: a CLIP, whose no tower begins as a copy of its yes tower, or a CLIPN to go on with. */
-
 import type { TensorTable } from '../formats/tensor-table';
 import { createTokenizer, type Tokenizer } from '../text/tokenizer';
 import { type Checkpoint, readCheckpoint } from '../weights/checkpoint';

@@ -1,5 +1,4 @@
 /** What a training run can be told; the defaults are the paper's constants (spec 5.3) unless said otherwise. */
-
 import { ClipnError } from '../base/errors';
 import type { Device } from '../native/target';
 import type { StoredDtype } from '../weights/model-config';

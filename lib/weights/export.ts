@@ -1,5 +1,4 @@
 /** Makes a model file from a checkpoint: reads its table, checks it, describes it, and lets the core write the rest. */
-
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { ClipnError } from '../base/errors';

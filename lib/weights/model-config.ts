@@ -1,5 +1,4 @@
 /** `clipn.json`, the part of a model file that says what its methods compute; see docs/model-file.md. */
-
 import { ClipnError } from '../base/errors';
 import type { Activation, ModelKind } from './network';
 

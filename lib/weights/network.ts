@@ -1,5 +1,4 @@
 /** The network a checkpoint belongs to, read off its keys and shapes (spec 1.1, 1.8); anything else is refused. */
-
 import { ClipnError } from '../base/errors';
 import type { TensorTable } from '../formats/tensor-table';
 import type { Architecture } from '../native/addon';

@@ -1,5 +1,4 @@
 /** `bench`: how fast a model runs on this machine. */
-
 import { findImages } from '../../images/find';
 import { type BenchResult, benchModel, type NoRate, type Rate } from '../../measure/bench';
 import type { Times } from '../../measure/timing';

@@ -1,5 +1,4 @@
 /** `doctor`: what was found, what is missing, what to do next. */
-
 import { diagnose } from '../../doctor/diagnose';
 import { formatDiagnosis, isReady } from '../../doctor/format';
 import type { Args, Command } from '../command';

@@ -1,5 +1,4 @@
 /** `eval`: the paper's evaluation on folders of images. */
-
 import { readListFile } from '../../base/list-file';
 import { readCalibration } from '../../decide/calibration';
 import { evaluate } from '../../evaluate/evaluate';

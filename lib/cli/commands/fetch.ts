@@ -1,5 +1,4 @@
 /** `fetch`: libtorch into the cache folder. */
-
 import { fetchLibtorch } from '../../libtorch/fetch';
 import type { Args, Command } from '../command';
 import { Progress } from '../terminal';

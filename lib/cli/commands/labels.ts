@@ -1,5 +1,4 @@
 /** `labels`: class names to a label bank file. */
-
 import { saveLabelBank } from '../../labels/bank-file';
 import { type Args, type Command, UsageError } from '../command';
 import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';

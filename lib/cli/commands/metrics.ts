@@ -1,5 +1,4 @@
 /** `metrics`: score files of any system to OOD metrics. */
-
 import type { Interval } from '../../metrics/intervals';
 import type { SetMetrics } from '../../metrics/metrics';
 import { evaluateScores, FPR_RULES, type FprRule, type OodMetrics } from '../../metrics/metrics';

@@ -1,5 +1,4 @@
 /** `teach`: data and a CLIP to a CLIPN. */
-
 import { checkTeachOptions, NEGATIVES, type Negatives, TEACH_DEFAULTS, type TeachOptions } from '../../teach/options';
 import { type TeachResult, type TeachStep, teach } from '../../teach/teach';
 import { STORED_DTYPES, type StoredDtype } from '../../weights/model-config';
