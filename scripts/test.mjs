@@ -41,21 +41,27 @@ async function buildTests() {
   await step('build of the native tests (a minute when fresh)', () => runNode(['scripts/build-native.mjs', '--tests']));
 }
 
+/**
+ * Test processes share the cores: threads of libgomp that spin for work (a call of the tower is over in a millisecond) take
+ * them from the others. Spinning less halves the processor time of tests that start processes.
+ */
+const SHARED_CORES = { GOMP_SPINCOUNT: '1000' };
+
 const NO_GTEST = 'the native tests are not built, for GoogleTest is missing (Debian: apt-get install libgtest-dev)';
 
-/** Runs one part of the tests a core, at the same time; prints what each said when it has ended. */
+/** Runs the tests in several parts at once, more than there are cores, for a few tests take most of the time. */
 async function nativeTests(runner = 'native', folder = 'build') {
   const program = join(root, folder, 'Release/clipn_core_test');
   if (!existsSync(program)) {
     missing(NO_GTEST);
     return;
   }
-  const shards = availableParallelism();
+  const shards = 3 * availableParallelism();
   const parts = await Promise.all(
     Array.from({ length: shards }, async (_, shard) => {
       const report = `${folder}/native-tests-${shard}.xml`;
       const args = ['--gtest_brief=1', `--gtest_output=xml:${join(root, report)}`];
-      const env = { ...process.env, GTEST_TOTAL_SHARDS: shards, GTEST_SHARD_INDEX: shard };
+      const env = { ...SHARED_CORES, ...process.env, GTEST_TOTAL_SHARDS: shards, GTEST_SHARD_INDEX: shard };
       const { status, said } = await runAside(program, args, { env });
       process.stdout.write(said);
       const count = (name) => numberIn(report, new RegExp(`<testsuites[^>]*\\b${name}="(\\d+)"`));
@@ -86,12 +92,6 @@ async function sanitizedTests() {
 /** GoogleTest marks a skipped test but does not count it. */
 const skippedIn = (file) => readFileSync(join(root, file), 'utf8').split('<skipped').length - 1;
 
-/**
- * Test processes share the cores: threads of libgomp that spin for work (a call of the tower is over in a millisecond) take
- * them from the others. Spinning less halves the processor time of tests that start processes.
- */
-const SHARED_CORES = { GOMP_SPINCOUNT: '1000' };
-
 /** Runs TypeScript tests with this many files at once; resolves with what they said, unless they say it as they go. */
 async function nodeTests(runner, files, { atOnce, live }) {
   if (files.length === 0) throw new Stop(`${runner}: no tests were found`);
@@ -101,7 +101,8 @@ async function nodeTests(runner, files, { atOnce, live }) {
     const [reporter, destination] = pair.split(':');
     return [`--test-reporter=${reporter}`, `--test-reporter-destination=${destination}`];
   });
-  const args = ['--import', 'tsx', ...reporters, '--test', `--test-concurrency=${atOnce}`, ...files];
+  // Not --import tsx: the tests are CommonJS, and its thread for ES modules costs every process half a second.
+  const args = ['--require', 'tsx/cjs', ...reporters, '--test', `--test-concurrency=${atOnce}`, ...files];
   const { status, said } = await runAside(process.execPath, args, { live, env: { ...SHARED_CORES, ...process.env } });
   const count = (name) => numberIn(report, new RegExp(`^# ${name} (\\d+)$`, 'm'));
   const failed = count('fail') + count('cancelled');

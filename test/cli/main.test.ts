@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
+import { resolveLibtorch } from '../../lib/libtorch/find';
 import { apiModel } from '../support/api-model';
 import { cliProgram } from '../support/built';
 import { repository } from '../support/paths';
@@ -26,7 +27,7 @@ const lines = (out: string) =>
 
 before(async () => {
   // The cache of banks is the test's own, but libtorch is looked for where the user has it.
-  process.env['CLIPN_LIBTORCH'] ??= (await import('../../lib/libtorch/find.js')).resolveLibtorch().dir;
+  process.env['CLIPN_LIBTORCH'] ??= resolveLibtorch().dir;
   mkdirSync(path.join(photos, 'sub'), { recursive: true });
   await sharp({ create: { width: 60, height: 50, channels: 3, background: '#c03020' } })
     .png()

@@ -10,6 +10,7 @@ import { readArgs } from '../../lib/cli/command';
 import { calibrateCommand } from '../../lib/cli/commands/calibrate';
 import { type FittedCalibration, saveCalibration } from '../../lib/decide/calibration';
 import { conformalRank, conformalThreshold, scoresNeeded } from '../../lib/decide/conformal';
+import { resolveLibtorch } from '../../lib/libtorch/find';
 import { apiModel } from '../support/api-model';
 import { runCli } from '../support/run-cli';
 
@@ -117,7 +118,7 @@ let fitted: FittedCalibration;
 
 before(async () => {
   // The cache of banks is the test's own, but libtorch is looked for where the user has it.
-  process.env['CLIPN_LIBTORCH'] ??= (await import('../../lib/libtorch/find.js')).resolveLibtorch().dir;
+  process.env['CLIPN_LIBTORCH'] ??= resolveLibtorch().dir;
   for (const name of ['cats', 'dogs']) mkdirSync(path.join(photos, name), { recursive: true });
   await Promise.all(
     files.map((file, i) =>

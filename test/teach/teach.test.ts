@@ -20,6 +20,7 @@ import { ClipnError } from '../../lib/base/errors';
 import { readArgs, UsageError } from '../../lib/cli/command';
 import { teachCommand } from '../../lib/cli/commands/teach';
 import { lossPlot } from '../../lib/cli/loss-plot';
+import { resolveLibtorch } from '../../lib/libtorch/find';
 import { readCheckpoint } from '../../lib/weights/checkpoint';
 import { hashFile, hashTensors } from '../../lib/weights/content-id';
 import { cliProgram } from '../support/built';
@@ -37,7 +38,7 @@ const CAPTIONS = ['abc', 'bed', 'cafe', 'dog', 'egg', 'fig', 'gong', 'hen', 'ice
 
 before(async () => {
   process.env['OMP_NUM_THREADS'] ??= '1'; // so small a network gains nothing by more
-  process.env['CLIPN_LIBTORCH'] ??= (await import('../../lib/libtorch/find.js')).resolveLibtorch().dir;
+  process.env['CLIPN_LIBTORCH'] ??= resolveLibtorch().dir;
   ({ base, data: classes, options: common } = await smallestTeaching(folder));
   mkdirSync(at('pairs'));
   for (const [i, caption] of CAPTIONS.entries()) {
