@@ -53,7 +53,7 @@ export type { BatchOptions, QueueOptions } from './model/queue-options';
 export type { ModelStats, Percentiles } from './model/queue-stats';
 export type { CoreInfo } from './native/addon';
 export { describeCore } from './native/engine';
-export type { Device, Precision } from './native/target';
+export type { Device, Precision } from './native/placement';
 export { renderReport, reportCsv } from './report/render';
 export { writeReport } from './report/write';
 export type { DecidingScore, Scores } from './scores/names';

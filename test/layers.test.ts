@@ -156,8 +156,8 @@ describe('the rooms of lib/', () => {
 
   test('have no circle among their files, and a planted one is told', () => {
     assert.equal(circle(readSources()), undefined);
-    const { sources } = planted('model/host.ts', "import type { Model } from './model';");
-    assert.match(circle(sources)!, /model\/model\.ts -> .*model\/host\.ts/);
+    const { sources } = planted('model/detector-host.ts', "import type { Model } from './model';");
+    assert.match(circle(sources)!, /model\/model\.ts -> .*model\/detector-host\.ts/);
   });
 
   test('sharp is imported by images/ alone, node-gyp-build by native/ alone', () => {

@@ -85,7 +85,7 @@ export function readArgs(command: Command, argv: readonly string[]): Args {
   });
   for (const token of tokens) {
     if (token.kind !== 'option') continue;
-    const flag = command.flags[token.name];
+    const flag = Object.hasOwn(command.flags, token.name) ? command.flags[token.name] : undefined;
     if (!flag) {
       throw new UsageError(`unknown flag ${token.rawName}.${suggestion(token.name, Object.keys(command.flags), '--')}`);
     }

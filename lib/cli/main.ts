@@ -8,25 +8,26 @@ import { ClipnError } from '../base/errors';
 import { packageVersion } from '../base/version';
 import { suggestion } from '../base/wording';
 import { type Command, helpOf, readArgs, UsageError } from './command';
+import { note } from './terminal';
 
 // Loaded on first need: `doctor` must work where nothing else loads.
-const COMMANDS: Record<string, () => Promise<Command>> = {
-  quickstart: async () => (await import('./commands/quickstart.js')).quickstartCommand,
-  check: async () => (await import('./commands/check.js')).checkCommand,
-  labels: async () => (await import('./commands/labels.js')).labelsCommand,
-  eval: async () => (await import('./commands/eval.js')).evalCommand,
-  calibrate: async () => (await import('./commands/calibrate.js')).calibrateCommand,
-  metrics: async () => (await import('./commands/metrics.js')).metricsCommand,
-  export: async () => (await import('./commands/export.js')).exportCommand,
-  teach: async () => (await import('./commands/teach.js')).teachCommand,
-  fetch: async () => (await import('./commands/fetch.js')).fetchCommand,
-  bench: async () => (await import('./commands/bench.js')).benchCommand,
-  doctor: async () => (await import('./commands/doctor.js')).doctorCommand,
-};
+const COMMANDS = new Map<string, () => Promise<Command>>([
+  ['quickstart', async () => (await import('./commands/quickstart.js')).quickstartCommand],
+  ['check', async () => (await import('./commands/check.js')).checkCommand],
+  ['labels', async () => (await import('./commands/labels.js')).labelsCommand],
+  ['eval', async () => (await import('./commands/eval.js')).evalCommand],
+  ['calibrate', async () => (await import('./commands/calibrate.js')).calibrateCommand],
+  ['metrics', async () => (await import('./commands/metrics.js')).metricsCommand],
+  ['export', async () => (await import('./commands/export.js')).exportCommand],
+  ['teach', async () => (await import('./commands/teach.js')).teachCommand],
+  ['fetch', async () => (await import('./commands/fetch.js')).fetchCommand],
+  ['bench', async () => (await import('./commands/bench.js')).benchCommand],
+  ['doctor', async () => (await import('./commands/doctor.js')).doctorCommand],
+]);
 
 async function overview(): Promise<string> {
   const lines: string[] = [];
-  for (const [name, load] of Object.entries(COMMANDS)) lines.push(`  ${name.padEnd(10)}  ${(await load()).summary}`);
+  for (const [name, load] of COMMANDS) lines.push(`  ${name.padEnd(10)}  ${(await load()).summary}`);
   return [
     'clipn-native: does an image belong to one of your classes, or to none?',
     '',
@@ -37,14 +38,10 @@ async function overview(): Promise<string> {
   ].join('\n');
 }
 
-function tell(text: string): void {
-  process.stderr.write(`${text}\n`);
-}
-
 async function main(argv: readonly string[]): Promise<number> {
   const [verb, ...rest] = argv;
   if (verb === undefined || verb === 'help' || verb === '--help' || verb === '-h') {
-    const named = COMMANDS[rest[0] ?? ''];
+    const named = COMMANDS.get(rest[0] ?? '');
     process.stdout.write(`${named ? helpOf(rest[0]!, await named()) : await overview()}\n`);
     return verb === undefined ? 2 : 0;
   }
@@ -52,9 +49,9 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(`${packageVersion()}\n`);
     return 0;
   }
-  const load = COMMANDS[verb];
+  const load = COMMANDS.get(verb);
   if (!load) {
-    tell(`unknown command ${verb}.${suggestion(verb, Object.keys(COMMANDS))}\n\n${await overview()}`);
+    note(`unknown command ${verb}.${suggestion(verb, [...COMMANDS.keys()])}\n\n${await overview()}`);
     return 2;
   }
   const command = await load();
@@ -68,16 +65,16 @@ async function main(argv: readonly string[]): Promise<number> {
     return await command.run(readArgs(command, rest), interrupted.signal);
   } catch (error) {
     if (interrupted.signal.aborted) {
-      tell('interrupted');
+      note('interrupted');
       return 130;
     }
     if (error instanceof UsageError) {
       const usage = `clipn-native ${verb} ${command.usage}`.trim();
-      tell(`${error.message}\nusage: ${usage}\n\`clipn-native ${verb} --help\` shows the flags.`);
+      note(`${error.message}\nusage: ${usage}\n\`clipn-native ${verb} --help\` shows the flags.`);
       return 2;
     }
     if (error instanceof ClipnError) {
-      tell(`${error.code}: ${error.message}\n  ${error.hint}`);
+      note(`${error.code}: ${error.message}\n  ${error.hint}`);
       return 1;
     }
     throw error;
@@ -96,7 +93,7 @@ main(process.argv.slice(2)).then(
   },
   (error: unknown) => {
     const stack = error instanceof Error ? error.stack : String(error);
-    tell(
+    note(
       `ERR_CLIPN_INTERNAL: ${stack}\n  This is a defect: please report it with the output of \`clipn-native doctor\`.`,
     );
     process.exitCode = 1;

@@ -1,4 +1,4 @@
-/** OOD sets as the command line names them: NAME=FILE. */
+/** OOD sets as the command line names them: NAME=PATH, of a file of scores or a folder of images. */
 import { UsageError } from './command';
 
 /** NAME=FILE pairs in order. @throws UsageError for what is not NAME=FILE, for a name given twice, and for none */

@@ -28,27 +28,35 @@ export function table(
   return [paint('dim', line(header)), ...rows.map(line)].join('\n');
 }
 
+/** Whether a progress line stands on the terminal; there is one terminal, whoever writes to it. */
+let lineShown = false;
+
+function clearLine(): void {
+  if (lineShown) process.stderr.write('\r\x1b[K');
+  lineShown = false;
+}
+
 /** A progress line on stderr that replaces itself; where stderr is no terminal (a log), a line every ten seconds. */
 export class Progress {
   #last = process.stderr.isTTY ? 0 : Date.now();
-  #shown = false;
 
   show(text: string): void {
     const now = Date.now();
     const live = process.stderr.isTTY;
     if (now - this.#last < (live ? 100 : 10_000)) return;
     this.#last = now;
-    this.#shown = live;
+    lineShown = live;
     process.stderr.write(live ? `\r\x1b[K${text}` : `${text}\n`);
   }
 
   /** Removes the line. */
   done(): void {
-    if (this.#shown) process.stderr.write('\r\x1b[K');
-    this.#shown = false;
+    clearLine();
   }
 }
 
+/** A line on stderr, in place of a progress line that stands there. */
 export function note(text: string): void {
+  clearLine();
   process.stderr.write(`${text}\n`);
 }

@@ -1,5 +1,5 @@
 /**
- * decide/: From scores to in, out or review, and what that promises. No model, no lane, no image.
+ * decide/: From scores to in, out or review, and what that promises. Runs no model, reads no image.
  *
  * The decision rules: from one image's scores to in, out or review. Pure.
  */
@@ -32,7 +32,8 @@ export interface DecisionOptions {
 /**
  * Chooses the rule: a calibration, else a threshold, else the paper's own rule for `ctw` or `atd`.
  *
- * @throws ERR_CLIPN_INVALID_ARG for a score that needs a threshold and has none, or that needs the no tower
+ * @throws ERR_CLIPN_INVALID_ARG for a score that needs a threshold and has none, or a threshold beside a calibration;
+ *   ERR_CLIPN_MODEL_CONTRACT for a score that needs the no tower of a plain CLIP; ERR_CLIPN_CALIBRATION for another score
  */
 export function decisionOf(options: DecisionOptions, hasNo: boolean): Decision {
   const { score = options.calibration?.score ?? 'atd', threshold, calibration } = options;

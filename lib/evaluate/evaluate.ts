@@ -13,14 +13,13 @@ import { matchClasses } from '../labels/class-names';
 import { loadModel } from '../model/load';
 import type { Model } from '../model/model';
 import { groupNegatives } from '../scores/negatives';
-import { examplesOf } from './examples';
+import { examplesOf, worstImages } from './examples';
 import { figuresOf, type KnownClasses, trueLabels } from './figures';
-import { checkOptions, DEFAULT_BATCH, DEFAULT_EXAMPLES, type EvalOptions, type EvalProgress } from './options';
+import { assertOptions, DEFAULT_BATCH, DEFAULT_EXAMPLES, type EvalOptions, type EvalProgress } from './options';
 import { createdAt, provenance } from './provenance';
 import { EVAL_FORMAT, type EvalResult } from './result';
 import { type Scored, type ScorePass, scoreRows } from './score-pass';
-import { type IdAndOod, type Readable, type ScannedSet, storedFeatures } from './sets';
-import { worstPicks } from './summary';
+import { type IdAndOod, type ReadableSet, type ScannedSet, storedFeatures } from './sets';
 import { cannotDecide, scorersFor } from './usable';
 
 /**
@@ -34,7 +33,7 @@ import { cannotDecide, scorersFor } from './usable';
  *   ERR_CLIPN_LABELS, ERR_CLIPN_INVALID_ARG, what `loadModel` throws, or `signal.reason`
  */
 export async function evaluate(options: EvalOptions): Promise<EvalResult> {
-  checkOptions(options);
+  assertOptions(options);
   const sets: [ScannedSet, ...ScannedSet[]] = [{ name: 'id', ...(await readImageFolder(options.id)) }];
   for (const [name, folder] of Object.entries(options.ood)) {
     sets.push({ name, ...(await readImageFolder(folder)) });
@@ -68,7 +67,7 @@ async function evaluateOn(
   const truth = trueLabels(readable[0], classes);
   const { calibration } = options;
   const figures = figuresOf({ classes, truth, deciding, calibration, scorers, readable, scored });
-  const picks = worstPicks(
+  const worst = worstImages(
     scored[0].scores[deciding]!,
     scored.slice(1).map(({ scores }) => scores[deciding]!),
     examples,
@@ -80,8 +79,8 @@ async function evaluateOn(
     ...figures,
     warnings: [...bank.warnings, ...figures.warnings],
     worst: {
-      falseAccepts: await examplesOf(picks.falseAccepts, readable, truth, pass),
-      falseRejects: await examplesOf(picks.falseRejects, readable, truth, pass),
+      falseAccepts: await examplesOf(worst.falseAccepts, readable, truth, pass),
+      falseRejects: await examplesOf(worst.falseRejects, readable, truth, pass),
     },
   };
 }
@@ -120,8 +119,8 @@ function assertCalibrationDecides(calibration: Calibration, deciding: string, us
 }
 
 /** Every score of every readable image, the ID set first. */
-async function scoreAll(readable: IdAndOod<Readable>, pass: ScorePass): Promise<IdAndOod<Scored>> {
-  const score = ({ set, kept, rows }: Readable) =>
+async function scoreAll(readable: IdAndOod<ReadableSet>, pass: ScorePass): Promise<IdAndOod<Scored>> {
+  const score = ({ set, kept, rows }: ReadableSet) =>
     scoreRows(rows, (row) => join(set.folder, set.images[kept[row]!]!), pass);
   const [id, ...ood] = readable;
   const scored: [Scored, ...Scored[]] = [await score(id)];

@@ -1,12 +1,12 @@
 /** The figures of an `EvalResult`, from the scores of every image. Pure: no model, no file. */
 import type { Calibration } from '../decide/calibration';
 import { type ClassLabels, isImagenet } from '../labels/class-names';
-import { wilsonInterval } from '../metrics/intervals';
+import { idAccuracy } from '../metrics/metrics';
 import { publishedNumbers } from './published';
 import type { EvalResult } from './result';
+import { acceptedShare, classResults, recallThreshold, scoreResults } from './score-figures';
 import type { Scored } from './score-pass';
-import { type IdAndOod, type Readable, setSummary } from './sets';
-import { acceptedShare, classResults, recallThreshold, scoreResults } from './summary';
+import { type IdAndOod, type ReadableSet, setSummary } from './sets';
 import type { UsableScorers } from './usable';
 
 /** Labels, and whether the ID images lie in folders of their classes. */
@@ -22,13 +22,13 @@ export interface Evidence {
   deciding: string;
   calibration: Calibration | undefined;
   scorers: UsableScorers;
-  readable: IdAndOod<Readable>;
+  readable: IdAndOod<ReadableSet>;
   /** Of the same sets. */
   scored: IdAndOod<Scored>;
 }
 
 /** The label of each readable ID image, by its class folder; -1 where that is not known. */
-export function trueLabels(id: Readable, classes: KnownClasses): Int32Array {
+export function trueLabels(id: ReadableSet, classes: KnownClasses): Int32Array {
   return Int32Array.from(id.kept, (image) => classes.labelOf[id.set.classOf[image]!] ?? -1);
 }
 
@@ -66,8 +66,8 @@ export function figuresOf(evidence: Evidence): Figures {
 
 function accuracyOf(truth: Int32Array, top: Int32Array, labelled: boolean) {
   if (!labelled) return { accuracy: null, accuracyInterval: null };
-  const right = truth.reduce((sum, label, image) => sum + (label === top[image] ? 1 : 0), 0);
-  return { accuracy: right / truth.length, accuracyInterval: wilsonInterval(right, truth.length) };
+  const { accuracy, interval } = idAccuracy(top, truth);
+  return { accuracy, accuracyInterval: interval };
 }
 
 /** The shares of these sets that reach the calibration's threshold for `in`. */

@@ -1,8 +1,8 @@
 /** What an evaluation may be asked for. */
 import { ClipnError } from '../base/errors';
-import type { Calibration } from '../decide/calibration';
+import { type Calibration, parseCalibration } from '../decide/calibration';
 import type { Model } from '../model/model';
-import type { Precision } from '../native/target';
+import type { Precision } from '../native/placement';
 import type { Scorer } from '../scores/scorers';
 import type { TemplateSet } from '../text/templates';
 
@@ -57,12 +57,13 @@ export interface EvalOptions {
   onProgress?: ((progress: EvalProgress) => void) | undefined;
 }
 
-/** @throws ERR_CLIPN_DATA_FOLDER without an OOD set, ERR_CLIPN_INVALID_ARG for a value out of its range */
-export function checkOptions({
+/** @throws ERR_CLIPN_DATA_FOLDER without an OOD set, ERR_CLIPN_INVALID_ARG for a value out of its range, ERR_CLIPN_CALIBRATION */
+export function assertOptions({
   ood,
   batch = DEFAULT_BATCH,
   examples = DEFAULT_EXAMPLES,
   lambda = 1,
+  calibration,
 }: EvalOptions): void {
   const invalid = (what: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', what);
   if (Object.keys(ood).length === 0) {
@@ -77,5 +78,6 @@ export function checkOptions({
   if (!Number.isInteger(examples) || examples < 0) {
     throw invalid(`examples must be a whole number of at least 0, not ${examples}`);
   }
+  if (calibration !== undefined) parseCalibration(calibration, 'the calibration');
   if (!(lambda >= 0 && lambda < Number.POSITIVE_INFINITY)) throw invalid(`lambda must be at least 0, not ${lambda}`);
 }

@@ -12,7 +12,7 @@ export interface Histogram {
 
 /** One score over all sets. */
 export interface ScoreResults {
-  /** Formula, one line, as in the scorer's docstring. Every score is higher = more in-distribution. */
+  /** Formula, one line, as in the scorer's docstring. Every score of an evaluation is higher = more in-distribution. */
   formula: string;
   /** Where the formula comes from: spec section or paper. */
   source: string;

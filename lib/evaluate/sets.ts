@@ -22,7 +22,7 @@ export interface ScannedSet extends ImageFolder {
 }
 
 /** The readable images of a set. */
-export interface Readable {
+export interface ReadableSet {
   set: ScannedSet;
   /** Indices into `set.images`. */
   kept: Int32Array;
@@ -53,7 +53,7 @@ export async function storedFeatures(
   bank: LabelBank,
   sets: IdAndOod<ScannedSet>,
   options: FeatureOptions,
-): Promise<{ store: FeatureStore; readable: IdAndOod<Readable> }> {
+): Promise<{ store: FeatureStore; readable: IdAndOod<ReadableSet> }> {
   const { signal } = options;
   const identity: StoreIdentity = {
     contentId: model.info.contentId,
@@ -89,7 +89,12 @@ function largestOfEach(values: Float32Array, n: number): Float32Array {
   return Float32Array.from({ length: n }, (_, i) => part(i).reduce((a, b) => Math.max(a, b)));
 }
 
-function readableOf(set: ScannedSet, rows: Int32Array, first: number, unreadable: readonly UnreadablePath[]): Readable {
+function readableOf(
+  set: ScannedSet,
+  rows: Int32Array,
+  first: number,
+  unreadable: readonly UnreadablePath[],
+): ReadableSet {
   const own = unreadable.filter(({ index }) => index >= first && index < first + rows.length);
   const kept = Int32Array.from(rows.keys()).filter((i) => rows[i] !== -1);
   if (kept.length === 0) {
@@ -107,6 +112,6 @@ function readableOf(set: ScannedSet, rows: Int32Array, first: number, unreadable
   };
 }
 
-export function setSummary({ set, kept, unreadable }: Readable): ImageSet {
+export function setSummary({ set, kept, unreadable }: ReadableSet): ImageSet {
   return { folder: set.folder, images: kept.length, otherFiles: set.otherFiles, unreadable };
 }

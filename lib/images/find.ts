@@ -1,4 +1,4 @@
-/** Operands of `check` to image paths: files as given, folders and globs expanded and sorted. */
+/** Paths of images: files as given, folders and globs expanded and sorted. */
 import { statSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { ClipnError } from '../base/errors';

@@ -89,8 +89,14 @@ export async function publishCopy(version: string, staging: Staging): Promise<Fe
   signal?.throwIfAborted();
   const name = `${version}+${flavour}`;
   const target = join(cache, name);
-  if (existsSync(target)) await rename(target, join(temporary, 'replaced'));
-  await rename(staged, target);
+  const replaced = existsSync(target) ? join(temporary, 'replaced') : null;
+  if (replaced !== null) await rename(target, replaced);
+  try {
+    await rename(staged, target);
+  } catch (error) {
+    if (replaced !== null) await rename(replaced, target);
+    throw error;
+  }
   const published = asFetched(inspectLibtorch(target, { supported: 'any', headers: false }, machine));
   onProgress({ phase: 'done', message: `libtorch ${name} is in ${target}` });
   return published;

@@ -66,7 +66,7 @@ interface Work extends Staging {
  *   ERR_CLIPN_LIBTORCH_VERSION, ERR_CLIPN_IO; the signal's reason when aborted.
  */
 export async function fetchLibtorch(options: FetchOptions = {}, machine: Machine = thisMachine()): Promise<Fetched> {
-  checkOptions({ ...options, mirror: mirrorOf(options, machine) });
+  assertOptions({ ...options, mirror: mirrorOf(options, machine) });
   const { from, signal, variant: flavour = 'cpu' } = options;
   signal?.throwIfAborted();
   const cuda = flavour === CUDA_VARIANT;
@@ -108,7 +108,7 @@ function mirrorOf({ mirror, variant }: FetchOptions, { env }: Machine): string |
   return env['CLIPN_LIBTORCH_MIRROR'] || undefined;
 }
 
-function checkOptions({ variant = 'cpu', sha256, version, from, mirror }: FetchOptions): void {
+function assertOptions({ variant = 'cpu', sha256, version, from, mirror }: FetchOptions): void {
   const invalid = (message: string, hint: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', message, { hint });
   const cuda = variant === CUDA_VARIANT;
   if (variant !== 'cpu' && !cuda) {

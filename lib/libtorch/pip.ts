@@ -1,4 +1,4 @@
-/** Downloads the CPU wheel of torch with the pip that is there, whatever Python that pip belongs to. */
+/** Downloads wheels of torch with the pip that is there, whatever Python that pip belongs to. */
 import { spawn } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -10,7 +10,7 @@ import { type Entry, type Options, open, type ZipFile } from 'yauzl';
 import { ClipnError } from '../base/errors';
 
 /** How much is done, and of how much: bytes of an archive, parts of a folder. */
-export type Report = (done: number, total: number) => void;
+export type OnBytes = (done: number, total: number) => void;
 
 /** Far above any libtorch for a CPU, which has 13,000 files and unpacks 190 MB to 510 MB. */
 const MAX_ENTRIES = 100_000;
@@ -40,7 +40,7 @@ export function notCpu(source: string, why: string): ClipnError {
 export async function unpackLibtorch(
   archive: string,
   target: string,
-  report: Report,
+  report: OnBytes,
   signal?: AbortSignal,
 ): Promise<void> {
   await unpack(archive, target, { wanted: NEEDED, cuda: false }, report, signal);
@@ -53,7 +53,7 @@ const NVIDIA = /^nvidia\/.+\.so[.\d]*$/;
 export async function unpackCudaWheel(
   archive: string,
   target: string,
-  report: Report,
+  report: OnBytes,
   signal?: AbortSignal,
 ): Promise<void> {
   const wanted = new RegExp(`${NEEDED.source}|${NVIDIA.source}`);
@@ -108,7 +108,7 @@ async function unpack(
   archive: string,
   target: string,
   { wanted, cuda }: { wanted: RegExp; cuda: boolean },
-  report: Report,
+  report: OnBytes,
   signal?: AbortSignal,
 ): Promise<void> {
   await visit(archive, async (entries, openStream, broken) => {
@@ -199,7 +199,7 @@ async function listEntries(zip: ZipFile): Promise<Entry[]> {
 export async function copyLibtorch(
   folder: string,
   target: string,
-  report: Report,
+  report: OnBytes,
   signal?: AbortSignal,
 ): Promise<void> {
   const candidates = [

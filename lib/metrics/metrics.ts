@@ -45,7 +45,8 @@ export interface MetricOptions {
   name?: string | undefined;
 }
 
-const RECALL = 0.95;
+/** The ID recall at which thresholds and false-positive rates are read (spec 4.3). */
+export const RECALL = 0.95;
 
 /**
  * @param id scores of in-distribution images

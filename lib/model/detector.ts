@@ -10,7 +10,7 @@ import type { LabelBank } from '../labels/bank';
 import type { NativeScores } from '../native/addon';
 import { DECIDING_SCORES, type DecidingScore, type Scores } from '../scores/names';
 import type { ScoreResult } from '../scores/score';
-import type { DetectorHost } from './host';
+import type { DetectorHost } from './detector-host';
 import type { Consumer, Encoded, ImageRequest } from './image-queue';
 import type { CloseOptions } from './options';
 
@@ -78,7 +78,8 @@ export class Detector {
 
   /** @internal */
   constructor(host: DetectorHost, bank: LabelBank, options: DetectorOptions, ownsModel = false) {
-    checkOptions(options);
+    assertOptions(options);
+    if (options.calibration !== undefined) parseCalibration(options.calibration, 'the calibration');
     this.#host = host;
     this.bank = bank;
     this.#options = options;
@@ -86,7 +87,6 @@ export class Detector {
     this.#ownsModel = ownsModel;
     this.#judge = { wantsPixels: options.trace === true, answer: (encoded, n) => this.#judgeRows(encoded, n) };
     if (options.calibration !== undefined) {
-      parseCalibration(options.calibration, 'the calibration');
       assertCalibrationFits(options.calibration, fittedFor(host.info, bank, options));
     }
     const warning = ruleWarning(this.#decision, bank.labels.length);
@@ -215,7 +215,7 @@ export class Detector {
   }
 }
 
-function checkOptions({ topK, limitPixels, score }: DetectorOptions): void {
+function assertOptions({ topK, limitPixels, score }: DetectorOptions): void {
   if (topK !== undefined && (!Number.isInteger(topK) || topK < 1)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `topK must be a whole number of at least 1, not ${topK}`);
   }

@@ -1,7 +1,7 @@
 /** What a model is and can do, from what the core says of its file. */
 import { ClipnError } from '../base/errors';
 import { METHODS, type NativeModel } from '../native/addon';
-import type { Precision, Target } from '../native/target';
+import type { Placement, Precision } from '../native/placement';
 import type { ModelConfig } from '../weights/model-config';
 
 /** What a model is and can do. */
@@ -34,14 +34,14 @@ export interface ModelInfo {
 }
 
 /** @throws ERR_CLIPN_MODEL_FORMAT when the file's methods are not those that its clipn.json promises */
-export function modelInfo(path: string, native: NativeModel, target: Target, config: ModelConfig): ModelInfo {
+export function modelInfo(path: string, native: NativeModel, placement: Placement, config: ModelConfig): ModelInfo {
   const has = (method: number) => (native.methods & method) !== 0;
   const info = Object.freeze({
     path,
     contentId: config.contentId,
-    device: target.device,
-    deviceReason: target.reason,
-    precision: target.precision,
+    device: placement.device,
+    deviceReason: placement.reason,
+    precision: placement.precision,
     embedDim: config.embedDim,
     imageSize: config.imageSize,
     contextLength: config.contextLength,

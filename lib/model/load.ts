@@ -2,7 +2,7 @@
 import { ClipnError } from '../base/errors';
 import { openEngine } from '../native/engine';
 import { closeLane, openLane, runTask } from '../native/lane';
-import { chooseTarget } from '../native/target';
+import { choosePlacement } from '../native/placement';
 import { checkModelFile } from '../weights/model-file';
 import { modelInfo } from './info';
 import { Model } from './model';
@@ -31,12 +31,12 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
   signal?.throwIfAborted();
   const config = await checkModelFile(path, signal);
   const engine = await openEngine(libtorch);
-  const target = await chooseTarget(engine, device, precision);
+  const placement = await choosePlacement(engine, device, precision);
   const lane = openLane(engine, threads);
   try {
-    const native = await runTask(lane, signal, () => lane.openModel(path, target.precision, target.device));
+    const native = await runTask(lane, signal, () => lane.openModel(path, placement.precision, placement.device));
     try {
-      const info = modelInfo(path, native, target, config);
+      const info = modelInfo(path, native, placement, config);
       return new Model(info, { engine, lane, handle: native.handle, tokenizerJson: native.tokenizerJson }, limits);
     } catch (error) {
       engine.addon.closeModel(native.handle);

@@ -17,7 +17,7 @@ import { closeLane, runTask } from '../native/lane';
 import { type ScoreOptions, scoreOn } from '../scores/score';
 import { createTokenizer, type Tokenizer } from '../text/tokenizer';
 import { Detector, type DetectorOptions } from './detector';
-import type { DetectorHost } from './host';
+import type { DetectorHost } from './detector-host';
 import { type Consumer, type Encoded, ImageQueue } from './image-queue';
 import type { ModelInfo } from './info';
 import type { CloseOptions, EncodeOptions, LabelBankOptions } from './options';

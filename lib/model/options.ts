@@ -1,7 +1,7 @@
 /** What a caller may say of a model: how it is loaded, closed, given labels and images. */
 import type { DecodeOptions } from '../images/decode';
 import type { EncodingOptions } from '../labels/build-bank';
-import type { Device, Precision } from '../native/target';
+import type { Device, Precision } from '../native/placement';
 import type { BatchOptions, QueueOptions } from './queue-options';
 
 export interface LoadModelOptions {

@@ -1,5 +1,5 @@
 /**
- * native/: The addon, typed: one engine a process, lanes, which device.
+ * native/: The addon, typed: one engine a process, lanes, which device and what a GPU lacks.
  *
  * The engine: the addon, libtorch and the core, loaded once a process.
  */

@@ -57,7 +57,7 @@ interface ClassTexts {
   starts: number[];
 }
 
-export class FeatureStore {
+export class FeatureReader {
   private constructor(
     private readonly files: number[],
     private readonly parts: Part[],
@@ -70,7 +70,7 @@ export class FeatureStore {
   ) {}
 
   /** @param captions how many captions each class has; undefined for captioned images */
-  static async open(found: FeatureFiles, captions: readonly number[] | undefined): Promise<FeatureStore> {
+  static async open(found: FeatureFiles, captions: readonly number[] | undefined): Promise<FeatureReader> {
     const files: number[] = [];
     const tensors = async (path: string): Promise<(name: string) => Rows | undefined> => {
       const handle = await open(path, 'r');
@@ -107,7 +107,7 @@ export class FeatureStore {
         dim = (part.texts ?? texts)!.yes.size;
         views = image.size / dim;
       }
-      return new FeatureStore(files, parts, texts, dim, views, samples);
+      return new FeatureReader(files, parts, texts, dim, views, samples);
     } catch (error) {
       files.forEach(closeSync);
       throw error;

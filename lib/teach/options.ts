@@ -1,6 +1,6 @@
 /** What a training run can be told; the defaults are the paper's constants (spec 5.3) unless said otherwise. */
 import { ClipnError } from '../base/errors';
-import type { Device } from '../native/target';
+import type { Device } from '../native/placement';
 import type { StoredDtype } from '../weights/model-config';
 import type { Activation } from '../weights/network';
 

@@ -2,7 +2,7 @@
 import type { NativeTeacherBatch } from '../native/addon';
 import { padIds } from '../text/tokenizer';
 import { below, DRAW, shuffled } from './draw';
-import type { FeatureStore } from './feature-reader';
+import type { FeatureReader } from './feature-reader';
 import type { Negatives } from './options';
 
 /** B samples: features [B, D], token ids [B, l], prompt maps and groups [B]. */
@@ -22,7 +22,7 @@ export class Sampler {
   #order: { epoch: number; samples: Uint32Array } | undefined;
 
   constructor(
-    private readonly store: FeatureStore,
+    private readonly store: FeatureReader,
     private readonly options: SamplerOptions,
   ) {
     this.stepsPerEpoch = Math.ceil(store.samples / options.batch);

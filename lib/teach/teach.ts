@@ -11,17 +11,17 @@ import type { Model } from '../model/model';
 import type { NativeLane } from '../native/addon';
 import { openEngine } from '../native/engine';
 import { runTask, withLane } from '../native/lane';
-import { chooseTarget } from '../native/target';
+import { choosePlacement } from '../native/placement';
 import { exportModel } from '../weights/export';
 import { type Base, openBase } from './base-checkpoint';
 import type { Dataset } from './data/dataset';
 import { openDataset } from './data/open';
 import { describeSkipped, encodeDataset, type FeatureFiles } from './encode-dataset';
-import { FeatureStore } from './feature-reader';
+import { FeatureReader } from './feature-reader';
 import { ADAMW, checkTeachOptions, TEACH_DEFAULTS, type TeachOptions, type TeachStep } from './options';
 import { RunFolder } from './run-folder';
 import { learningRate, Sampler } from './sampler';
-import { PART, writeTrainingFile } from './training-file';
+import { TRAINED_ARRAYS, writeTrainingFile } from './training-file';
 
 export type { Negatives, TeachOptions, TeachProgress, TeachStep } from './options';
 
@@ -78,7 +78,7 @@ export async function teach(base: string, data: string, out: string, options: Te
   if (Object.keys(features.skipped.counts).length > 0) {
     settings.onWarning?.(`samples left out: ${describeSkipped(features.skipped)}`);
   }
-  const store = await FeatureStore.open(
+  const store = await FeatureReader.open(
     features,
     dataset.classes?.map(({ captions }) => captions.length),
   );
@@ -123,9 +123,9 @@ interface Where {
 }
 
 async function whereToTeach({ device, precision, libtorch }: Settings): Promise<Where> {
-  const target = await chooseTarget(await openEngine(libtorch), device, precision);
+  const placement = await choosePlacement(await openEngine(libtorch), device, precision);
   // What `auto` gives on a GPU without bf16: fp16 would need a scaled loss.
-  return { device: target.device, precision: target.precision === 'fp16' ? 'fp32' : target.precision };
+  return { device: placement.device, precision: placement.precision === 'fp16' ? 'fp32' : placement.precision };
 }
 
 function promptsOf({ trained }: Base): number {
@@ -235,7 +235,8 @@ async function trainOn(lane: NativeLane, run: Run): Promise<void> {
       epoch: Math.ceil(step / sampler.stepsPerEpoch),
       lr: learningRate(Math.max(0, step - 1), steps, settings.lr),
       trained: start.trained,
-      read: (part, name, count) => runTask(lane, undefined, () => lane.readTeacher(teacher, PART[part], name, count)),
+      read: (part, name, count) =>
+        runTask(lane, undefined, () => lane.readTeacher(teacher, TRAINED_ARRAYS[part], name, count)),
     });
   try {
     let batch = sampler.batch(first);

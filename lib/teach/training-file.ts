@@ -14,7 +14,7 @@ import { isNoKey } from './base-checkpoint';
 import { ADAMW } from './options';
 
 /** Which array of a trained tensor; the numbers are core.h's. */
-export const PART = { weight: 0, exp_avg: 1, exp_avg_sq: 2 } as const;
+export const TRAINED_ARRAYS = { weight: 0, exp_avg: 1, exp_avg_sq: 2 } as const;
 
 export interface TrainingState {
   /** Steps taken. */
@@ -25,7 +25,7 @@ export interface TrainingState {
   lr: number;
   /** Name and shape of what is trained. */
   trained: readonly { name: string; shape: readonly number[] }[];
-  read(part: keyof typeof PART, name: string, count: number): Promise<Float32Array>;
+  read(part: keyof typeof TRAINED_ARRAYS, name: string, count: number): Promise<Float32Array>;
 }
 
 const STORAGE: Readonly<Record<Exclude<TensorDtype, 'object'>, string>> = {
@@ -70,7 +70,7 @@ async function writeArchive(zip: StoredZip, base: Checkpoint, state: TrainingSta
     storages.push({ bytes, data });
     return pickle.tensor(String(storages.length - 1), shape, denseStride(shape), STORAGE[dtype]);
   };
-  const trained = (part: keyof typeof PART, name: string, shape: readonly number[]) =>
+  const trained = (part: keyof typeof TRAINED_ARRAYS, name: string, shape: readonly number[]) =>
     tensor(shape, 'float32', elementCount(shape) * 4, async () => {
       const values = await state.read(part, name, elementCount(shape));
       return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

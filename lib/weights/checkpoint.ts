@@ -1,5 +1,5 @@
 /**
- * weights/: What a checkpoint or model file holds, read without libtorch; export writes one.
+ * weights/: What a checkpoint or model file holds, read without libtorch; export; the small model.
  *
  * Checkpoint files as tables: where each tensor lies in the file. No tensor data is loaded.
  */

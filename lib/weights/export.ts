@@ -57,7 +57,7 @@ export async function exportModel(
   options: ExportOptions = {},
 ): Promise<ModelConfig> {
   const { signal, dtype = 'fp32', imageOnly = false } = options;
-  checkOptions(options);
+  assertOptions(options);
   await refuseSameFile(checkpointPath, out);
   const checkpoint = await readCheckpoint(checkpointPath, signal ? { signal } : {});
   const openClip = options.config === undefined ? undefined : await readOpenClipConfig(options.config);
@@ -116,7 +116,7 @@ export async function exportModel(
   return config;
 }
 
-function checkOptions({ dtype, act }: ExportOptions): void {
+function assertOptions({ dtype, act }: ExportOptions): void {
   if (dtype !== undefined && !STORED_DTYPES.includes(dtype)) {
     throw new ClipnError(
       'ERR_CLIPN_INVALID_ARG',

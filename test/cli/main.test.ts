@@ -119,6 +119,8 @@ describe('usage errors exit 2 and say what was meant:', { concurrency: 2 }, () =
   for (const [what, args, message] of [
     ['an unknown verb', ['chek'], /unknown command chek\. Did you mean check\?/],
     ['an unknown flag', ['check', 'a.jpg', '--label', 'cat'], /unknown flag --label\. Did you mean --labels\?/],
+    ['a verb that every object has', ['constructor'], /unknown command constructor\./],
+    ['a flag that every object has', ['check', 'a.jpg', '--constructor'], /unknown flag --constructor\./],
     ['a flag with two letters swapped', ['check', 'a.jpg', '--modle', 'm'], /Did you mean --model\?/],
     ['a refused value', ['check', 'a.jpg', '--score', 'atdd'], /--score must be one of .*Did you mean atd\?/],
     ['a number that is none', ['check', 'a.jpg', '--threshold', 'half'], /--threshold must be a number, not half/],

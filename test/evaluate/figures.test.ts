@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Evidence, figuresOf, trueLabels } from '../../lib/evaluate/figures';
-import type { Readable } from '../../lib/evaluate/sets';
+import type { ReadableSet } from '../../lib/evaluate/sets';
 import type { Scorer } from '../../lib/scores/scorers';
 
 const atd: Scorer = { name: 'atd', formula: 'f', source: 's', needs: [], read: () => [] };
 
 /** A set whose images lie in the class folders of these numbers; `broken` of them cannot be read. */
-function readable(name: string, classOf: number[], broken: number[] = []): Readable {
+function readable(name: string, classOf: number[], broken: number[] = []): ReadableSet {
   const images = classOf.map((_, i) => `${i}.png`);
   const kept = Int32Array.from(classOf.keys()).filter((i) => !broken.includes(i));
   return {

@@ -12,7 +12,7 @@ import { note, Progress } from '../terminal';
 
 export const calibrateCommand: Command = {
   summary: 'Fit a threshold that accepts a chosen share of your own images, for `check --calibration`.',
-  usage: '--id DIR --out FILE --model M (--labels A,B,C | --labels-file F | --bank F)',
+  usage: '--id DIR --out FILE [--model M] (--labels A,B,C | --labels-file F | --bank F)',
   operands: 'none',
   flags: {
     ...MODEL_FLAGS,

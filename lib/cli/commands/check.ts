@@ -10,7 +10,7 @@ import { note, Progress } from '../terminal';
 
 export const checkCommand: Command = {
   summary: 'Tell for each image which of your classes it belongs to, or that it belongs to none.',
-  usage: 'IMAGE... --model M (--labels A,B,C | --labels-file F | --bank F)',
+  usage: 'IMAGE... [--model M] (--labels A,B,C | --labels-file F | --bank F)',
   operands: { least: 1, missing: 'no image given' },
   flags: {
     ...MODEL_FLAGS,

@@ -15,7 +15,7 @@ import { note, Progress, table } from '../terminal';
 
 export const evalCommand: Command = {
   summary: 'Measure how well images of your classes are told from others, as the paper does: AUROC, FPR95, a report.',
-  usage: '--model M --id DIR --ood NAME=DIR... [--out REPORT.html]',
+  usage: '--id DIR --ood NAME=DIR... [--model M] [--out REPORT.html]',
   operands: 'any',
   flags: {
     ...MODEL_FLAGS,

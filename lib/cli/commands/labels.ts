@@ -6,7 +6,7 @@ import { note, Progress } from '../terminal';
 
 export const labelsCommand: Command = {
   summary: 'Encode class names once and save them as a label bank, for `check --bank` and image-only models.',
-  usage: 'OUT --model M (--labels A,B,C | --labels-file F)',
+  usage: 'OUT [--model M] (--labels A,B,C | --labels-file F)',
   operands: { least: 1, most: 1, missing: 'give one file to write, e.g. bank.safetensors' },
   flags: { ...MODEL_FLAGS, ...LABEL_FLAGS, json: { doc: 'one JSON object' } },
   run,

@@ -10,8 +10,8 @@ import {
   type Dataset,
   type DatasetOptions,
   fingerprintOf,
+  IMAGES_PER_PART,
   noData,
-  PART,
   pieces,
 } from './dataset';
 
@@ -57,10 +57,10 @@ export async function openClassFolders(
     throw noData(`${folder} has one class, ${classes[0]!.name}: to learn "no", images of at least two are needed`);
   }
   const parts = [];
-  for (const piece of pieces(images, PART)) {
+  for (const piece of pieces(images, IMAGES_PER_PART)) {
     const lines = await Promise.all(piece.map(({ file }) => fingerprintOf(join(folder, file), file)));
     parts.push({
-      name: `${folder}, images ${parts.length * PART + 1} to ${parts.length * PART + piece.length}`,
+      name: `${folder}, images ${parts.length * IMAGES_PER_PART + 1} to ${parts.length * IMAGES_PER_PART + piece.length}`,
       images: piece.length,
       samples: piece.length,
       // The classes' order is in it, so that a class's number stays what it was when the part was encoded.

@@ -54,7 +54,7 @@ export interface DatasetOptions {
 }
 
 /** Images a part, what an interruption loses at most. */
-export const PART = 2048;
+export const IMAGES_PER_PART = 2048;
 
 export function noData(message: string, options: { cause?: unknown } = {}): ClipnError {
   return new ClipnError('ERR_CLIPN_TEACH_DATA', message, options);

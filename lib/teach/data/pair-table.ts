@@ -8,8 +8,8 @@ import {
   type Dataset,
   type DatasetOptions,
   fingerprintOf,
+  IMAGES_PER_PART,
   noData,
-  PART,
   pieces,
 } from './dataset';
 
@@ -41,10 +41,10 @@ export async function openPairTable(
   const folder = dirname(resolve(file));
   const stamp = await fingerprintOf(file, '');
   const parts = [];
-  for (const piece of pieces([...captionsOf], PART)) {
+  for (const piece of pieces([...captionsOf], IMAGES_PER_PART)) {
     const first = parts.length === 0;
     parts.push({
-      name: `${file}, images ${parts.length * PART + 1} to ${parts.length * PART + piece.length}`,
+      name: `${file}, images ${parts.length * IMAGES_PER_PART + 1} to ${parts.length * IMAGES_PER_PART + piece.length}`,
       images: piece.length,
       samples: piece.reduce((sum, [, captions]) => sum + captions.length, 0),
       fingerprint: `${stamp}${JSON.stringify(piece)}`,

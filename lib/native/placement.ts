@@ -6,7 +6,7 @@ import type { Engine } from './engine';
 export type Device = 'auto' | 'cpu' | 'cuda';
 export type Precision = 'fp32' | 'bf16' | 'fp16';
 
-export interface Target {
+export interface Placement {
   device: 'cpu' | 'cuda';
   precision: Precision;
   /** Why `auto` did not take CUDA; else null. */
@@ -14,7 +14,11 @@ export interface Target {
 }
 
 /** @throws ERR_CLIPN_CUDA_UNAVAILABLE (device `cuda`), ERR_CLIPN_INVALID_ARG (fp16 on a CPU) */
-export async function chooseTarget(engine: Engine, device: Device, precision: Precision | 'auto'): Promise<Target> {
+export async function choosePlacement(
+  engine: Engine,
+  device: Device,
+  precision: Precision | 'auto',
+): Promise<Placement> {
   const cuda = device === 'cpu' ? null : await openCuda(engine);
   if (cuda !== null && !cuda.usable && device === 'cuda') throw cudaUnavailable(cuda);
   if (cuda?.usable) {

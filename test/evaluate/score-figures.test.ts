@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { acceptedShare, classResults, histogram, recallThreshold, worstPicks } from '../../lib/evaluate/summary';
+import { worstImages } from '../../lib/evaluate/examples';
+import { acceptedShare, classResults, histogram, recallThreshold } from '../../lib/evaluate/score-figures';
 
 const numbers = (...values: number[]) => Float64Array.from(values);
 
@@ -48,7 +49,7 @@ test('classResults counts by true label on the ID side and by top label on the O
   ]);
 });
 
-test('worstPicks gives the same as sorting everything, for random scores with ties', () => {
+test('worstImages gives the same as sorting everything, for random scores with ties', () => {
   let state = 1;
   const random = () => {
     state = (Math.imul(state, 1103515245) + 12345) >>> 0;
@@ -56,7 +57,7 @@ test('worstPicks gives the same as sorting everything, for random scores with ti
   };
   const draw = (n: number) => Float64Array.from({ length: n }, random);
   const [id, ood] = [draw(500), [draw(300), draw(400)]];
-  const { falseAccepts, falseRejects } = worstPicks(id, ood, 12);
+  const { falseAccepts, falseRejects } = worstImages(id, ood, 12);
   const all = ood.flatMap((values, set) => [...values].map((value, i) => ({ set, i, value })));
   assert.deepEqual(falseAccepts, all.toSorted((a, b) => b.value - a.value).slice(0, 12));
   const own = [...id].map((value, i) => ({ set: -1, i, value }));

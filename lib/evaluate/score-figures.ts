@@ -1,11 +1,10 @@
-/** From the scores of every image to the figures of an `EvalResult`. Pure. */
-import { averageMetrics, setMetrics } from '../metrics/metrics';
+/** Figures of one score: metrics, histogram, thresholds, and what each class makes of it. Pure. */
+import { averageMetrics, RECALL, setMetrics } from '../metrics/metrics';
 import type { Scorer } from '../scores/scorers';
 import type { ClassResult, Histogram, ScoreResults } from './result';
 import type { Scored } from './score-pass';
 
 const BINS = 50;
-const RECALL = 0.95;
 
 /** @param id, ood values of one score */
 export function scoreResults(
@@ -85,46 +84,4 @@ export function classResults(
     accepted: share(accepted, j),
     falseAccepts: falseAccepts[j]!,
   }));
-}
-
-export interface Pick {
-  /** -1 for the ID set, else the number of the OOD set. */
-  set: number;
-  /** Image of that set. */
-  i: number;
-  value: number;
-}
-
-/** The most confident OOD images and the least confident ID images; equal ones in the order of the sets. */
-export function worstPicks(
-  id: Float64Array,
-  ood: readonly Float64Array[],
-  count: number,
-): { falseAccepts: Pick[]; falseRejects: Pick[] } {
-  return {
-    falseAccepts: extremes(
-      ood.map((values, set) => ({ set, values })),
-      count,
-      (a, b) => b.value - a.value,
-    ),
-    falseRejects: extremes([{ set: -1, values: id }], count, (a, b) => a.value - b.value),
-  };
-}
-
-/** The first `count` of a stable sort, holding no more than twice that. */
-function extremes(
-  sets: readonly { set: number; values: Float64Array }[],
-  count: number,
-  order: (a: Pick, b: Pick) => number,
-): Pick[] {
-  let best: Pick[] = [];
-  for (const { set, values } of sets) {
-    for (const [i, value] of values.entries()) {
-      const pick = { set, i, value };
-      if (best.length >= count && order(best[count - 1]!, pick) <= 0) continue;
-      best.push(pick);
-      if (best.length >= 2 * count || best.length <= count) best = best.sort(order).slice(0, count);
-    }
-  }
-  return best.sort(order).slice(0, count);
 }
