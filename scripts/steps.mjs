@@ -28,17 +28,21 @@ export function runQuietly(command, args) {
   if (status !== 0) throw new Stop(`${stdout}${stderr}\n${command} ${args.join(' ')} ended with exit code ${status}`);
 }
 
-/** Runs beside others; resolves with the exit code and what it said, in one piece; with `live` it has the terminal. */
-export function runAside(command, args, { live = false, ...options } = {}) {
+/**
+ * Runs beside others; resolves with the exit code and what it said, in one piece. With `live` it has the terminal instead;
+ * with `onWords` what it says is also passed on as it comes.
+ */
+export function runAside(command, args, { live = false, onWords, ...options } = {}) {
   const words = live ? 'inherit' : 'pipe';
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: root, stdio: ['ignore', words, words], ...options });
     let said = '';
     const hear = (chunk) => {
+      onWords?.(chunk);
       said += chunk;
     };
-    child.stdout?.on('data', hear);
-    child.stderr?.on('data', hear);
+    child.stdout?.setEncoding('utf8').on('data', hear);
+    child.stderr?.setEncoding('utf8').on('data', hear);
     child.on('error', (error) => reject(new Stop(`${command} cannot be started: ${error.message}`)));
     child.on('close', (status) => resolve({ status, said }));
   });

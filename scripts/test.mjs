@@ -6,7 +6,6 @@
  * ROOM: a folder of test/; of the TypeScript tests those in it alone.
  * What cannot run here is named; when CI=true it is a failure.
  */
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -137,20 +136,15 @@ function seededCheckpoint() {
   return path.trim();
 }
 
-function pythonReference() {
+async function pythonReference() {
   const python = referencePython();
   if (python === null) {
     missing('the comparison with PyTorch, for there is no Python 3 with venv (Debian: apt-get install python3-venv)');
     return;
   }
-  const { status, stdout, error } = spawnSync(python, ['test/reference/check.py', seededCheckpoint()], {
-    cwd: root,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  if (error) throw new Stop(`${python} cannot be started: ${error.message}`);
-  process.stdout.write(stdout);
-  const [, passed, failed] = /^(\d+) passed, (\d+) failed$/m.exec(stdout) ?? [];
+  const args = ['-u', 'test/reference/check.py', seededCheckpoint()];
+  const { status, said } = await runAside(python, args, { onWords: (words) => process.stdout.write(words) });
+  const [, passed, failed] = /^(\d+) passed, (\d+) failed$/m.exec(said) ?? [];
   if (passed === undefined) throw new Stop('the comparison with PyTorch broke off');
   add({ runner: 'PyTorch reference', passed: Number(passed), failed: Number(failed), status });
 }
