@@ -13,8 +13,8 @@ export interface BatchOptions {
 
 export interface QueueOptions {
   /**
-   * Images taken and not yet answered, at most. Default 64. Pixels are in memory for no more than this many, nor for more
-   * than two batches and the images being decoded.
+   * Images in memory as pixels, at most; nor more than two batches and the images being decoded. Default 64. What waits
+   * beyond holds its input only. With `whenFull: 'reject'` also the images taken and not yet answered, at most.
    */
   max?: number | undefined;
   /**

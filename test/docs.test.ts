@@ -1,0 +1,79 @@
+/** The documents: links lead somewhere, tables fit a terminal, and what comments cite is there. */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { repository } from './support/paths';
+
+const read = (file: string) => readFileSync(path.join(repository, file), 'utf8');
+const DOCUMENTS = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'models/small/README.md',
+  'bench/README.md',
+  ...readdirSync(path.join(repository, 'docs')).map((name) => `docs/${name}`),
+];
+/** A row of a table must fit a terminal of 120 columns. */
+const WIDEST_ROW = 110;
+
+/** The text without code: what looks like a link or a table there is none. */
+const withoutCode = (text: string) => text.replace(/```[\s\S]*?```/g, '').replace(/`[^`\n]*`/g, '');
+
+/** The anchors of a document's headings, as GitHub makes them. */
+function anchors(file: string): Set<string> {
+  const headings = [
+    ...read(file)
+      .replace(/```[\s\S]*?```/g, '')
+      .matchAll(/^#+ +(.*)$/gm),
+  ];
+  const slug = (heading: string) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-');
+  return new Set(headings.map(([, heading]) => slug(heading!)));
+}
+
+for (const file of DOCUMENTS) {
+  test(`the links of ${file} lead to files and headings that are there`, () => {
+    const broken: string[] = [];
+    for (const [, link] of withoutCode(read(file)).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(link!)) continue;
+      const [target, anchor] = link!.split('#') as [string, string | undefined];
+      const to = target === '' ? file : path.posix.join(path.posix.dirname(file), target);
+      if (!existsSync(path.join(repository, to))) broken.push(link!);
+      else if (anchor !== undefined && !anchors(to).has(anchor)) broken.push(link!);
+    }
+    assert.deepEqual(broken, []);
+  });
+
+  test(`the tables of ${file} fit a terminal`, () => {
+    const rows = read(file)
+      .replace(/```[\s\S]*?```/g, '')
+      .split('\n');
+    assert.deepEqual(
+      rows.filter((row) => row.startsWith('|') && row.length > WIDEST_ROW),
+      [],
+    );
+  });
+}
+
+test('docs/README.md names every document', () => {
+  const map = read('docs/README.md');
+  const unnamed = readdirSync(path.join(repository, 'docs')).filter((name) => !map.includes(`](${name}`));
+  assert.deepEqual(unnamed, ['README.md']);
+});
+
+test('every section of the method that a comment cites is in docs/clipn.md', () => {
+  const numbers = new Set([...read('docs/clipn.md').matchAll(/^#+ (\d+(?:\.\d+)?)/gm)].map(([, number]) => number));
+  const missing: string[] = [];
+  for (const folder of ['lib', 'binding', 'cpp', 'test', 'bench']) {
+    for (const entry of readdirSync(path.join(repository, folder), { recursive: true, encoding: 'utf8' })) {
+      if (!/\.(ts|h|cc|c|cpp|inl|cu|py)$/.test(entry)) continue;
+      for (const [, cited] of read(path.join(folder, entry)).matchAll(/\bspec (\d+(?:\.\d+)*)/g)) {
+        if (!numbers.has(cited!)) missing.push(`${folder}/${entry}: spec ${cited}`);
+      }
+    }
+  }
+  assert.deepEqual(missing, []);
+});
