@@ -5,21 +5,30 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { ClipnError } from './errors';
 
 /**
- * Has `write` fill a temporary file beside `out` and renames it into place; nothing is left behind on failure.
+ * Lends `use` the name of a temporary file beside `out`; what lies there afterwards is removed.
  *
- * @throws ERR_CLIPN_IO when the system refuses; what `write` throws otherwise
+ * @throws ERR_CLIPN_IO when the system refuses; what `use` throws otherwise
  */
-export async function writeThenRename(out: string, write: (temporary: string) => Promise<void>): Promise<void> {
+export async function withTemporaryFile<T>(out: string, use: (temporary: string) => Promise<T>): Promise<T> {
   const temporary = join(dirname(resolve(out)), `.${basename(out)}.${randomUUID()}.tmp`);
+  // A first failure is the one to report; a folder that is no folder cannot be cleaned either.
+  const remove = () => rm(temporary, { force: true }).catch(() => undefined);
   try {
-    await write(temporary);
-    await rename(temporary, out);
+    return await use(temporary);
   } catch (error) {
-    // The first failure is the one to report; a folder that is no folder cannot be cleaned either.
-    await rm(temporary, { force: true }).catch(() => undefined);
     if (error instanceof Error && ('syscall' in error || ('code' in error && error.code === 'ERR_INVALID_ARG_VALUE'))) {
       throw new ClipnError('ERR_CLIPN_IO', `cannot write ${out}: ${error.message}`, { cause: error });
     }
     throw error;
+  } finally {
+    await remove();
   }
+}
+
+/** Has `write` fill a temporary file and renames it to `out`; nothing is left behind on failure. Throws as above. */
+export async function writeThenRename(out: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  await withTemporaryFile(out, async (temporary) => {
+    await write(temporary);
+    await rename(temporary, out);
+  });
 }

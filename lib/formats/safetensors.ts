@@ -23,6 +23,8 @@ const DTYPES: Readonly<Record<string, TensorDtype>> = {
   BOOL: 'bool',
 };
 
+const CODES = Object.fromEntries(Object.entries(DTYPES).map(([code, dtype]) => [dtype, code]));
+
 /** The format allows 100 MB, which could hold more objects than there is memory; a network of 1000 tensors needs 0.1 MB. */
 const MAX_HEADER_BYTES = 16 << 20;
 
@@ -83,11 +85,31 @@ export async function writeSafetensors(
   tensors: Readonly<Record<string, TensorToWrite>>,
   metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const header: Record<string, unknown> = { __metadata__: metadata };
+  const streamed = Object.entries(tensors).map(([name, { dtype, shape, data }]): [string, StreamedTensor] => {
+    const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    return [name, { dtype: DTYPES[dtype]!, shape, read: () => Promise.resolve(bytes) }];
+  });
+  await streamSafetensors(path, new Map(streamed), { metadata });
+}
+
+/** A tensor whose bytes, dense and row-major, are made when it is its turn. */
+export interface StreamedTensor {
+  dtype: TensorDtype;
+  shape: readonly number[];
+  read(): Promise<Buffer>;
+}
+
+/** As `writeSafetensors`, with one tensor in memory at a time. */
+export async function streamSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, StreamedTensor>,
+  { metadata, signal }: { metadata?: Readonly<Record<string, string>>; signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  const header: Record<string, unknown> = metadata === undefined ? {} : { __metadata__: metadata };
   let offset = 0;
-  for (const [name, { dtype, shape, data }] of Object.entries(tensors)) {
-    const end = offset + data.byteLength;
-    header[name] = { dtype, shape, data_offsets: [offset, end] };
+  for (const [name, { dtype, shape }] of tensors) {
+    const end = offset + elementCount(shape) * ITEM_SIZE[dtype];
+    header[name] = { dtype: CODES[dtype], shape, data_offsets: [offset, end] };
     offset = end;
   }
   const text = Buffer.from(JSON.stringify(header));
@@ -99,8 +121,9 @@ export async function writeSafetensors(
   const file = await open(path, 'w');
   try {
     await file.writeFile(head);
-    for (const { data } of Object.values(tensors)) {
-      await file.writeFile(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+    for (const { read } of tensors.values()) {
+      signal?.throwIfAborted();
+      await file.writeFile(await read());
     }
     await file.sync();
   } finally {

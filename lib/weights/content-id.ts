@@ -15,12 +15,19 @@ export interface HashOptions {
 }
 
 /** sha256 of a file, in hex. */
-export async function hashFile(path: string, { signal, onBytes }: HashOptions = {}): Promise<string> {
+export async function hashFile(path: string, options: HashOptions = {}): Promise<string> {
+  return await hashFiles([path], options);
+}
+
+/** sha256 of files one after another, in hex. */
+export async function hashFiles(paths: readonly string[], { signal, onBytes }: HashOptions = {}): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: CHUNK })) {
-    signal?.throwIfAborted();
-    hash.update(chunk as Buffer);
-    onBytes?.((chunk as Buffer).length);
+  for (const path of paths) {
+    for await (const chunk of createReadStream(path, { highWaterMark: CHUNK })) {
+      signal?.throwIfAborted();
+      hash.update(chunk as Buffer);
+      onBytes?.((chunk as Buffer).length);
+    }
   }
   return hash.digest('hex');
 }
@@ -83,7 +90,11 @@ async function* readRange(
 /** A tensor's elements in row-major order, whatever its strides. */
 export async function readDense(file: FileHandle, entry: TensorEntry): Promise<Buffer> {
   const span = Buffer.alloc(entry.byteLength);
-  await file.read(span, 0, span.length, entry.offset);
+  const { bytesRead } = await file.read(span, 0, span.length, entry.offset);
+  if (bytesRead < span.length) throw new ClipnError('ERR_CLIPN_IO', 'the checkpoint became shorter while it was read');
+  if (entry.crc32 !== undefined && crc32(span) !== entry.crc32) {
+    throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', 'the checksum of a tensor is wrong');
+  }
   if (entry.stride.join() === denseStride(entry.shape).join()) return span;
   const item = ITEM_SIZE[entry.dtype];
   const count = entry.shape.reduce((product, size) => product * size, 1);

@@ -1,4 +1,5 @@
 /** Makes a model file from a checkpoint: reads its table, checks it, describes it, and lets the core write the rest. */
+import { statSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { ClipnError } from '../base/errors';
@@ -6,9 +7,8 @@ import { writeThenRename } from '../base/write-file';
 import type { TensorEntry } from '../formats/tensor-table';
 import type { NativeExportOptions } from '../native/addon';
 import { runTask, withLane } from '../native/lane';
-import { type Checkpoint, readCheckpoint } from './checkpoint';
 import { loadTokenizer } from './checkpoint-tokenizer';
-import { hashFile, hashTensors } from './content-id';
+import { hashFiles, hashTensors } from './content-id';
 import {
   type ModelConfig,
   parseModelConfig,
@@ -18,7 +18,7 @@ import {
   type Triple,
 } from './model-config';
 import { type Activation, type Network, readNetwork } from './network';
-import { readOpenClipConfig } from './openclip-config';
+import { type Source, withSource } from './source';
 import { readTrainedScale } from './trained-scale';
 
 export interface ExportOptions {
@@ -44,7 +44,8 @@ const MEAN: Triple = [0.48145466, 0.4578275, 0.40821073];
 const STD: Triple = [0.26862954, 0.26130258, 0.27577711];
 
 /**
- * Writes the model file `out` from a CLIPN checkpoint or a base OpenCLIP state dict (spec 1.8) and returns its config.
+ * Writes the model file `out` from a CLIPN checkpoint, a base OpenCLIP state dict (spec 1.8), or a folder of a CLIP as the
+ * Hugging Face hub has them, and returns its config.
  * The file appears under its name only when it is complete.
  *
  * @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT, _UNSAFE or _KEYS for the checkpoint; ERR_CLIPN_TOKENIZER;
@@ -56,17 +57,24 @@ export async function exportModel(
   out: string,
   options: ExportOptions = {},
 ): Promise<ModelConfig> {
-  const { signal, dtype = 'fp32', imageOnly = false } = options;
   assertOptions(options);
   await refuseSameFile(checkpointPath, out);
-  const checkpoint = await readCheckpoint(checkpointPath, signal ? { signal } : {});
-  const openClip = options.config === undefined ? undefined : await readOpenClipConfig(options.config);
-  const network = readNetwork(checkpoint.tensors, { config: openClip, act: options.act });
+  const { config, signal } = options;
+  return await withSource(checkpointPath, out, { config, signal }, (source) =>
+    exportSource(source, path.basename(path.resolve(checkpointPath)), out, options),
+  );
+}
+
+/** @param name what the model file says that it comes from */
+async function exportSource(source: Source, name: string, out: string, options: ExportOptions): Promise<ModelConfig> {
+  const { signal, dtype = 'fp32', imageOnly = false } = options;
+  const { checkpoint } = source;
+  const network = readNetwork(checkpoint.tensors, { config: source.config, act: options.act });
   const { architecture } = network;
-  const tokenizer = imageOnly ? undefined : await loadTokenizer(options.tokenizer, network);
+  const tokenizer = imageOnly ? undefined : await loadTokenizer(options.tokenizer ?? source.tokenizer, network);
   const { quickGelu, ...sizes } = architecture;
   const activation = quickGelu ? 'quickgelu' : 'gelu';
-  const hashes = await hashSource(checkpoint, network, { activation, dtype }, options);
+  const hashes = await hashSource(source, network, { activation, dtype }, options);
   const config: ModelConfig = {
     formatVersion: 1,
     engine: 'torchscript',
@@ -75,8 +83,8 @@ export async function exportModel(
     architecture: { ...sizes, activation },
     embedDim: sizes.embedDim,
     imageSize: sizes.imageSize,
-    mean: openClip?.mean ?? MEAN,
-    std: openClip?.std ?? STD,
+    mean: source.config?.mean ?? MEAN,
+    std: source.config?.std ?? STD,
     resize: RESIZE_RULE,
     contextLength: tokenizer ? sizes.contextLength : null,
     sot: tokenizer?.sot ?? null,
@@ -84,7 +92,11 @@ export async function exportModel(
     scale: SCALE,
     trainedScale: await readTrainedScale(checkpoint),
     templates: 'clipn',
-    source: { fileName: path.basename(checkpointPath), sha256: hashes.file, kind: network.origin },
+    source: {
+      fileName: name,
+      sha256: hashes.files,
+      kind: source.layout === 'huggingface' ? 'huggingface' : network.origin,
+    },
     dtype,
     contentId: hashes.content,
   };
@@ -138,12 +150,13 @@ async function refuseSameFile(source: string, out: string): Promise<void> {
 
 /** The content id covers every model tensor also when only the image tower is kept: one bank serves both files. */
 async function hashSource(
-  checkpoint: Checkpoint,
+  { checkpoint, files }: Source,
   { keys, architecture }: Network,
   stored: { activation: Activation; dtype: StoredDtype },
   { signal, onProgress }: ExportOptions,
-): Promise<{ file: string; content: string }> {
-  const total = keys.reduce((sum, key) => sum + checkpoint.tensors.get(key)!.byteLength, checkpoint.size);
+): Promise<{ files: string; content: string }> {
+  const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0);
+  const total = keys.reduce((sum, key) => sum + checkpoint.tensors.get(key)!.byteLength, bytes);
   let done = 0;
   const onBytes = (count: number) => {
     done += count;
@@ -152,7 +165,7 @@ async function hashSource(
   const { visionHeads, textHeads } = architecture;
   const closing = `activation ${stored.activation} heads ${visionHeads} ${textHeads} stored ${stored.dtype}\n`;
   return {
-    file: await hashFile(checkpoint.path, { signal, onBytes }),
+    files: await hashFiles(files, { signal, onBytes }),
     content: await hashTensors(checkpoint.path, checkpoint.tensors, keys, closing, { signal, onBytes }),
   };
 }

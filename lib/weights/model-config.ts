@@ -52,7 +52,7 @@ export interface ModelConfig {
   trainedScale: number;
   /** Template set the model is meant for. */
   templates: string;
-  source: { fileName: string; sha256: string; kind: 'clipn' | 'openclip' | 'openai' };
+  source: { fileName: string; sha256: string; kind: 'clipn' | 'openclip' | 'openai' | 'huggingface' };
   /** Of the stored weights. */
   dtype: StoredDtype;
   /** sha256 over the tensors and what else decides the features; label banks are bound to it. */
@@ -125,7 +125,7 @@ export function parseModelConfig(json: string, path: string): ModelConfig {
     source: {
       fileName: field('source.fileName', name(source['fileName'])),
       sha256: field('source.sha256', sha256(source['sha256'])),
-      kind: field('source.kind', oneOf(source['kind'], ['clipn', 'openclip', 'openai'] as const)),
+      kind: field('source.kind', oneOf(source['kind'], ['clipn', 'openclip', 'openai', 'huggingface'] as const)),
     },
     dtype: field('dtype', oneOf(root['dtype'], STORED_DTYPES)),
     contentId: field('contentId', sha256(root['contentId'])),

@@ -2,7 +2,29 @@
 import { ClipnError } from '../base/errors';
 import type { TensorTable } from '../formats/tensor-table';
 import type { Architecture } from '../native/addon';
-import type { OpenClipConfig } from './openclip-config';
+
+/** What a config beside the weights says of a network: all that shapes do not tell, and a check of what they do. */
+export interface NetworkConfig {
+  path: string;
+  quickGelu: boolean | undefined;
+  visionHeadWidth: number | undefined;
+  textHeads: number | undefined;
+  mean: [number, number, number] | undefined;
+  std: [number, number, number] | undefined;
+  /** Sizes the checkpoint must have. */
+  sizes: Partial<Record<ConfigSize, number>>;
+}
+
+export type ConfigSize =
+  | 'embedDim'
+  | 'imageSize'
+  | 'patchSize'
+  | 'visionWidth'
+  | 'visionLayers'
+  | 'contextLength'
+  | 'vocabSize'
+  | 'textWidth'
+  | 'textLayers';
 
 export type Activation = 'gelu' | 'quickgelu';
 
@@ -35,7 +57,7 @@ type Shapes = Map<string, number[]>;
  */
 export function readNetwork(
   tensors: TensorTable,
-  options: { config?: OpenClipConfig | undefined; act?: Activation | undefined } = {},
+  options: { config?: NetworkConfig | undefined; act?: Activation | undefined } = {},
 ): Network {
   const hasNo = [...tensors.keys()].some((key) => key === 'prompt_no' || /_no[._]|_no$/.test(key));
   const kind = hasNo ? 'clipn' : 'clip';
@@ -99,7 +121,7 @@ function layersOf(tensors: TensorTable, prefix: string): number {
   return Math.max(1, new Set(numbers).size);
 }
 
-function headsOf(sizes: Sizes, config: OpenClipConfig | undefined): { visionHeads: number; textHeads: number } {
+function headsOf(sizes: Sizes, config: NetworkConfig | undefined): { visionHeads: number; textHeads: number } {
   const visionHeads = sizes.visionWidth / (config?.visionHeadWidth ?? HEAD_WIDTH);
   const textHeads = config?.textHeads ?? sizes.textWidth / HEAD_WIDTH;
   for (const [tower, width, heads] of [
@@ -120,7 +142,7 @@ function headsOf(sizes: Sizes, config: OpenClipConfig | undefined): { visionHead
 
 function quickGelu(
   isOpenAi: boolean,
-  { config, act }: { config?: OpenClipConfig | undefined; act?: Activation | undefined },
+  { config, act }: { config?: NetworkConfig | undefined; act?: Activation | undefined },
 ) {
   const configured = config?.quickGelu;
   const asked = act === undefined ? configured : act === 'quickgelu';
@@ -142,9 +164,9 @@ function quickGelu(
   return asked ?? false;
 }
 
-function checkConfig(architecture: Architecture, config: OpenClipConfig | undefined): void {
+function checkConfig(architecture: Architecture, config: NetworkConfig | undefined): void {
   for (const [name, size] of Object.entries(config?.sizes ?? {})) {
-    const found = architecture[name as keyof OpenClipConfig['sizes']];
+    const found = architecture[name as keyof NetworkConfig['sizes']];
     if (found === size) continue;
     throw new ClipnError(
       'ERR_CLIPN_INVALID_ARG',

@@ -1,28 +1,8 @@
 /** An OpenCLIP model config: what the shapes of a checkpoint do not tell, and a check of what they do. */
+
 import { readFile } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
-
-export interface OpenClipConfig {
-  path: string;
-  quickGelu: boolean | undefined;
-  visionHeadWidth: number | undefined;
-  textHeads: number | undefined;
-  mean: [number, number, number] | undefined;
-  std: [number, number, number] | undefined;
-  /** Sizes the checkpoint must have. */
-  sizes: Partial<Record<ConfigSize, number>>;
-}
-
-export type ConfigSize =
-  | 'embedDim'
-  | 'imageSize'
-  | 'patchSize'
-  | 'visionWidth'
-  | 'visionLayers'
-  | 'contextLength'
-  | 'vocabSize'
-  | 'textWidth'
-  | 'textLayers';
+import type { NetworkConfig } from './network';
 
 type Json = Record<string, unknown>;
 
@@ -34,7 +14,7 @@ const TEXT_KEYS = ['context_length', 'vocab_size', 'width', 'heads', 'layers', '
  * Reads a config of OpenCLIP's `model_configs`, or the `open_clip_config.json` beside weights on the Hugging Face hub.
  * @throws ClipnError ERR_CLIPN_IO, or ERR_CLIPN_INVALID_ARG naming the field that is wrong or asks for another network.
  */
-export async function readOpenClipConfig(path: string): Promise<OpenClipConfig> {
+export async function readOpenClipConfig(path: string): Promise<NetworkConfig> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
@@ -49,7 +29,7 @@ export async function readOpenClipConfig(path: string): Promise<OpenClipConfig> 
   }
 }
 
-function parseConfig(json: unknown, path: string): OpenClipConfig {
+function parseConfig(json: unknown, path: string): NetworkConfig {
   const invalid = (what: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', `the config ${path}: ${what}`);
   const object = (value: unknown, name: string): Json => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(`${name} is no object`);

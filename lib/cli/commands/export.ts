@@ -8,7 +8,7 @@ import { Progress } from '../terminal';
 
 export const exportCommand: Command = {
   summary:
-    'Turn a CLIPN checkpoint (.pt) or OpenCLIP weights (.pt, .bin, .safetensors) into a model file. No Python runs.',
+    'Turn a CLIPN checkpoint, OpenCLIP weights or a folder of a CLIP from the Hugging Face hub into a model file. No Python runs.',
   usage: 'CHECKPOINT OUT',
   operands: { least: 2, most: 2, missing: 'give a checkpoint and a file to write' },
   flags: {

@@ -1,0 +1,197 @@
+/** A CLIP as Hugging Face's transformers keeps it: a folder with config.json, weights, and how images are prepared. */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { ClipnError } from '../base/errors';
+import type { NetworkConfig } from './network';
+
+export interface HuggingFaceClip {
+  folder: string;
+  /** The file of weights, or the shards. */
+  files: string[];
+  config: NetworkConfig;
+  visionLayers: number;
+  textLayers: number;
+  /** Its tokenizer.json, where there is one. */
+  tokenizer: string | undefined;
+}
+
+type Json = Record<string, unknown>;
+
+/** In the order in which transformers looks for them; an index names the shards. */
+const WEIGHTS = [
+  'model.safetensors',
+  'model.safetensors.index.json',
+  'pytorch_model.bin',
+  'pytorch_model.bin.index.json',
+];
+/** What the towers here compute; other values are other networks. */
+const LAYER_NORM_EPS = 1e-5;
+const MLP_RATIO = 4;
+/** PIL's number for it, which image processors write. */
+const BICUBIC = 3;
+/** transformers wrote this in configs of 2021 whatever the vocabulary, and reads the text out at the largest id there. */
+const LEGACY_EOS = 2;
+
+/**
+ * Reads what stands beside the weights.
+ *
+ * @param files of weights; those that the folder names when absent
+ * @throws ERR_CLIPN_IO for a file that is missing or cannot be read, ERR_CLIPN_INVALID_ARG naming what asks for a network or
+ *   a preparation that is not CLIP's own
+ */
+export async function openHuggingFace(folder: string, files?: string[]): Promise<HuggingFaceClip> {
+  const config = await readJson(folder, 'config.json');
+  const type = config.text('model_type');
+  if (type !== 'clip') throw config.refuse(`model_type is '${type}'; of transformers' models only 'clip' is read`);
+  const vision = layersOf(config.section('vision_config'));
+  const text = layersOf(config.section('text_config'));
+  if (vision.quickGelu !== text.quickGelu) throw config.refuse('hidden_act differs between the towers');
+  const vocabSize = config.section('text_config').size('vocab_size');
+  const eos = config.section('text_config').value('eos_token_id') ?? LEGACY_EOS;
+  if (eos !== LEGACY_EOS && eos !== vocabSize - 1) {
+    throw config.refuse(`text_config.eos_token_id is ${eos}; the towers here read out at the largest id`);
+  }
+  const imageSize = config.section('vision_config').size('image_size');
+  const tokenizer = path.join(folder, 'tokenizer.json');
+  return {
+    folder,
+    files: files ?? (await findWeights(folder)),
+    visionLayers: vision.layers,
+    textLayers: text.layers,
+    tokenizer: existsSync(tokenizer) ? tokenizer : undefined,
+    config: {
+      path: config.path,
+      quickGelu: vision.quickGelu,
+      visionHeadWidth: vision.width / vision.heads,
+      textHeads: text.heads,
+      ...(await readPreparation(folder, imageSize)),
+      sizes: {
+        embedDim: config.size('projection_dim'),
+        imageSize,
+        patchSize: config.section('vision_config').size('patch_size'),
+        visionWidth: vision.width,
+        visionLayers: vision.layers,
+        contextLength: config.section('text_config').size('max_position_embeddings'),
+        vocabSize,
+        textWidth: text.width,
+        textLayers: text.layers,
+      },
+    },
+  };
+}
+
+/** A JSON file, or an object in one, whose fields are named in errors. */
+class Fields {
+  constructor(
+    readonly path: string,
+    private readonly json: Json,
+    private readonly prefix = '',
+  ) {}
+
+  refuse(what: string): ClipnError {
+    return new ClipnError('ERR_CLIPN_INVALID_ARG', `${this.path}: ${this.prefix}${what}`);
+  }
+
+  value(name: string): unknown {
+    return this.json[name];
+  }
+
+  section(name: string): Fields {
+    const value = this.json[name];
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw this.refuse(`${name} is no object`);
+    return new Fields(this.path, value as Json, `${this.prefix}${name}.`);
+  }
+
+  text(name: string): string {
+    const value = this.json[name];
+    if (typeof value !== 'string') throw this.refuse(`${name} is no string`);
+    return value;
+  }
+
+  size(name: string): number {
+    const value = this.json[name];
+    if (!Number.isSafeInteger(value) || (value as number) < 1) throw this.refuse(`${name} is no positive integer`);
+    return value as number;
+  }
+
+  triple(name: string): [number, number, number] {
+    const value = this.json[name];
+    if (!Array.isArray(value) || value.length !== 3 || !value.every(Number.isFinite)) {
+      throw this.refuse(`${name} is not three numbers`);
+    }
+    return value as [number, number, number];
+  }
+}
+
+async function readJson(folder: string, name: string): Promise<Fields> {
+  const file = path.join(folder, name);
+  let json: unknown;
+  try {
+    json = JSON.parse(await readFile(file, 'utf8'));
+  } catch (cause) {
+    const broken = cause instanceof SyntaxError;
+    throw new ClipnError(
+      broken ? 'ERR_CLIPN_INVALID_ARG' : 'ERR_CLIPN_IO',
+      broken ? `${file} is not JSON` : `cannot read ${file}: ${(cause as Error).message}`,
+      { cause },
+    );
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${file} is no JSON object`);
+  }
+  return new Fields(file, json as Json);
+}
+
+function layersOf(tower: Fields) {
+  const width = tower.size('hidden_size');
+  const heads = tower.size('num_attention_heads');
+  if (width % heads !== 0) throw tower.refuse(`hidden_size ${width} does not divide into ${heads} heads`);
+  if (tower.size('intermediate_size') !== MLP_RATIO * width) {
+    throw tower.refuse(`intermediate_size is not ${MLP_RATIO} × hidden_size, the only one that is supported`);
+  }
+  const eps = tower.value('layer_norm_eps') ?? LAYER_NORM_EPS;
+  if (eps !== LAYER_NORM_EPS) throw tower.refuse(`layer_norm_eps is ${eps}, not ${LAYER_NORM_EPS}`);
+  // What transformers takes when a config does not say: older ones leave it out.
+  const activation = tower.value('hidden_act') ?? 'quick_gelu';
+  if (activation !== 'gelu' && activation !== 'quick_gelu') {
+    throw tower.refuse(`hidden_act is '${activation}'; 'gelu' and 'quick_gelu' are supported`);
+  }
+  return { width, heads, layers: tower.size('num_hidden_layers'), quickGelu: activation === 'quick_gelu' };
+}
+
+/** Mean and standard deviation, when all else is done to an image as CLIP does it (spec 4.2). */
+async function readPreparation(folder: string, imageSize: number): Promise<Pick<NetworkConfig, 'mean' | 'std'>> {
+  const file = await readJson(folder, 'preprocessor_config.json');
+  for (const step of ['do_resize', 'do_center_crop', 'do_rescale', 'do_normalize']) {
+    if ((file.value(step) ?? true) !== true) throw file.refuse(`${step} is off`);
+  }
+  if ((file.value('resample') ?? BICUBIC) !== BICUBIC) {
+    throw file.refuse(`resample is ${file.value('resample')}; ${BICUBIC} (bicubic) is supported`);
+  }
+  const size = file.value('size');
+  const shorter = typeof size === 'number' ? size : (size as Json | undefined)?.['shortest_edge'];
+  if (shorter !== imageSize) {
+    throw file.refuse(`size is ${JSON.stringify(size)}, not a shorter side of ${imageSize} as the image tower has`);
+  }
+  return { mean: file.triple('image_mean'), std: file.triple('image_std') };
+}
+
+async function findWeights(folder: string): Promise<string[]> {
+  const name = WEIGHTS.find((each) => existsSync(path.join(folder, each)));
+  if (name === undefined) {
+    throw new ClipnError('ERR_CLIPN_IO', `${folder} has no weights: none of ${WEIGHTS.join(', ')}`);
+  }
+  if (!name.endsWith('.index.json')) return [path.join(folder, name)];
+  const index = await readJson(folder, name);
+  const map = index.value('weight_map');
+  const shards = typeof map === 'object' && map !== null ? [...new Set(Object.values(map))].sort() : [];
+  if (shards.length === 0) throw index.refuse('weight_map names no file');
+  return shards.map((shard) => {
+    // A name alone: an index must not lead out of its folder.
+    if (typeof shard !== 'string' || path.basename(shard) !== shard) throw index.refuse(`weight_map names ${shard}`);
+    const file = path.join(folder, shard);
+    if (!existsSync(file)) throw new ClipnError('ERR_CLIPN_IO', `${index.path} names ${shard}, which is not there`);
+    return file;
+  });
+}

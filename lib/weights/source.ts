@@ -1,0 +1,91 @@
+/** What a path that a user gives for weights stands for: a checkpoint file, or a folder as the Hugging Face hub has them. */
+import { existsSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { ClipnError } from '../base/errors';
+import { withTemporaryFile } from '../base/write-file';
+import { type Checkpoint, readCheckpoint } from './checkpoint';
+import { openHuggingFace } from './hugging-face';
+import { isHuggingFaceLayout, writeAsOpenClip } from './hugging-face-layout';
+import type { NetworkConfig } from './network';
+import { readOpenClipConfig } from './openclip-config';
+
+/** Weights in OpenCLIP's layout, and what stood beside them. */
+export interface Source {
+  checkpoint: Checkpoint;
+  config: NetworkConfig | undefined;
+  /** A tokenizer.json that belongs to the weights. */
+  tokenizer: string | undefined;
+  /** The user's files of weights, in a fixed order. */
+  files: string[];
+  layout: 'openclip' | 'huggingface';
+}
+
+export interface SourceOptions {
+  /** OpenCLIP config of a checkpoint that has none beside it. */
+  config?: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+const OPENCLIP_CONFIG = 'open_clip_config.json';
+/** In the order in which OpenCLIP looks for them; its `model.safetensors` may be in another layout. */
+const OPENCLIP_WEIGHTS = [
+  'open_clip_model.safetensors',
+  'open_clip_pytorch_model.safetensors',
+  'open_clip_pytorch_model.bin',
+  'open_clip_pytorch_model.pth',
+];
+
+/**
+ * Opens the weights and lends them to `use`. What has to be written anew in another layout lies beside `out` meanwhile.
+ *
+ * @throws ERR_CLIPN_CHECKPOINT_FORMAT for a folder that is none of a CLIP; what `readCheckpoint`, `openHuggingFace` and
+ *   `readOpenClipConfig` throw
+ */
+export async function withSource<T>(
+  given: string,
+  out: string,
+  options: SourceOptions,
+  use: (source: Source) => Promise<T>,
+): Promise<T> {
+  const { config, signal } = options;
+  const openClip = async (file: string, checkpoint: Checkpoint, configPath: string | undefined) => {
+    const read = configPath === undefined ? undefined : await readOpenClipConfig(configPath);
+    return await use({ checkpoint, config: read, tokenizer: undefined, files: [file], layout: 'openclip' });
+  };
+  if (!statSync(given, { throwIfNoEntry: false })?.isDirectory()) {
+    const checkpoint = await readCheckpoint(given, signal ? { signal } : {});
+    if (!isHuggingFaceLayout(checkpoint.tensors)) return await openClip(given, checkpoint, config);
+    return await withHuggingFace(path.dirname(given), [given], out, options, use);
+  }
+  const [own, weights] = [path.join(given, OPENCLIP_CONFIG), OPENCLIP_WEIGHTS.map((name) => path.join(given, name))];
+  const file = existsSync(own) ? weights.find((each) => existsSync(each)) : undefined;
+  if (file !== undefined) {
+    return await openClip(file, await readCheckpoint(file, signal ? { signal } : {}), config ?? own);
+  }
+  if (existsSync(path.join(given, 'config.json'))) return await withHuggingFace(given, undefined, out, options, use);
+  throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `the folder ${given} is none of a CLIP on the Hugging Face hub`, {
+    hint: `It needs config.json, or ${OPENCLIP_CONFIG} and weights of OpenCLIP; or name the file of weights.`,
+  });
+}
+
+async function withHuggingFace<T>(
+  folder: string,
+  files: string[] | undefined,
+  out: string,
+  { config, signal }: SourceOptions,
+  use: (source: Source) => Promise<T>,
+): Promise<T> {
+  if (config !== undefined) {
+    throw new ClipnError(
+      'ERR_CLIPN_INVALID_ARG',
+      `${folder} has a config of its own: an OpenCLIP config is not for it`,
+    );
+  }
+  const clip = await openHuggingFace(folder, files);
+  return await withTemporaryFile(out, async (temporary) => {
+    await writeAsOpenClip(clip, temporary, signal);
+    const checkpoint = await readCheckpoint(temporary, signal ? { signal } : {});
+    const { tokenizer } = clip;
+    return await use({ checkpoint, config: clip.config, tokenizer, files: clip.files, layout: 'huggingface' });
+  });
+}

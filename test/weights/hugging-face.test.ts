@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, describe, test } from 'node:test';
+import { exportModel } from '../../lib';
+import { writeCheckpoint } from '../support/checkpoint-writer';
+import {
+  hfConfig,
+  hfFolder,
+  hfGolden,
+  hfPreprocessor,
+  hfWeights,
+  writeHfBin,
+  writeHfSafetensors,
+} from '../support/hugging-face';
+import { assertRows, encodeImages, encodeText, FP32, withModel } from '../support/model-file';
+import { NETWORKS } from '../support/seeded-weights';
+import { tinyTokenizer } from '../support/tiny-model';
+
+const root = mkdtempSync(path.join(tmpdir(), 'clipn-hugging-face-'));
+after(() => rmSync(root, { recursive: true }));
+
+const at = (...parts: string[]) => path.join(root, ...parts);
+const weights = hfWeights();
+let models = 0;
+const out = () => at(`model-${models++}.pt`);
+
+/** A folder with the weights in one file. */
+async function whole(name: string, files: Readonly<Record<string, object | null>> = {}): Promise<string> {
+  const folder = hfFolder(at(name), files);
+  await writeHfSafetensors(path.join(folder, 'model.safetensors'), weights);
+  return folder;
+}
+
+for (const activation of ['gelu', 'quick_gelu'] as const) {
+  test(`a folder of transformers' CLIP gives transformers' features: ${activation}, heads 32 wide`, async () => {
+    const folder = await whole(activation, { 'config.json': hfConfig(activation) });
+    const file = out();
+    const config = await exportModel(folder, file);
+    assert.equal(config.architecture.visionHeads, 2);
+    assert.equal(config.source.kind, 'huggingface');
+    const golden = hfGolden[activation];
+    await withModel(file, async (model) => {
+      assertRows(await encodeImages(model, hfGolden.images), golden.image_features, FP32);
+      assertRows(await encodeText(model, 'yes', hfGolden.token_ids), golden.text_yes, FP32);
+    });
+    assert.deepEqual(
+      readdirSync(root).filter((name) => name.startsWith('.')),
+      [],
+      'what was written meanwhile is gone',
+    );
+  });
+}
+
+test('a config that does not say its activation means QuickGELU, as in transformers', async () => {
+  const { text_config, vision_config, ...rest } = hfConfig('');
+  const without = ({ hidden_act: _, ...tower }: typeof text_config | typeof vision_config) => tower;
+  const config = { ...rest, text_config: without(text_config), vision_config: without(vision_config) };
+  const { architecture } = await exportModel(await whole('unsaid', { 'config.json': config }), out());
+  assert.equal(architecture.activation, 'quickgelu');
+});
+
+describe('the same weights have the same content', () => {
+  const contentOf = async (given: string) => (await exportModel(given, out())).contentId;
+
+  test('in one file, in shards, as pytorch_model.bin, and when the file itself is named', async () => {
+    const folder = await whole('one');
+    const keys = [...weights.keys()];
+    const sharded = hfFolder(at('sharded'));
+    const map: Record<string, string> = {};
+    for (const [i, part] of [keys.slice(0, 30), keys.slice(30)].entries()) {
+      const name = `model-0000${i + 1}-of-00002.safetensors`;
+      await writeHfSafetensors(path.join(sharded, name), new Map(part.map((key) => [key, weights.get(key)!])));
+      for (const key of part) map[key] = name;
+    }
+    writeFileSync(path.join(sharded, 'model.safetensors.index.json'), JSON.stringify({ weight_map: map }));
+    const bin = hfFolder(at('bin'));
+    await writeHfBin(path.join(bin, 'pytorch_model.bin'), weights);
+
+    const content = await contentOf(folder);
+    assert.equal(await contentOf(path.join(folder, 'model.safetensors')), content);
+    assert.equal(await contentOf(sharded), content);
+    assert.equal(await contentOf(bin), content);
+  });
+
+  test('bfloat16 weights are read; their features lie near', async () => {
+    const folder = hfFolder(at('bf16'));
+    await writeHfSafetensors(path.join(folder, 'model.safetensors'), weights, 'bfloat16');
+    const file = out();
+    await exportModel(folder, file);
+    // 8 bits of weights: rounding of 2^-9 each, through two blocks.
+    await withModel(file, async (model) =>
+      assertRows(await encodeImages(model, hfGolden.images), hfGolden.gelu.image_features, 0.05),
+    );
+  });
+
+  test('an OpenCLIP folder is read with the config in it', async () => {
+    const folder = hfFolder(at('openclip'), { 'config.json': null, 'preprocessor_config.json': null });
+    await writeCheckpoint(path.join(folder, 'open_clip_pytorch_model.bin'), NETWORKS.tiny, {
+      kind: 'clip',
+      scheme: 'flat',
+    });
+    const model_cfg = { embed_dim: 8, vision_cfg: { head_width: 16 }, text_cfg: { heads: 4 } };
+    const preprocess_cfg = { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] };
+    writeFileSync(path.join(folder, 'open_clip_config.json'), JSON.stringify({ model_cfg, preprocess_cfg }));
+    writeFileSync(at('tokenizer.json'), tinyTokenizer());
+    const config = await exportModel(folder, out(), { tokenizer: at('tokenizer.json') });
+    assert.deepEqual([config.architecture.visionHeads, config.mean], [4, [0.5, 0.5, 0.5]]);
+  });
+});
+
+describe('refused, with the field or file that is at fault:', () => {
+  const vision = (change: object) => {
+    const config = hfConfig('gelu');
+    return { 'config.json': { ...config, vision_config: { ...config.vision_config, ...change } } };
+  };
+  const preparation = (change: object) => ({ 'preprocessor_config.json': { ...hfPreprocessor, ...change } });
+  const CASES: [what: string, files: Record<string, object | null>, code: string, message: RegExp][] = [
+    ['another family', { 'config.json': { model_type: 'siglip' } }, 'ERR_CLIPN_INVALID_ARG', /'siglip'.* only 'clip'/],
+    [
+      'another activation',
+      vision({ hidden_act: 'gelu_new' }),
+      'ERR_CLIPN_INVALID_ARG',
+      /vision_config\.hidden_act.*gelu_new/,
+    ],
+    ['another MLP', vision({ intermediate_size: 200 }), 'ERR_CLIPN_INVALID_ARG', /intermediate_size is not 4/],
+    [
+      'heads that do not divide',
+      vision({ num_attention_heads: 5 }),
+      'ERR_CLIPN_INVALID_ARG',
+      /64 does not divide into 5/,
+    ],
+    ['a config of another size', vision({ patch_size: 8 }), 'ERR_CLIPN_INVALID_ARG', /patchSize 8.*shapes say 16/],
+    [
+      'more layers than there are',
+      vision({ num_hidden_layers: 3 }),
+      'ERR_CLIPN_CHECKPOINT_KEYS',
+      /missing: vision_model\.encoder\.layers\.2/,
+    ],
+    [
+      'fewer layers than there are',
+      vision({ num_hidden_layers: 1 }),
+      'ERR_CLIPN_CHECKPOINT_KEYS',
+      /unexpected: vision_model\.encoder\.layers\.1/,
+    ],
+    ['bilinear resizing', preparation({ resample: 2 }), 'ERR_CLIPN_INVALID_ARG', /resample is 2/],
+    [
+      'squashing',
+      preparation({ size: { height: 32, width: 32 } }),
+      'ERR_CLIPN_INVALID_ARG',
+      /size is .*not a shorter side of 32/,
+    ],
+    ['no crop', preparation({ do_center_crop: false }), 'ERR_CLIPN_INVALID_ARG', /do_center_crop is off/],
+    ['no preparation', { 'preprocessor_config.json': null }, 'ERR_CLIPN_IO', /preprocessor_config\.json/],
+  ];
+  for (const [what, files, code, message] of CASES) {
+    test(what, async () => {
+      const target = out();
+      await assert.rejects(
+        exportModel(await whole(`refused ${what}`, files), target),
+        (error: NodeJS.ErrnoException) => {
+          assert.equal(error.code, code, error.message);
+          assert.match(error.message, message);
+          return true;
+        },
+      );
+      assert.ok(!readdirSync(root).includes(path.basename(target)));
+    });
+  }
+
+  test('a shard that is missing, and an index that leads out of its folder', async () => {
+    const folder = hfFolder(at('shards'));
+    const index = path.join(folder, 'model.safetensors.index.json');
+    writeFileSync(index, JSON.stringify({ weight_map: { logit_scale: 'model-00001-of-00002.safetensors' } }));
+    await assert.rejects(exportModel(folder, out()), {
+      code: 'ERR_CLIPN_IO',
+      message: /model-00001-of-00002\.safetensors/,
+    });
+    writeFileSync(index, JSON.stringify({ weight_map: { logit_scale: '../model.safetensors' } }));
+    await assert.rejects(exportModel(folder, out()), { code: 'ERR_CLIPN_INVALID_ARG', message: /weight_map names/ });
+  });
+
+  test('weights cut short, and a folder without weights or config', async () => {
+    const folder = await whole('cut');
+    const file = path.join(folder, 'model.safetensors');
+    writeFileSync(file, readFileSync(file).subarray(0, 50_000));
+    await assert.rejects(exportModel(folder, out()), { code: 'ERR_CLIPN_CHECKPOINT_FORMAT' });
+    await assert.rejects(exportModel(hfFolder(at('weightless')), out()), {
+      code: 'ERR_CLIPN_IO',
+      message: /no weights/,
+    });
+    const empty = hfFolder(at('empty'), { 'config.json': null });
+    await assert.rejects(exportModel(empty, out()), { code: 'ERR_CLIPN_CHECKPOINT_FORMAT', message: /none of a CLIP/ });
+  });
+
+  test('an OpenCLIP config beside one of its own', async () => {
+    await assert.rejects(exportModel(await whole('two configs'), out(), { config: at('openclip.json') }), {
+      code: 'ERR_CLIPN_INVALID_ARG',
+    });
+  });
+});
