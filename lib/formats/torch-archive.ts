@@ -40,9 +40,57 @@ const ALLOWED_GLOBALS: ReadonlySet<string> = new Set([
 /** A ViT-L/14 with its optimizer has 0.3 MB. */
 const MAX_PICKLE_BYTES = 16 << 20;
 
-/** @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT, or ERR_CLIPN_CHECKPOINT_UNSAFE. */
-export async function readTorchArchive(path: string, signal?: AbortSignal): Promise<TensorTable> {
-  return await useArchive(path, signal, (root, archive) => tableOf(stateDictOf(root, archive), archive, signal));
+/** A dictionary with tensors in it, as a file may hold several. */
+export interface NamedDict {
+  /** Its keys from the root on, joined by dots; '' for the root itself. */
+  name: string;
+  keys: string[];
+}
+
+export interface TorchArchiveOptions {
+  /** Which dictionary to read, of those that hold tensors; undefined for `state_dict`, or the root where there is none. */
+  choose?: ((dicts: readonly NamedDict[]) => string | undefined) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT, or ERR_CLIPN_CHECKPOINT_UNSAFE; what `choose` throws */
+export async function readTorchArchive(
+  path: string,
+  { choose, signal }: TorchArchiveOptions = {},
+): Promise<TensorTable> {
+  return await useArchive(path, signal, (root, archive) => {
+    const dicts = dictsWithTensors(root);
+    const named = [...dicts].map(([name, dict]) => ({
+      name,
+      keys: [...dict.keys()].filter((key) => typeof key === 'string'),
+    }));
+    const chosen = choose?.(named);
+    const dict = chosen === undefined ? stateDictOf(root, archive) : dicts.get(chosen)!;
+    return tableOf(dict, archive, signal);
+  });
+}
+
+/** How deep a training nests its weights: e.g. `model.state_dict`. */
+const MOST_NESTED = 2;
+
+function dictsWithTensors(root: PickleValue): Map<string, Map<PickleValue, PickleValue>> {
+  const found = new Map<string, Map<PickleValue, PickleValue>>();
+  // A pickle may name one dictionary any number of times.
+  const seen = new Set<PickleValue>();
+  const visit = (value: PickleValue, name: string[]) => {
+    if (!(value instanceof Map) || seen.has(value)) return;
+    seen.add(value);
+    if ([...value.values()].some(isTensor)) found.set(name.join('.'), value);
+    if (name.length === MOST_NESTED) return;
+    for (const [key, inner] of value) if (typeof key === 'string') visit(inner, [...name, key]);
+  };
+  visit(root, []);
+  return found;
+}
+
+function isTensor(value: PickleValue): boolean {
+  const call = value instanceof PickleCall && value.callee === PARAMETER ? value.args[0] : value;
+  return call instanceof PickleCall && call.callee === TENSOR;
 }
 
 /**

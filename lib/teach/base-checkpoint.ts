@@ -38,7 +38,7 @@ export function isNoKey(key: string): boolean {
 /** @throws ClipnError as `exportModel` does for a checkpoint that is neither a CLIP nor a CLIPN. */
 export async function openBase(path: string, options: TeachOptions): Promise<Base> {
   const { signal } = options;
-  const checkpoint = await readCheckpoint(path, signal ? { signal } : {});
+  const checkpoint = await readCheckpoint(path, { signal });
   const config = options.config === undefined ? undefined : await readOpenClipConfig(options.config);
   const network = readNetwork(checkpoint.tensors, { config, act: options.act });
   const { json } = await loadTokenizer(options.tokenizer, network);

@@ -7,23 +7,31 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
 import { readSafetensors } from '../formats/safetensors';
 import type { TensorTable } from '../formats/tensor-table';
-import { readTorchArchive } from '../formats/torch-archive';
+import { type NamedDict, readTorchArchive } from '../formats/torch-archive';
 
 export interface Checkpoint {
   path: string;
   /** Bytes of the file. */
   size: number;
   format: 'torch' | 'safetensors';
-  /** The state dict by key, without the `module.` that distributed training puts in front. */
+  /** The state dict by key, without what wrappers of distributed or compiled modules put into keys. */
   tensors: TensorTable;
+}
+
+export interface CheckpointOptions {
+  /** Which dictionary of the file to read, where several hold a CLIP, e.g. `state_dict_ema`. */
+  key?: string | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /**
  * Reads the table of a checkpoint: a torch zip archive (.pt, .bin) or a .safetensors file (spec 1.8).
- * @throws ClipnError ERR_CLIPN_IO, ERR_CLIPN_CHECKPOINT_FORMAT, ERR_CLIPN_CHECKPOINT_UNSAFE.
+ *
+ * @throws ClipnError ERR_CLIPN_IO, ERR_CLIPN_CHECKPOINT_FORMAT, ERR_CLIPN_CHECKPOINT_UNSAFE; ERR_CLIPN_INVALID_ARG for a file
+ *   with several CLIPs in it, or a key that it does not have
  */
-export async function readCheckpoint(path: string, options: { signal?: AbortSignal } = {}): Promise<Checkpoint> {
-  options.signal?.throwIfAborted();
+export async function readCheckpoint(path: string, { key, signal }: CheckpointOptions = {}): Promise<Checkpoint> {
+  signal?.throwIfAborted();
   let file: FileHandle;
   try {
     // Opening a pipe would wait for a writer.
@@ -37,10 +45,12 @@ export async function readCheckpoint(path: string, options: { signal?: AbortSign
     const head = Buffer.alloc(9);
     const { bytesRead } = await file.read(head, 0, head.length, 0);
     const format = formatOf(head.subarray(0, bytesRead), path);
+    const choose = (dicts: readonly NamedDict[]) => chosenDict(dicts, key, path);
+    if (format === 'safetensors' && key !== undefined) throw noSuchKey(key, path, []);
     const table =
-      format === 'torch' ? await readTorchArchive(path, options.signal) : await readSafetensors(file, size, path);
+      format === 'torch' ? await readTorchArchive(path, { choose, signal }) : await readSafetensors(file, size, path);
     refuseSharing(table, size, path);
-    return { path, size, format, tensors: withoutModulePrefix(table, path) };
+    return { path, size, format, tensors: withoutWrappers(table, path) };
   } finally {
     await file.close();
   }
@@ -73,12 +83,50 @@ function refuseSharing(table: TensorTable, size: number, path: string): void {
   );
 }
 
-function withoutModulePrefix(table: TensorTable, path: string): TensorTable {
+/** Keys that every layout of a CLIP has one of. */
+const CLIP_KEYS = [
+  'visual.conv1.weight',
+  'token_embedding.weight',
+  'vision_model.embeddings.class_embedding',
+  'text_model.embeddings.token_embedding.weight',
+];
+
+/** The dictionary that holds a CLIP; undefined when none does, so that what is there can be told by its keys. */
+function chosenDict(dicts: readonly NamedDict[], key: string | undefined, path: string): string | undefined {
+  if (key !== undefined) {
+    if (dicts.some(({ name }) => name === key)) return key;
+    throw noSuchKey(key, path, dicts);
+  }
+  const clips = dicts.filter(({ keys }) => keys.some((each) => CLIP_KEYS.includes(withoutWrapper(each))));
+  if (clips.length <= 1) return clips[0]?.name;
+  const names = clips.map(({ name }) => name || 'the file itself').join(', ');
+  throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${path} holds ${clips.length} models: ${names}`, {
+    hint: `Choose one: --key ${clips.at(-1)!.name}.`,
+  });
+}
+
+function noSuchKey(key: string, path: string, dicts: readonly NamedDict[]): ClipnError {
+  const names = dicts.map(({ name }) => name).filter((name) => name !== '');
+  const there = names.length === 0 ? 'no dictionary with a name' : names.join(', ');
+  return new ClipnError('ERR_CLIPN_INVALID_ARG', `${path} has no tensors under ${key}; there is ${there}`);
+}
+
+/** DistributedDataParallel and torch.compile put their own names into keys, at any place and in any order. */
+const WRAPPERS: readonly string[] = ['module', '_orig_mod'];
+
+function withoutWrapper(key: string): string {
+  return key
+    .split('.')
+    .filter((part) => !WRAPPERS.includes(part))
+    .join('.');
+}
+
+function withoutWrappers(table: TensorTable, path: string): TensorTable {
   const stripped: TensorTable = new Map();
   for (const [key, entry] of table) {
-    const name = key.startsWith('module.') ? key.slice('module.'.length) : key;
+    const name = withoutWrapper(key);
     if (stripped.has(name)) {
-      throw new ClipnError('ERR_CLIPN_CHECKPOINT_KEYS', `${path} holds ${name} twice, with and without "module."`);
+      throw new ClipnError('ERR_CLIPN_CHECKPOINT_KEYS', `${path} holds ${name} twice, wrapped and not`);
     }
     stripped.set(name, entry);
   }

@@ -30,6 +30,8 @@ export interface ExportOptions {
   tokenizer?: string;
   /** OpenCLIP config file: heads, activation, mean and std, where the defaults are not right. */
   config?: string;
+  /** Which dictionary of a .pt or .bin file to read, where several hold a CLIP, e.g. `state_dict_ema`. */
+  key?: string;
   /** Default 'gelu' (exact); 'quickgelu' for OpenAI's own weights. */
   act?: Activation;
   signal?: AbortSignal;
@@ -59,8 +61,8 @@ export async function exportModel(
 ): Promise<ModelConfig> {
   assertOptions(options);
   await refuseSameFile(checkpointPath, out);
-  const { config, signal } = options;
-  return await withSource(checkpointPath, out, { config, signal }, (source) =>
+  const { config, key, signal } = options;
+  return await withSource(checkpointPath, out, { config, key, signal }, (source) =>
     exportSource(source, path.basename(path.resolve(checkpointPath)), out, options),
   );
 }

@@ -7,7 +7,7 @@ import { ClipnError } from '../base/errors';
 import { firstFew } from '../base/wording';
 import { type StreamedTensor, streamSafetensors } from '../formats/safetensors';
 import type { TensorEntry, TensorTable } from '../formats/tensor-table';
-import { readCheckpoint } from './checkpoint';
+import { type CheckpointOptions, readCheckpoint } from './checkpoint';
 import { readDense } from './content-id';
 import type { HuggingFaceClip } from './hugging-face';
 
@@ -68,12 +68,16 @@ interface Stored {
  * @throws ERR_CLIPN_CHECKPOINT_KEYS naming what is missing, unexpected or of odd shape, in transformers' names; what
  *   `readCheckpoint` throws; ERR_CLIPN_IO; or `signal.reason`
  */
-export async function writeAsOpenClip(clip: HuggingFaceClip, target: string, signal?: AbortSignal): Promise<void> {
+export async function writeAsOpenClip(
+  clip: HuggingFaceClip,
+  target: string,
+  options: CheckpointOptions = {},
+): Promise<void> {
   const handles: FileHandle[] = [];
   try {
     const stored = new Map<string, Stored>();
     for (const path of clip.files) {
-      const { tensors } = await readCheckpoint(path, signal ? { signal } : {});
+      const { tensors } = await readCheckpoint(path, options);
       const file = await open(path, 'r');
       handles.push(file);
       for (const [key, entry] of tensors) stored.set(key, { file, entry });
@@ -81,7 +85,7 @@ export async function writeAsOpenClip(clip: HuggingFaceClip, target: string, sig
     const wanted = origins(clip.visionLayers, clip.textLayers);
     assertKeys(clip, stored, wanted);
     const streamed = [...wanted].map(([name, origin]) => [name, streamedTensor(origin, stored)] as const);
-    await streamSafetensors(target, new Map(streamed), { signal });
+    await streamSafetensors(target, new Map(streamed), { signal: options.signal });
   } finally {
     await Promise.all(handles.map((file) => file.close()));
   }

@@ -23,6 +23,8 @@ export interface Source {
 export interface SourceOptions {
   /** OpenCLIP config of a checkpoint that has none beside it. */
   config?: string | undefined;
+  /** As for `readCheckpoint`. */
+  key?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -47,20 +49,20 @@ export async function withSource<T>(
   options: SourceOptions,
   use: (source: Source) => Promise<T>,
 ): Promise<T> {
-  const { config, signal } = options;
+  const { config, key, signal } = options;
   const openClip = async (file: string, checkpoint: Checkpoint, configPath: string | undefined) => {
     const read = configPath === undefined ? undefined : await readOpenClipConfig(configPath);
     return await use({ checkpoint, config: read, tokenizer: undefined, files: [file], layout: 'openclip' });
   };
   if (!statSync(given, { throwIfNoEntry: false })?.isDirectory()) {
-    const checkpoint = await readCheckpoint(given, signal ? { signal } : {});
+    const checkpoint = await readCheckpoint(given, { key, signal });
     if (!isHuggingFaceLayout(checkpoint.tensors)) return await openClip(given, checkpoint, config);
     return await withHuggingFace(path.dirname(given), [given], out, options, use);
   }
   const [own, weights] = [path.join(given, OPENCLIP_CONFIG), OPENCLIP_WEIGHTS.map((name) => path.join(given, name))];
   const file = existsSync(own) ? weights.find((each) => existsSync(each)) : undefined;
   if (file !== undefined) {
-    return await openClip(file, await readCheckpoint(file, signal ? { signal } : {}), config ?? own);
+    return await openClip(file, await readCheckpoint(file, { key, signal }), config ?? own);
   }
   if (existsSync(path.join(given, 'config.json'))) return await withHuggingFace(given, undefined, out, options, use);
   throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `the folder ${given} is none of a CLIP on the Hugging Face hub`, {
@@ -72,7 +74,7 @@ async function withHuggingFace<T>(
   folder: string,
   files: string[] | undefined,
   out: string,
-  { config, signal }: SourceOptions,
+  { config, key, signal }: SourceOptions,
   use: (source: Source) => Promise<T>,
 ): Promise<T> {
   if (config !== undefined) {
@@ -83,8 +85,8 @@ async function withHuggingFace<T>(
   }
   const clip = await openHuggingFace(folder, files);
   return await withTemporaryFile(out, async (temporary) => {
-    await writeAsOpenClip(clip, temporary, signal);
-    const checkpoint = await readCheckpoint(temporary, signal ? { signal } : {});
+    await writeAsOpenClip(clip, temporary, { key, signal });
+    const checkpoint = await readCheckpoint(temporary, { signal });
     const { tokenizer } = clip;
     return await use({ checkpoint, config: clip.config, tokenizer, files: clip.files, layout: 'huggingface' });
   });

@@ -3,10 +3,10 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { ClipnError, type ClipnErrorCode } from '../../lib/base/errors';
 import type { TensorEntry } from '../../lib/formats/tensor-table';
-import { readCheckpoint } from '../../lib/weights/checkpoint';
+import { type CheckpointOptions, readCheckpoint } from '../../lib/weights/checkpoint';
 import { hashTensors } from '../../lib/weights/content-id';
 import { readNetwork } from '../../lib/weights/network';
 import { readOpenClipConfig } from '../../lib/weights/openclip-config';
@@ -80,6 +80,62 @@ test('a published checkpoint is read as the state dict it holds, without prefix,
     const found = await firstFloats(file, tensors.get(key)!, expected.length);
     for (const [i, value] of found.entries()) assert.equal(value, Math.fround(expected[i]!), key);
   }
+});
+
+type Shapes = Map<string, number[]>;
+
+describe('the same weights are found', () => {
+  const shapesOf = async (file: string, options: CheckpointOptions = {}) => {
+    const { tensors } = await readCheckpoint(file, options);
+    return Object.fromEntries([...tensors].map(([key, entry]) => [key, entry.shape]));
+  };
+  const written = async (name: string, root: (stateDict: Buffer) => Buffer, edit?: (shapes: Shapes) => void) => {
+    await writeCheckpoint(at(name), tiny, { scheme: 'flat', root, ...(edit && { edit }) });
+    return at(name);
+  };
+  const renamed = (rename: (key: string) => string) => (shapes: Shapes) => {
+    for (const [key, shape] of [...shapes]) {
+      shapes.delete(key);
+      shapes.set(rename(key), shape);
+    }
+  };
+
+  for (const [what, rename] of [
+    ['module.', (key: string) => `module.${key}`],
+    ['_orig_mod.', (key: string) => `_orig_mod.${key}`],
+    ['module._orig_mod. and back', (key: string) => `_orig_mod.module._orig_mod.${key}`],
+    ['a compiled tower', (key: string) => key.replace(/^visual\./, 'visual._orig_mod.')],
+  ] as const) {
+    test(`under keys with wrappers: ${what}`, async () => {
+      const file = await written(
+        `wrapped ${what}.pt`,
+        (dict) => pickle.dict(keyed({ state_dict: dict })),
+        renamed(rename),
+      );
+      assert.deepEqual(await shapesOf(file), golden.shapes);
+    });
+  }
+
+  for (const name of ['state_dict', 'state_dict_ema', 'model', 'model_state_dict', 'ema.model']) {
+    test(`under ${name}, whatever else lies beside it`, async () => {
+      const nested = (dict: Buffer) =>
+        name
+          .split('.')
+          .reduceRight((value, key) => pickle.dict(keyed({ epoch: pickle.integer(1), [key]: value })), dict);
+      assert.deepEqual(await shapesOf(await written(`under ${name}.pt`, nested)), golden.shapes);
+    });
+  }
+
+  test('of two models in a file the one that is named; without a name the file is refused with both names', async () => {
+    const file = await written('two.pt', (dict) => pickle.dict(keyed({ state_dict: dict, state_dict_ema: dict })));
+    await refuses(readCheckpoint(file), 'ERR_CLIPN_INVALID_ARG', '2 models: state_dict, state_dict_ema');
+    assert.deepEqual(await shapesOf(file, { key: 'state_dict_ema' }), golden.shapes);
+  });
+
+  test('a name that the file does not have is refused with those that it has', async () => {
+    const file = await written('named.pt', (dict) => pickle.dict(keyed({ state_dict: dict })));
+    await refuses(readCheckpoint(file, { key: 'ema' }), 'ERR_CLIPN_INVALID_ARG', 'under ema', 'there is state_dict');
+  });
 });
 
 test('a safetensors file gives the same table as a torch file', async () => {

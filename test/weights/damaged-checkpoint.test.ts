@@ -1,7 +1,7 @@
 /** Checkpoints with wrong keys, shapes, types or bytes: each ends in its code, and no file is left. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { exportModel } from '../../lib/weights/export';
@@ -128,9 +128,12 @@ test('a logit scale that is no finite number is refused, for the model could not
 
 test('what is no file is refused and not waited for', TIMEOUT, async () => {
   execFileSync('mkfifo', [at('pipe')]);
-  for (const name of [folder, at('pipe'), '/dev/zero', at('absent'), `${at('small.pt')}/below`]) {
+  for (const name of [at('pipe'), '/dev/zero', at('absent'), `${at('small.pt')}/below`]) {
     assert.equal(await outcome(name, exportModel(name, at('out.model'), options)), 'ERR_CLIPN_IO', name);
   }
+  mkdirSync(at('empty'));
+  assert.equal(await outcome('an empty folder', exportModel(at('empty'), at('out.model'), options)), FORMAT);
+  rmdirSync(at('empty'));
 });
 
 test('a target that cannot be written leaves nothing behind, nor does the one of two that came last', async () => {

@@ -16,6 +16,7 @@ export const exportCommand: Command = {
     dtype: { value: 'T', choices: STORED_DTYPES, doc: 'precision of the stored weights, default fp32' },
     tokenizer: { value: 'FILE', doc: "Hugging Face tokenizer.json, when the vocabulary is not CLIP's own" },
     config: { value: 'FILE', doc: 'OpenCLIP config: heads, activation, mean and std where the defaults are not right' },
+    key: { value: 'K', doc: 'dictionary of the file to read, where several hold a model, e.g. state_dict_ema' },
     act: { value: 'A', choices: ['gelu', 'quickgelu'], doc: "activation; OpenAI's own weights need quickgelu" },
     json: { doc: "print the model's metadata as JSON" },
   },
@@ -30,6 +31,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     dtype: args.text('dtype') as StoredDtype | undefined,
     tokenizer: args.text('tokenizer'),
     config: args.text('config'),
+    key: args.text('key'),
     act: args.text('act') as Activation | undefined,
     signal,
     onProgress: ({ stage, done, total }) =>
