@@ -1,5 +1,6 @@
 /** What a path that a user gives for weights stands for: a checkpoint file, or a folder as the Hugging Face hub has them. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ClipnError } from '../base/errors';
 import { withTemporaryFile } from '../base/write-file';
@@ -54,7 +55,12 @@ export async function withSource<T>(
     const read = configPath === undefined ? undefined : await readOpenClipConfig(configPath);
     return await use({ checkpoint, config: read, tokenizer: undefined, files: [file], layout: 'openclip' });
   };
-  if (!statSync(given, { throwIfNoEntry: false })?.isDirectory()) {
+  // What cannot be looked at is told when it is read.
+  const isFolder = await stat(given).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (!isFolder) {
     const checkpoint = await readCheckpoint(given, { key, signal });
     if (!isHuggingFaceLayout(checkpoint.tensors)) return await openClip(given, checkpoint, config);
     return await withHuggingFace(path.dirname(given), [given], out, options, use);
