@@ -17,9 +17,18 @@ export class PickleCall {
   ) {}
 }
 
+/** An object of a class that is only a name, with the attributes that the pickle gives it. */
+export class PickleObject {
+  readonly attributes = new Map<PickleValue, PickleValue>();
+
+  constructor(readonly className: string) {}
+}
+
 export interface PickleOptions {
   /** Full names of the globals that may occur. */
   allowed: { has(name: string): boolean };
+  /** Classes whose objects are read as their attributes, beyond `allowed`. */
+  objects?: ((className: string) => boolean) | undefined;
   /** The file, for messages. */
   source: string;
   /** Of the error when the pickle is damaged. Default ERR_CLIPN_CHECKPOINT_FORMAT. */
@@ -45,6 +54,7 @@ export type PickleValue =
   | Set<PickleValue>
   | PickleGlobal
   | PickleCall
+  | PickleObject
   | PickleReference;
 
 const MARK = Symbol('mark');
@@ -140,7 +150,7 @@ class Machine {
   global(module: PickleValue, name: PickleValue): void {
     if (typeof module !== 'string' || typeof name !== 'string') throw new Damaged('a global has no name');
     const full = `${module}.${name}`;
-    if (!this.options.allowed.has(full)) {
+    if (!this.options.allowed.has(full) && !this.options.objects?.(full)) {
       throw new ClipnError(
         'ERR_CLIPN_CHECKPOINT_UNSAFE',
         `${this.options.source}: the pickle names ${full.slice(0, 200)}, which no table of tensors needs`,
@@ -160,6 +170,11 @@ class Machine {
       this.push(new Map());
       return;
     }
+    if (this.options.objects?.(callee.name)) {
+      if (args.length > 0) throw new Damaged(`it makes a ${callee.name} with arguments`);
+      this.push(new PickleObject(callee.name));
+      return;
+    }
     const call = new PickleCall(callee.name, args);
     this.options.onCall?.(call);
     this.push(call);
@@ -174,6 +189,14 @@ class Machine {
     const target = this.top();
     if (!Array.isArray(target)) throw new Damaged('it appends to something that is no list');
     for (const item of items) target.push(item);
+  }
+  /** The attributes of an object; those of anything else (a state dict's _metadata) are not data of ours. */
+  build(): void {
+    const state = this.pop();
+    const target = this.top();
+    if (!(target instanceof PickleObject)) return;
+    if (!(state instanceof Map)) throw new Damaged('an object has no attributes by name');
+    for (const [name, value] of state) target.attributes.set(name, value);
   }
   add(items: PickleValue[]): void {
     const target = this.top();
@@ -233,7 +256,7 @@ const INSTRUCTIONS: ReadonlyMap<number, Instruction> = new Map<number, Instructi
   [0x51, (m) => m.push(new PickleReference(m.pop()))], // BINPERSID
   [0x52, (m) => m.call()], // REDUCE
   [0x81, (m) => m.call()], // NEWOBJ
-  [0x62, (m) => void m.pop()], // BUILD: the state of an object (a state dict's _metadata) is not data of ours
+  [0x62, (m) => m.build()], // BUILD
 ]);
 
 const STOP = 0x2e;

@@ -1,6 +1,6 @@
 /** What `torch.save` writes since PyTorch 1.6: a zip of `<top>/data.pkl` and one stored entry `<top>/data/<key>` per storage. */
 import { ClipnError } from '../base/errors';
-import { PickleCall, PickleGlobal, PickleReference, type PickleValue, readPickle } from './pickle';
+import { PickleCall, PickleGlobal, PickleObject, PickleReference, type PickleValue, readPickle } from './pickle';
 import { elementCount, ITEM_SIZE, type TensorDtype, type TensorEntry, type TensorTable } from './tensor-table';
 import { TorchZip } from './torch-zip';
 
@@ -133,24 +133,51 @@ async function useArchive<T>(
   use: (root: PickleValue, archive: TorchZip) => Promise<T>,
 ): Promise<T> {
   return await TorchZip.use(path, 'ERR_CLIPN_CHECKPOINT_FORMAT', signal, async (archive) => {
-    refuseProgram(archive);
+    refuseModelFile(archive);
     if (archive.has('byteorder') && (await archive.read('byteorder')).toString() !== 'little') {
       throw archive.damaged('its tensors are big-endian; save it again on a little-endian machine');
     }
     const data = await archive.read('data.pkl', MAX_PICKLE_BYTES);
-    return await use(readPickle(data, { allowed: ALLOWED_GLOBALS, source: path }), archive);
+    const objects = isProgram(archive) ? isScriptClass : undefined;
+    const root = readPickle(data, { allowed: ALLOWED_GLOBALS, objects, source: path });
+    return await use(root instanceof PickleObject ? tensorsOf(root, archive) : root, archive);
   });
 }
 
-function refuseProgram(archive: TorchZip): void {
-  if (!archive.names().some((name) => name === 'constants.pkl' || name.startsWith('code/'))) return;
-  throw new ClipnError(
-    'ERR_CLIPN_CHECKPOINT_FORMAT',
-    `${archive.path} is a TorchScript program (OpenAI's own CLIP files are, and so are exported models), not a state dict`,
-    {
-      hint: 'Save its weights with PyTorch: torch.save(torch.jit.load("in.pt", map_location="cpu").float().state_dict(), "out.pt"); OpenAI weights then need --act quickgelu.',
-    },
-  );
+/** Whether this is a TorchScript program, as OpenAI's own files of CLIP are; its data is read, its code is not. */
+function isProgram(archive: TorchZip): boolean {
+  return archive.names().some((name) => name === 'constants.pkl' || name.startsWith('code/'));
+}
+
+function isScriptClass(name: string): boolean {
+  return name.startsWith('__torch__.');
+}
+
+function refuseModelFile(archive: TorchZip): void {
+  if (!archive.has('extra/clipn.json')) return;
+  throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${archive.path} is a model file already, made by export`, {
+    hint: 'Load it as it is, or export the checkpoint that it was made from.',
+  });
+}
+
+/** How deep modules may be nested; a CLIP's are 6 deep. */
+const MOST_MODULES = 32;
+
+/** The tensors of a module and of the modules in it, by their attributes' names joined by dots: its state dict. */
+function tensorsOf(root: PickleObject, archive: TorchZip): Map<PickleValue, PickleValue> {
+  const found = new Map<PickleValue, PickleValue>();
+  const seen = new Set<PickleObject>();
+  const visit = (object: PickleObject, prefix: string, depth: number) => {
+    if (depth > MOST_MODULES) throw archive.damaged(`its modules are nested more than ${MOST_MODULES} deep`);
+    if (seen.has(object)) return;
+    seen.add(object);
+    for (const [name, value] of object.attributes) {
+      if (value instanceof PickleObject) visit(value, `${prefix}${String(name)}.`, depth + 1);
+      else if (isTensor(value)) found.set(`${prefix}${String(name)}`, value);
+    }
+  };
+  visit(root, '', 1);
+  return found;
 }
 
 function stateDictOf(root: PickleValue, archive: TorchZip): Map<PickleValue, PickleValue> {

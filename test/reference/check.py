@@ -53,6 +53,7 @@ def main() -> int:
             ("ids are open_clip's", script("check_text")),
             ("the stored golden values are the reference's", script("make_golden", "--check", args.checkpoint)),
             ("torch.jit.load gives the reference's features", script("check_torchscript", model, args.checkpoint, "ViT-B-16")),
+            ("an archive as OpenAI's gives the reference's image features", script("check_archive")),
             ("every stage is the reference's", script("check_stages", "--networks", networks, "--model", model)),
             ("`check` on the sample photos agrees with Pillow and the reference", script("check_photos")),
             ("50 steps of `teach`, its checkpoint and a resumed run are PyTorch's", script("check_teach")),

@@ -231,9 +231,51 @@ test('a file from before PyTorch 1.6 is refused with the way to save it again', 
   await refuses(readCheckpoint(at('legacy.pt')), 'ERR_CLIPN_CHECKPOINT_FORMAT', 'torch\\.save\\(torch\\.load');
 });
 
-test('a TorchScript program is refused with the way to save its weights', async () => {
-  const file = await writeArchive(at('program.pt'), pickle.dict([]), { 'constants.pkl': pickle.file(pickle.list([])) });
-  await refuses(readCheckpoint(file), 'ERR_CLIPN_CHECKPOINT_FORMAT', 'TorchScript', 'state_dict\\(\\)');
+/** A module as TorchScript pickles it: an object of a class of the program, its attributes a dict. */
+function scriptModule(attributes: Record<string, Buffer>): Buffer {
+  const made = Buffer.concat([
+    pickle.global('__torch__.multimodal.___torch_mangle_7', 'Multimodal'),
+    Buffer.from(')\x81', 'latin1'),
+  ]);
+  return Buffer.concat([made, pickle.dict(keyed(attributes)), Buffer.from('b')]);
+}
+
+test('a TorchScript archive is read as data: tensors by the names of the modules around them', async () => {
+  const inner = scriptModule({
+    training: pickle.boolean(true),
+    weight: pickle.tensor('0', [2, 1], [1, 1], 'HalfStorage'),
+  });
+  const root = scriptModule({ visual: scriptModule({ conv1: inner }), logit_scale: pickle.tensor('1', [], []) });
+  const entries = {
+    'constants.pkl': pickle.file(pickle.list([])),
+    'code/__torch__/multimodal.py': Buffer.from('boom'),
+  };
+  const data = { 'data/0': Buffer.alloc(4), 'data/1': floats(4) };
+  const { tensors } = await readCheckpoint(await writeArchive(at('program.pt'), root, { ...entries, ...data }));
+  assert.deepEqual(
+    [...tensors].map(([key, { dtype, shape }]) => [key, dtype, shape]),
+    [
+      ['visual.conv1.weight', 'float16', [2, 1]],
+      ['logit_scale', 'float32', []],
+    ],
+  );
+});
+
+test('modules nested without end are refused', async () => {
+  let root = scriptModule({ weight: pickle.tensor('0', [1], [1]) });
+  for (let depth = 0; depth < 5000; depth++) root = scriptModule({ m: root });
+  const file = await writeArchive(at('deep.pt'), root, { 'code/x.py': Buffer.from(''), 'data/0': floats(1) });
+  await refuses(readCheckpoint(file), 'ERR_CLIPN_CHECKPOINT_FORMAT', 'nested more than 32 deep');
+});
+
+test('a class of a program has no place in a file that is none', async () => {
+  const file = await writeArchive(at('no-program.pt'), pickle.dict(keyed({ model: scriptModule({}) })));
+  await refuses(readCheckpoint(file), 'ERR_CLIPN_CHECKPOINT_UNSAFE', '__torch__\\.multimodal');
+});
+
+test('a model file that export made is told from a checkpoint', async () => {
+  const file = await writeArchive(at('exported.pt'), scriptModule({}), { 'extra/clipn.json': Buffer.from('{}') });
+  await refuses(readCheckpoint(file), 'ERR_CLIPN_CHECKPOINT_FORMAT', 'model file already');
 });
 
 for (const [what, content] of [
