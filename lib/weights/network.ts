@@ -1,7 +1,9 @@
 /** The network a checkpoint belongs to, read off its keys and shapes (spec 1.1, 1.8); anything else is refused. */
+
 import { ClipnError } from '../base/errors';
 import type { TensorTable } from '../formats/tensor-table';
 import type { Architecture } from '../native/addon';
+import { refuseOtherFamilies } from './families';
 
 /** What a config beside the weights says of a network: all that shapes do not tell, and a check of what they do. */
 export interface NetworkConfig {
@@ -47,6 +49,15 @@ const IGNORED_KEYS = new Set([...OPENAI_KEYS, 'attn_mask']);
 
 const FLOAT_DTYPES = new Set(['float32', 'float16', 'bfloat16']);
 const HEAD_WIDTH = 64;
+/** Of image towers whose heads are not 64 wide, though their width divides by it: width → head (OpenCLIP's model_configs). */
+const WIDE_HEADS: ReadonlyMap<number, number> = new Map([
+  [1280, 80], // ViT-H-14
+  [1408, 88], // ViT-g-14
+  [1664, 104], // ViT-bigG-14
+  [1792, 112], // ViT-e-14
+]);
+/** Up to here image towers of CLIP have heads of 64. */
+const WIDEST_PLAIN = 1024;
 const SHOWN = 5;
 
 type Shapes = Map<string, number[]>;
@@ -59,6 +70,7 @@ export function readNetwork(
   tensors: TensorTable,
   options: { config?: NetworkConfig | undefined; act?: Activation | undefined } = {},
 ): Network {
+  refuseOtherFamilies(tensors.keys());
   const hasNo = [...tensors.keys()].some((key) => key === 'prompt_no' || /_no[._]|_no$/.test(key));
   const kind = hasNo ? 'clipn' : 'clip';
   const sizes = sizesOf(tensors, kind);
@@ -122,7 +134,7 @@ function layersOf(tensors: TensorTable, prefix: string): number {
 }
 
 function headsOf(sizes: Sizes, config: NetworkConfig | undefined): { visionHeads: number; textHeads: number } {
-  const visionHeads = sizes.visionWidth / (config?.visionHeadWidth ?? HEAD_WIDTH);
+  const visionHeads = sizes.visionWidth / (config?.visionHeadWidth ?? usualHeadWidth(sizes.visionWidth));
   const textHeads = config?.textHeads ?? sizes.textWidth / HEAD_WIDTH;
   for (const [tower, width, heads] of [
     ['vision', sizes.visionWidth, visionHeads],
@@ -138,6 +150,19 @@ function headsOf(sizes: Sizes, config: NetworkConfig | undefined): { visionHeads
     );
   }
   return { visionHeads, textHeads };
+}
+
+/** @throws ERR_CLIPN_INVALID_ARG where it is not known: a wrong one gives features without an error */
+function usualHeadWidth(width: number): number {
+  const known = WIDE_HEADS.get(width) ?? (width <= WIDEST_PLAIN ? HEAD_WIDTH : undefined);
+  if (known !== undefined) return known;
+  throw new ClipnError(
+    'ERR_CLIPN_INVALID_ARG',
+    `how many heads has an image tower ${width} wide? Its shapes do not tell`,
+    {
+      hint: 'Pass the OpenCLIP config of this checkpoint with --config: vision_cfg.head_width tells.',
+    },
+  );
 }
 
 function quickGelu(
