@@ -30,6 +30,30 @@ const LAYER_NORM_EPS = 1e-5;
 const MLP_RATIO = 4;
 /** PIL's number for it, which image processors write. */
 const BICUBIC = 3;
+/** What transformers takes for a field that a config leaves out, as it does where a value is the default (CLIPConfig). */
+const DEFAULTS = {
+  text_config: {
+    hidden_size: 512,
+    intermediate_size: 2048,
+    num_hidden_layers: 12,
+    num_attention_heads: 8,
+    max_position_embeddings: 77,
+    vocab_size: 49408,
+    hidden_act: 'quick_gelu',
+    layer_norm_eps: LAYER_NORM_EPS,
+  },
+  vision_config: {
+    hidden_size: 768,
+    intermediate_size: 3072,
+    num_hidden_layers: 12,
+    num_attention_heads: 12,
+    image_size: 224,
+    patch_size: 32,
+    hidden_act: 'quick_gelu',
+    layer_norm_eps: LAYER_NORM_EPS,
+  },
+} as const;
+const DEFAULT_PROJECTION_DIM = 512;
 /** transformers wrote this in configs of 2021 whatever the vocabulary, and reads the text out at the largest id there. */
 const LEGACY_EOS = 2;
 
@@ -44,15 +68,15 @@ export async function openHuggingFace(folder: string, files?: string[]): Promise
   const config = await readJson(folder, 'config.json');
   const type = config.text('model_type');
   if (type !== 'clip') throw config.refuse(`model_type is '${type}'; of transformers' models only 'clip' is read`);
-  const vision = layersOf(config.section('vision_config'));
-  const text = layersOf(config.section('text_config'));
+  const [visionConfig, textConfig] = [config.tower('vision_config'), config.tower('text_config')];
+  const [vision, text] = [layersOf(visionConfig), layersOf(textConfig)];
   if (vision.quickGelu !== text.quickGelu) throw config.refuse('hidden_act differs between the towers');
-  const vocabSize = config.section('text_config').size('vocab_size');
-  const eos = config.section('text_config').value('eos_token_id') ?? LEGACY_EOS;
+  const vocabSize = textConfig.size('vocab_size');
+  const eos = textConfig.value('eos_token_id') ?? LEGACY_EOS;
   if (eos !== LEGACY_EOS && eos !== vocabSize - 1) {
     throw config.refuse(`text_config.eos_token_id is ${eos}; the towers here read out at the largest id`);
   }
-  const imageSize = config.section('vision_config').size('image_size');
+  const imageSize = visionConfig.size('image_size');
   const tokenizer = path.join(folder, 'tokenizer.json');
   return {
     folder,
@@ -67,12 +91,12 @@ export async function openHuggingFace(folder: string, files?: string[]): Promise
       textHeads: text.heads,
       ...(await readPreparation(folder, imageSize)),
       sizes: {
-        embedDim: config.size('projection_dim'),
+        embedDim: config.value('projection_dim') === undefined ? DEFAULT_PROJECTION_DIM : config.size('projection_dim'),
         imageSize,
-        patchSize: config.section('vision_config').size('patch_size'),
+        patchSize: visionConfig.size('patch_size'),
         visionWidth: vision.width,
         visionLayers: vision.layers,
-        contextLength: config.section('text_config').size('max_position_embeddings'),
+        contextLength: textConfig.size('max_position_embeddings'),
         vocabSize,
         textWidth: text.width,
         textLayers: text.layers,
@@ -97,10 +121,12 @@ class Fields {
     return this.json[name];
   }
 
-  section(name: string): Fields {
-    const value = this.json[name];
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw this.refuse(`${name} is no object`);
-    return new Fields(this.path, value as Json, `${this.prefix}${name}.`);
+  /** A tower's config: what is left out is transformers' default; old files have a second object, which goes before. */
+  tower(name: keyof typeof DEFAULTS): Fields {
+    const given = [name, `${name}_dict`].map((each) => this.json[each] ?? {});
+    if (given.some((each) => typeof each !== 'object' || Array.isArray(each)))
+      throw this.refuse(`${name} is no object`);
+    return new Fields(this.path, Object.assign({}, DEFAULTS[name], ...given) as Json, `${name}.`);
   }
 
   text(name: string): string {
@@ -150,10 +176,9 @@ function layersOf(tower: Fields) {
   if (tower.size('intermediate_size') !== MLP_RATIO * width) {
     throw tower.refuse(`intermediate_size is not ${MLP_RATIO} × hidden_size, the only one that is supported`);
   }
-  const eps = tower.value('layer_norm_eps') ?? LAYER_NORM_EPS;
+  const eps = tower.value('layer_norm_eps');
   if (eps !== LAYER_NORM_EPS) throw tower.refuse(`layer_norm_eps is ${eps}, not ${LAYER_NORM_EPS}`);
-  // What transformers takes when a config does not say: older ones leave it out.
-  const activation = tower.value('hidden_act') ?? 'quick_gelu';
+  const activation = tower.value('hidden_act');
   if (activation !== 'gelu' && activation !== 'quick_gelu') {
     throw tower.refuse(`hidden_act is '${activation}'; 'gelu' and 'quick_gelu' are supported`);
   }
@@ -170,9 +195,14 @@ async function readPreparation(folder: string, imageSize: number): Promise<Pick<
     throw file.refuse(`resample is ${file.value('resample')}; ${BICUBIC} (bicubic) is supported`);
   }
   const size = file.value('size');
-  const shorter = typeof size === 'number' ? size : (size as Json | undefined)?.['shortest_edge'];
+  const shorter = typeof size === 'object' && size !== null ? (size as Json)['shortest_edge'] : size;
   if (shorter !== imageSize) {
     throw file.refuse(`size is ${JSON.stringify(size)}, not a shorter side of ${imageSize} as the image tower has`);
+  }
+  const crop = file.value('crop_size') ?? imageSize;
+  const sides = typeof crop === 'object' ? [(crop as Json)['height'], (crop as Json)['width']] : [crop];
+  if (sides.some((side) => side !== imageSize)) {
+    throw file.refuse(`crop_size is ${JSON.stringify(crop)}, not ${imageSize} as the image tower has`);
   }
   return { mean: file.triple('image_mean'), std: file.triple('image_std') };
 }

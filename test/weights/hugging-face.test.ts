@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import { exportModel } from '../../lib';
+import { openHuggingFace } from '../../lib/weights/hugging-face';
 import { writeCheckpoint } from '../support/checkpoint-writer';
 import {
   hfConfig,
@@ -59,6 +60,33 @@ test('a config that does not say its activation means QuickGELU, as in transform
   const config = { ...rest, text_config: without(text_config), vision_config: without(vision_config) };
   const { architecture } = await exportModel(await whole('unsaid', { 'config.json': config }), out());
   assert.equal(architecture.activation, 'quickgelu');
+});
+
+test('what a config leaves out is what CLIPConfig() of transformers 5.18 has there', async () => {
+  const image = { size: 224, image_mean: [0.5, 0.5, 0.5], image_std: [0.5, 0.5, 0.5] };
+  const folder = hfFolder(at('defaults'), { 'config.json': { model_type: 'clip' }, 'preprocessor_config.json': image });
+  const { config, visionLayers, textLayers } = await openHuggingFace(folder, []);
+  assert.deepEqual(config.sizes, {
+    embedDim: 512,
+    imageSize: 224,
+    patchSize: 32,
+    visionWidth: 768,
+    visionLayers: 12,
+    contextLength: 77,
+    vocabSize: 49408,
+    textWidth: 512,
+    textLayers: 12,
+  });
+  assert.deepEqual(
+    [visionLayers, textLayers, config.quickGelu, config.visionHeadWidth, config.textHeads],
+    [12, 12, true, 64, 8],
+  );
+});
+
+test('an old config, with a second object for a tower, is read as transformers reads it', async () => {
+  const config = { ...hfConfig('gelu'), text_config_dict: null, vision_config_dict: { num_attention_heads: 4 } };
+  const { config: read } = await openHuggingFace(hfFolder(at('old'), { 'config.json': config }), []);
+  assert.deepEqual([read.visionHeadWidth, read.textHeads], [16, 2]);
 });
 
 describe('the same weights have the same content', () => {
@@ -151,6 +179,7 @@ describe('refused, with the field or file that is at fault:', () => {
       'ERR_CLIPN_INVALID_ARG',
       /size is .*not a shorter side of 32/,
     ],
+    ['another crop', preparation({ crop_size: { height: 32, width: 24 } }), 'ERR_CLIPN_INVALID_ARG', /crop_size is/],
     ['no crop', preparation({ do_center_crop: false }), 'ERR_CLIPN_INVALID_ARG', /do_center_crop is off/],
     ['no preparation', { 'preprocessor_config.json': null }, 'ERR_CLIPN_IO', /preprocessor_config\.json/],
   ];
