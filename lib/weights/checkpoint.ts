@@ -5,12 +5,15 @@
  */
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
+import { firstFew } from '../base/wording';
 import { readSafetensors } from '../formats/safetensors';
 import type { TensorTable } from '../formats/tensor-table';
 import { type NamedDict, readTorchArchive } from '../formats/torch-archive';
 
 export interface Checkpoint {
   path: string;
+  /** What messages call it: its path, or what it was made from. */
+  name: string;
   /** Bytes of the file. */
   size: number;
   format: 'torch' | 'safetensors';
@@ -50,7 +53,7 @@ export async function readCheckpoint(path: string, { key, signal }: CheckpointOp
     const table =
       format === 'torch' ? await readTorchArchive(path, { choose, signal }) : await readSafetensors(file, size, path);
     refuseSharing(table, size, path);
-    return { path, size, format, tensors: withoutWrappers(table, path) };
+    return { path, name: path, size, format, tensors: withoutWrappers(table, path) };
   } finally {
     await file.close();
   }
@@ -99,15 +102,15 @@ function chosenDict(dicts: readonly NamedDict[], key: string | undefined, path: 
   }
   const clips = dicts.filter(({ keys }) => keys.some((each) => CLIP_KEYS.includes(withoutWrapper(each))));
   if (clips.length <= 1) return clips[0]?.name;
-  const names = clips.map(({ name }) => name || 'the file itself').join(', ');
+  const names = firstFew(clips.map(({ name }) => name || 'the file itself'));
   throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${path} holds ${clips.length} models: ${names}`, {
-    hint: `Choose one: --key ${clips.at(-1)!.name}.`,
+    hint: 'Choose one with --key NAME.',
   });
 }
 
 function noSuchKey(key: string, path: string, dicts: readonly NamedDict[]): ClipnError {
   const names = dicts.map(({ name }) => name).filter((name) => name !== '');
-  const there = names.length === 0 ? 'no dictionary with a name' : names.join(', ');
+  const there = names.length === 0 ? 'no dictionary with a name' : firstFew(names);
   return new ClipnError('ERR_CLIPN_INVALID_ARG', `${path} has no tensors under ${key}; there is ${there}`);
 }
 

@@ -7,6 +7,8 @@ import { ClipnError } from '../base/errors';
 import { denseStride, ITEM_SIZE, type TensorEntry, type TensorTable } from '../formats/tensor-table';
 
 const CHUNK = 4 << 20;
+/** Node reads no more at once; the largest tensor of a CLIP has a quarter of a gigabyte. */
+const LARGEST_READ = 2 ** 31 - 1;
 
 export interface HashOptions {
   signal?: AbortSignal | undefined;
@@ -89,6 +91,12 @@ async function* readRange(
 
 /** A tensor's elements in row-major order, whatever its strides. */
 export async function readDense(file: FileHandle, entry: TensorEntry): Promise<Buffer> {
+  if (entry.byteLength > LARGEST_READ) {
+    throw new ClipnError(
+      'ERR_CLIPN_CHECKPOINT_FORMAT',
+      `a tensor of ${entry.byteLength} bytes is larger than any CLIP has`,
+    );
+  }
   const span = Buffer.alloc(entry.byteLength);
   const { bytesRead } = await file.read(span, 0, span.length, entry.offset);
   if (bytesRead < span.length) throw new ClipnError('ERR_CLIPN_IO', 'the checkpoint became shorter while it was read');

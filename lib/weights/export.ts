@@ -1,6 +1,5 @@
 /** Makes a model file from a checkpoint: reads its table, checks it, describes it, and lets the core write the rest. */
 import { statSync } from 'node:fs';
-import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { ClipnError } from '../base/errors';
 import { writeThenRename } from '../base/write-file';
@@ -18,7 +17,7 @@ import {
   type Triple,
 } from './model-config';
 import { type Activation, type Network, readNetwork } from './network';
-import { type Source, withSource } from './source';
+import { refuseOverwriting, type Source, withSource } from './source';
 import { readTrainedScale } from './trained-scale';
 
 export interface ExportOptions {
@@ -60,8 +59,11 @@ export async function exportModel(
   options: ExportOptions = {},
 ): Promise<ModelConfig> {
   assertOptions(options);
-  await refuseSameFile(checkpointPath, out);
-  const { config, key, signal } = options;
+  const { config, key, signal, tokenizer } = options;
+  await refuseOverwriting(
+    out,
+    [checkpointPath, config, tokenizer].filter((file) => file !== undefined),
+  );
   return await withSource(checkpointPath, out, { config, key, signal }, (source) =>
     exportSource(source, path.basename(path.resolve(checkpointPath)), out, options),
   );
@@ -140,14 +142,6 @@ function assertOptions({ dtype, act }: ExportOptions): void {
   if (act !== undefined && act !== 'gelu' && act !== 'quickgelu') {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `act must be 'gelu' or 'quickgelu', not ${String(act)}`);
   }
-}
-
-async function refuseSameFile(source: string, out: string): Promise<void> {
-  const [from, to] = await Promise.all([source, out].map((file) => realpath(file).catch(() => path.resolve(file))));
-  if (from !== to) return;
-  throw new ClipnError('ERR_CLIPN_INVALID_ARG', `the model file would overwrite its checkpoint ${source}`, {
-    hint: 'Give another name for the model file.',
-  });
 }
 
 /** The content id covers every model tensor also when only the image tower is kept: one bank serves both files. */

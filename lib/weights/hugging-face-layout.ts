@@ -110,11 +110,15 @@ function streamedTensor({ pieces, transposed = false }: Origin, stored: Readonly
   const parts = pieces.map((key) => ({ key, ...stored.get(key)! }));
   const first = parts[0]!.entry;
   for (const { key, entry } of parts) {
-    const fits = entry.dtype === first.dtype && entry.shape.join() === first.shape.join();
+    const fits = entry.dtype !== 'object' && entry.dtype === first.dtype && entry.shape.join() === first.shape.join();
     if (fits && (!transposed || entry.shape.length === 2)) continue;
-    throw new ClipnError('ERR_CLIPN_CHECKPOINT_KEYS', `${key} is ${entry.dtype} [${entry.shape.join(', ')}]`, {
-      hint: 'q, k and v of a block must be alike, and projections have two dimensions.',
-    });
+    throw new ClipnError(
+      'ERR_CLIPN_CHECKPOINT_KEYS',
+      `${key} is ${entry.dtype === 'object' ? 'no tensor' : `${entry.dtype} [${entry.shape.join(', ')}]`}`,
+      {
+        hint: 'q, k and v of a block must be alike, and projections have two dimensions.',
+      },
+    );
   }
   const flip = <T>(list: readonly T[]): T[] => (transposed ? list.toReversed() : [...list]);
   const [rows, ...rest] = flip(first.shape);

@@ -1,6 +1,6 @@
 /** A CLIP as Hugging Face's transformers keeps it: a folder with config.json, weights, and how images are prepared. */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ClipnError } from '../base/errors';
 import type { NetworkConfig } from './network';
@@ -14,6 +14,8 @@ export interface HuggingFaceClip {
   textLayers: number;
   /** Its tokenizer.json, where there is one. */
   tokenizer: string | undefined;
+  /** Every file that the folder's model consists of, as far as it is read. */
+  read: string[];
 }
 
 type Json = Record<string, unknown>;
@@ -39,6 +41,7 @@ const DEFAULTS = {
     num_attention_heads: 8,
     max_position_embeddings: 77,
     vocab_size: 49408,
+    eos_token_id: 49407,
     hidden_act: 'quick_gelu',
     layer_norm_eps: LAYER_NORM_EPS,
   },
@@ -54,6 +57,23 @@ const DEFAULTS = {
   },
 } as const;
 const DEFAULT_PROJECTION_DIM = 512;
+/** The same of an image processor (CLIPImageProcessor); mean and deviation are OpenAI's. */
+const PREPARATION_DEFAULTS = {
+  do_resize: true,
+  do_center_crop: true,
+  do_rescale: true,
+  do_normalize: true,
+  resample: BICUBIC,
+  size: { shortest_edge: 224 },
+  crop_size: 224,
+  rescale_factor: 1 / 255,
+  image_mean: [0.48145466, 0.4578275, 0.40821073],
+  image_std: [0.26862954, 0.26130258, 0.27577711],
+} as const;
+/** transformers 5 writes the processor of images into the first, which goes before the second where both are there. */
+const [PROCESSOR, PREPROCESSOR] = ['processor_config.json', 'preprocessor_config.json'];
+/** More than any CLIP has; a config of a few bytes could ask for any number. */
+const MOST_LAYERS = 1000;
 /** transformers wrote this in configs of 2021 whatever the vocabulary, and reads the text out at the largest id there. */
 const LEGACY_EOS = 2;
 
@@ -72,15 +92,21 @@ export async function openHuggingFace(folder: string, files?: string[]): Promise
   const [vision, text] = [layersOf(visionConfig), layersOf(textConfig)];
   if (vision.quickGelu !== text.quickGelu) throw config.refuse('hidden_act differs between the towers');
   const vocabSize = textConfig.size('vocab_size');
-  const eos = textConfig.value('eos_token_id') ?? LEGACY_EOS;
+  const given = textConfig.value('eos_token_id') ?? LEGACY_EOS;
+  const eos = Array.isArray(given) && given.length === 1 ? given[0] : given;
   if (eos !== LEGACY_EOS && eos !== vocabSize - 1) {
-    throw config.refuse(`text_config.eos_token_id is ${eos}; the towers here read out at the largest id`);
+    throw config.refuse(
+      `text_config.eos_token_id is ${JSON.stringify(eos)}; the towers here read out at the largest id`,
+    );
   }
   const imageSize = visionConfig.size('image_size');
   const tokenizer = path.join(folder, 'tokenizer.json');
+  const weights = files ?? (await findWeights(folder));
+  const beside = ['config.json', PROCESSOR, PREPROCESSOR, 'tokenizer.json', ...WEIGHTS];
   return {
     folder,
-    files: files ?? (await findWeights(folder)),
+    files: weights,
+    read: [...weights, ...beside.map((name) => path.join(folder, name))],
     visionLayers: vision.layers,
     textLayers: text.layers,
     tokenizer: existsSync(tokenizer) ? tokenizer : undefined,
@@ -121,12 +147,20 @@ class Fields {
     return this.json[name];
   }
 
-  /** A tower's config: what is left out is transformers' default; old files have a second object, which goes before. */
+  /** With these where nothing is said. */
+  over(defaults: Json): Fields {
+    return new Fields(this.path, { ...defaults, ...this.json }, this.prefix);
+  }
+
+  /** A tower's config: what is left out is transformers' default; an old file's second object, with defaults, goes before. */
   tower(name: keyof typeof DEFAULTS): Fields {
-    const given = [name, `${name}_dict`].map((each) => this.json[each] ?? {});
-    if (given.some((each) => typeof each !== 'object' || Array.isArray(each)))
+    const objects = [name, `${name}_dict`].map((each) => this.json[each] ?? undefined) as (Json | undefined)[];
+    if (objects.some((each) => each !== undefined && (typeof each !== 'object' || Array.isArray(each)))) {
       throw this.refuse(`${name} is no object`);
-    return new Fields(this.path, Object.assign({}, DEFAULTS[name], ...given) as Json, `${name}.`);
+    }
+    const [given, before] = objects;
+    const all = { ...DEFAULTS[name], ...given, ...(before && { ...DEFAULTS[name], ...before }) };
+    return new Fields(this.path, all, `${name}.`);
   }
 
   text(name: string): string {
@@ -141,10 +175,10 @@ class Fields {
     return value as number;
   }
 
-  triple(name: string): [number, number, number] {
+  triple(name: string, least: number): [number, number, number] {
     const value = this.json[name];
-    if (!Array.isArray(value) || value.length !== 3 || !value.every(Number.isFinite)) {
-      throw this.refuse(`${name} is not three numbers`);
+    if (!Array.isArray(value) || value.length !== 3 || !value.every((each) => Number.isFinite(each) && each >= least)) {
+      throw this.refuse(`${name} is not three numbers that can be one`);
     }
     return value as [number, number, number];
   }
@@ -154,7 +188,9 @@ async function readJson(folder: string, name: string): Promise<Fields> {
   const file = path.join(folder, name);
   let json: unknown;
   try {
-    json = JSON.parse(await readFile(file, 'utf8'));
+    // Opening a pipe would wait for a writer.
+    if (!(await stat(file)).isFile()) throw new Error('it is no regular file');
+    json = JSON.parse((await readFile(file, 'utf8')).replace(/^\uFEFF/, ''));
   } catch (cause) {
     const broken = cause instanceof SyntaxError;
     throw new ClipnError(
@@ -182,29 +218,48 @@ function layersOf(tower: Fields) {
   if (activation !== 'gelu' && activation !== 'quick_gelu') {
     throw tower.refuse(`hidden_act is '${activation}'; 'gelu' and 'quick_gelu' are supported`);
   }
-  return { width, heads, layers: tower.size('num_hidden_layers'), quickGelu: activation === 'quick_gelu' };
+  const layers = tower.size('num_hidden_layers');
+  if (layers > MOST_LAYERS) throw tower.refuse(`num_hidden_layers is ${layers}`);
+  return { width, heads, layers, quickGelu: activation === 'quick_gelu' };
+}
+
+async function readProcessor(folder: string): Promise<Fields> {
+  const nested = existsSync(path.join(folder, PROCESSOR)) ? await readJson(folder, PROCESSOR) : undefined;
+  const own = nested?.value('image_processor');
+  const inside = typeof own === 'object' && own !== null && !Array.isArray(own) ? (own as Json) : undefined;
+  if (nested !== undefined && inside !== undefined) {
+    return new Fields(nested.path, { ...PREPARATION_DEFAULTS, ...inside }, 'image_processor.');
+  }
+  if (!existsSync(path.join(folder, PREPROCESSOR))) {
+    throw new ClipnError('ERR_CLIPN_IO', `${folder} does not say how images are prepared: it has no ${PREPROCESSOR}`);
+  }
+  return (await readJson(folder, PREPROCESSOR)).over(PREPARATION_DEFAULTS);
 }
 
 /** Mean and standard deviation, when all else is done to an image as CLIP does it (spec 4.2). */
 async function readPreparation(folder: string, imageSize: number): Promise<Pick<NetworkConfig, 'mean' | 'std'>> {
-  const file = await readJson(folder, 'preprocessor_config.json');
+  const file = await readProcessor(folder);
   for (const step of ['do_resize', 'do_center_crop', 'do_rescale', 'do_normalize']) {
-    if ((file.value(step) ?? true) !== true) throw file.refuse(`${step} is off`);
+    if (file.value(step) !== true) throw file.refuse(`${step} is off`);
   }
-  if ((file.value('resample') ?? BICUBIC) !== BICUBIC) {
+  if (file.value('resample') !== BICUBIC) {
     throw file.refuse(`resample is ${file.value('resample')}; ${BICUBIC} (bicubic) is supported`);
+  }
+  if (!(Math.abs(Number(file.value('rescale_factor')) * 255 - 1) < 1e-6)) {
+    throw file.refuse(`rescale_factor is ${file.value('rescale_factor')}, not 1/255`);
   }
   const size = file.value('size');
   const shorter = typeof size === 'object' && size !== null ? (size as Json)['shortest_edge'] : size;
   if (shorter !== imageSize) {
     throw file.refuse(`size is ${JSON.stringify(size)}, not a shorter side of ${imageSize} as the image tower has`);
   }
-  const crop = file.value('crop_size') ?? imageSize;
-  const sides = typeof crop === 'object' ? [(crop as Json)['height'], (crop as Json)['width']] : [crop];
+  const crop = file.value('crop_size');
+  const sides =
+    typeof crop === 'object' && crop !== null ? [(crop as Json)['height'], (crop as Json)['width']] : [crop];
   if (sides.some((side) => side !== imageSize)) {
     throw file.refuse(`crop_size is ${JSON.stringify(crop)}, not ${imageSize} as the image tower has`);
   }
-  return { mean: file.triple('image_mean'), std: file.triple('image_std') };
+  return { mean: file.triple('image_mean', 0), std: file.triple('image_std', Number.MIN_VALUE) };
 }
 
 async function findWeights(folder: string): Promise<string[]> {

@@ -1,6 +1,6 @@
 /** What a path that a user gives for weights stands for: a checkpoint file, or a folder as the Hugging Face hub has them. */
 import { existsSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ClipnError } from '../base/errors';
 import { withTemporaryFile } from '../base/write-file';
@@ -52,6 +52,7 @@ export async function withSource<T>(
 ): Promise<T> {
   const { config, key, signal } = options;
   const openClip = async (file: string, checkpoint: Checkpoint, configPath: string | undefined) => {
+    await refuseOverwriting(out, [file, ...(configPath === undefined ? [] : [configPath])]);
     const read = configPath === undefined ? undefined : await readOpenClipConfig(configPath);
     return await use({ checkpoint, config: read, tokenizer: undefined, files: [file], layout: 'openclip' });
   };
@@ -62,7 +63,12 @@ export async function withSource<T>(
   );
   if (!isFolder) {
     const checkpoint = await readCheckpoint(given, { key, signal });
-    if (!isHuggingFaceLayout(checkpoint.tensors)) return await openClip(given, checkpoint, config);
+    if (!isHuggingFaceLayout(checkpoint.tensors)) {
+      // Named by itself a file of a folder of OpenCLIP's still has its config beside it.
+      const beside = path.join(path.dirname(given), OPENCLIP_CONFIG);
+      const belongs = OPENCLIP_WEIGHTS.includes(path.basename(given)) && existsSync(beside);
+      return await openClip(given, checkpoint, config ?? (belongs ? beside : undefined));
+    }
     return await withHuggingFace(path.dirname(given), [given], out, options, use);
   }
   const [own, weights] = [path.join(given, OPENCLIP_CONFIG), OPENCLIP_WEIGHTS.map((name) => path.join(given, name))];
@@ -90,10 +96,23 @@ async function withHuggingFace<T>(
     );
   }
   const clip = await openHuggingFace(folder, files);
+  await refuseOverwriting(out, clip.read);
   return await withTemporaryFile(out, async (temporary) => {
     await writeAsOpenClip(clip, temporary, { key, signal });
-    const checkpoint = await readCheckpoint(temporary, { signal });
+    const checkpoint = { ...(await readCheckpoint(temporary, { signal })), name: folder };
     const { tokenizer } = clip;
     return await use({ checkpoint, config: clip.config, tokenizer, files: clip.files, layout: 'huggingface' });
   });
+}
+
+/** @throws ERR_CLIPN_INVALID_ARG when `out` is one of the files that are read, under whatever name */
+export async function refuseOverwriting(out: string, read: readonly string[]): Promise<void> {
+  const real = (file: string) => realpath(file).catch(() => path.resolve(file));
+  const target = await real(out);
+  for (const file of read) {
+    if ((await real(file)) !== target) continue;
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `the model file would overwrite ${file}, which it is made from`, {
+      hint: 'Give another name for the model file.',
+    });
+  }
 }

@@ -8,7 +8,7 @@ export async function readTrainedScale(checkpoint: Checkpoint): Promise<number> 
   const logScale = await readScalar(checkpoint, 'logit_scale');
   const scale = Math.exp(logScale);
   if (scale > 0 && scale < Number.POSITIVE_INFINITY) return scale;
-  throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${checkpoint.path}: tensor logit_scale holds ${logScale}`);
+  throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${checkpoint.name}: tensor logit_scale holds ${logScale}`);
 }
 
 async function readScalar(checkpoint: Checkpoint, key: string): Promise<number> {

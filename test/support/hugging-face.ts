@@ -31,6 +31,7 @@ export const hfPreprocessor = {
   do_center_crop: true,
   resample: 3,
   size: { shortest_edge: 32 },
+  crop_size: 32,
   image_mean: [0.48145466, 0.4578275, 0.40821073],
   image_std: [0.26862954, 0.26130258, 0.27577711],
 };

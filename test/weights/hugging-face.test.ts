@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -83,10 +83,38 @@ test('what a config leaves out is what CLIPConfig() of transformers 5.18 has the
   );
 });
 
-test('an old config, with a second object for a tower, is read as transformers reads it', async () => {
-  const config = { ...hfConfig('gelu'), text_config_dict: null, vision_config_dict: { num_attention_heads: 4 } };
-  const { config: read } = await openHuggingFace(hfFolder(at('old'), { 'config.json': config }), []);
-  assert.deepEqual([read.visionHeadWidth, read.textHeads], [16, 2]);
+test('an old config, whose second object for a tower goes before the first with all its defaults', async () => {
+  const before = { hidden_size: 64, intermediate_size: 256, num_attention_heads: 4, image_size: 32 };
+  const text = { hidden_size: 64, intermediate_size: 256, num_attention_heads: 2 };
+  const config = { ...hfConfig('gelu'), text_config_dict: text, vision_config_dict: before };
+  const { config: read, visionLayers } = await openHuggingFace(hfFolder(at('old'), { 'config.json': config }), []);
+  // As CLIPConfig of transformers 5.18 has it: QuickGELU, 12 layers and patches of 32 are defaults again.
+  assert.deepEqual([read.visionHeadWidth, read.quickGelu, visionLayers, read.sizes.patchSize], [16, true, 12, 32]);
+});
+
+test('the image processor that transformers 5 writes goes before the older file', async () => {
+  const nested = { image_processor: { ...hfPreprocessor, image_mean: [0.1, 0.2, 0.3] } };
+  const beside: Record<string, Record<string, null>> = { both: {}, alone: { 'preprocessor_config.json': null } };
+  for (const [name, files] of Object.entries(beside)) {
+    const folder = hfFolder(at(`processor ${name}`), { 'processor_config.json': nested, ...files });
+    assert.deepEqual((await openHuggingFace(folder, [])).config.mean, [0.1, 0.2, 0.3]);
+  }
+});
+
+test('no file that is read is overwritten, whatever name it is given by', async () => {
+  const folder = await whole('kept');
+  const weightsFile = path.join(folder, 'model.safetensors');
+  const before = readFileSync(weightsFile);
+  symlinkSync(weightsFile, at('link.pt'));
+  for (const target of [
+    weightsFile,
+    path.join(folder, 'config.json'),
+    path.join(folder, 'tokenizer.json'),
+    at('link.pt'),
+  ]) {
+    await assert.rejects(exportModel(folder, target), { code: 'ERR_CLIPN_INVALID_ARG', message: /overwrite/ });
+  }
+  assert.ok(readFileSync(weightsFile).equals(before));
 });
 
 describe('the same weights have the same content', () => {
@@ -133,8 +161,10 @@ describe('the same weights have the same content', () => {
     const preprocess_cfg = { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] };
     writeFileSync(path.join(folder, 'open_clip_config.json'), JSON.stringify({ model_cfg, preprocess_cfg }));
     writeFileSync(at('tokenizer.json'), tinyTokenizer());
-    const config = await exportModel(folder, out(), { tokenizer: at('tokenizer.json') });
-    assert.deepEqual([config.architecture.visionHeads, config.mean], [4, [0.5, 0.5, 0.5]]);
+    for (const given of [folder, path.join(folder, 'open_clip_pytorch_model.bin')]) {
+      const config = await exportModel(given, out(), { tokenizer: at('tokenizer.json') });
+      assert.deepEqual([config.architecture.visionHeads, config.mean], [4, [0.5, 0.5, 0.5]]);
+    }
   });
 });
 
@@ -172,6 +202,9 @@ describe('refused, with the field or file that is at fault:', () => {
       'ERR_CLIPN_CHECKPOINT_KEYS',
       /unexpected: vision_model\.encoder\.layers\.1/,
     ],
+    ['layers without end', vision({ num_hidden_layers: 1e6 }), 'ERR_CLIPN_INVALID_ARG', /num_hidden_layers is 1000000/],
+    ['another rescaling', preparation({ rescale_factor: 1 / 127.5 }), 'ERR_CLIPN_INVALID_ARG', /rescale_factor/],
+    ['no deviation', preparation({ image_std: [1, 0, 1] }), 'ERR_CLIPN_INVALID_ARG', /image_std/],
     ['bilinear resizing', preparation({ resample: 2 }), 'ERR_CLIPN_INVALID_ARG', /resample is 2/],
     [
       'squashing',
@@ -221,6 +254,16 @@ describe('refused, with the field or file that is at fault:', () => {
     });
     const empty = hfFolder(at('empty'), { 'config.json': null });
     await assert.rejects(exportModel(empty, out()), { code: 'ERR_CLIPN_CHECKPOINT_FORMAT', message: /none of a CLIP/ });
+  });
+
+  test('a scale that is no number, by the folder it stands in', async () => {
+    const folder = hfFolder(at('scale'));
+    const odd = new Map([...weights, ['logit_scale', { shape: [], data: Float32Array.of(Number.NaN) }]]);
+    await writeHfSafetensors(path.join(folder, 'model.safetensors'), odd);
+    await assert.rejects(exportModel(folder, out()), {
+      code: 'ERR_CLIPN_CHECKPOINT_FORMAT',
+      message: /\/scale: .*NaN/,
+    });
   });
 
   test('an OpenCLIP config beside one of its own', async () => {
