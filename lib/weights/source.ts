@@ -77,9 +77,13 @@ export async function withSource<T>(
     return await openClip(file, await readCheckpoint(file, { key, signal }), config ?? own);
   }
   if (existsSync(path.join(given, 'config.json'))) return await withHuggingFace(given, undefined, out, options, use);
-  throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `the folder ${given} is none of a CLIP on the Hugging Face hub`, {
-    hint: `It needs config.json, or ${OPENCLIP_CONFIG} and weights of OpenCLIP; or name the file of weights.`,
-  });
+  throw new ClipnError(
+    'ERR_CLIPN_CHECKPOINT_FORMAT',
+    `the folder ${given} holds no CLIP as the Hugging Face hub has them`,
+    {
+      hint: `It needs config.json, or ${OPENCLIP_CONFIG} and weights of OpenCLIP; or name the file of weights.`,
+    },
+  );
 }
 
 async function withHuggingFace<T>(

@@ -253,7 +253,7 @@ describe('refused, with the field or file that is at fault:', () => {
       message: /no weights/,
     });
     const empty = hfFolder(at('empty'), { 'config.json': null });
-    await assert.rejects(exportModel(empty, out()), { code: 'ERR_CLIPN_CHECKPOINT_FORMAT', message: /none of a CLIP/ });
+    await assert.rejects(exportModel(empty, out()), { code: 'ERR_CLIPN_CHECKPOINT_FORMAT', message: /holds no CLIP/ });
   });
 
   test('a scale that is no number, by the folder it stands in', async () => {

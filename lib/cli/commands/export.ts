@@ -7,8 +7,7 @@ import type { Args, Command } from '../command';
 import { Progress } from '../terminal';
 
 export const exportCommand: Command = {
-  summary:
-    'Turn a CLIPN checkpoint, OpenCLIP weights or a folder of a CLIP from the Hugging Face hub into a model file. No Python runs.',
+  summary: 'Turn a CLIPN checkpoint, OpenCLIP weights or a hub folder of a CLIP into a model file. No Python runs.',
   usage: 'CHECKPOINT OUT',
   operands: { least: 2, most: 2, missing: 'give a checkpoint and a file to write' },
   flags: {
