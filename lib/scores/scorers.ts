@@ -15,7 +15,7 @@ export type { Need, ScoreBlock, Scorer } from './scorer';
 const ctw: Scorer = {
   name: 'ctw',
   formula: 'p_yes of the top label: σ(a_ĵ − b_ĵ), ĵ = argmax a',
-  source: 'CLIPN (ICCV 2023), competing-to-win; spec 3',
+  source: 'CLIPN (ICCV 2023), competing-to-win',
   needs: ['no tower'],
   read: ({ core }) => core.ctw,
 };
@@ -27,7 +27,7 @@ const ctw: Scorer = {
 const atd: Scorer = {
   name: 'atd',
   formula: 'Σ_j p_j · σ(a_j − b_j), p = softmax(a)',
-  source: 'CLIPN (ICCV 2023), agreeing-to-differ; spec 3',
+  source: 'CLIPN (ICCV 2023), agreeing-to-differ',
   needs: ['no tower'],
   read: ({ core }) => core.atd,
 };
@@ -39,7 +39,7 @@ const atd: Scorer = {
 const gap: Scorer = {
   name: 'gap',
   formula: 'a_ĵ − b_ĵ, ĵ = argmax a (log-odds of ctw)',
-  source: 'spec 3, numerics',
+  source: 'The log-odds of CTW (CLIPN, ICCV 2023)',
   needs: ['no tower'],
   read: ({ core }) => core.gap,
 };
@@ -51,7 +51,7 @@ const gap: Scorer = {
 const msp: Scorer = {
   name: 'msp',
   formula: 'max_j softmax(a)_j, a = s · cosine',
-  source: 'Hendrycks and Gimpel (ICLR 2017); spec 3',
+  source: 'Hendrycks and Gimpel (ICLR 2017)',
   needs: [],
   read: ({ core }) => core.msp,
 };
@@ -60,7 +60,7 @@ const msp: Scorer = {
 const maxLogit: Scorer = {
   name: 'maxLogit',
   formula: 'max_j a_j',
-  source: 'Hendrycks et al. (ICML 2022); spec 3',
+  source: 'Hendrycks et al. (ICML 2022)',
   needs: [],
   read: ({ core }) => core.maxLogit,
 };
@@ -72,7 +72,7 @@ const maxLogit: Scorer = {
 const energy: Scorer = {
   name: 'energy',
   formula: 'log Σ_j exp(a_j)',
-  source: 'Liu et al. (NeurIPS 2020), negated; spec 3',
+  source: 'Liu et al. (NeurIPS 2020), negated',
   needs: [],
   read: ({ core }) => core.energy,
 };
@@ -84,7 +84,7 @@ const energy: Scorer = {
 const mcm: Scorer = {
   name: 'mcm',
   formula: 'max_j softmax(cosines)_j, T = 1',
-  source: 'Ming et al. (NeurIPS 2022); spec 3',
+  source: 'Ming et al. (NeurIPS 2022)',
   needs: [],
   read: ({ core }) => core.mcm,
 };
