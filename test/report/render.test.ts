@@ -156,3 +156,8 @@ describe('the page', () => {
     assert.ok(page.length < 1.5e6, `${page.length} characters`);
   });
 });
+
+test('a result of format 1 is still rendered, with its format named', async () => {
+  const old = { ...result, format: 'clipn-native eval 1' } as unknown as EvalResult;
+  assert.match(await renderReport(old), /<dd>clipn-native eval 1<\/dd>/);
+});
