@@ -88,9 +88,14 @@ function dictsWithTensors(root: PickleValue): Map<string, Map<PickleValue, Pickl
   return found;
 }
 
-function isTensor(value: PickleValue): boolean {
+/** The call that rebuilds a tensor, as it stands or as a parameter; undefined for what is none. */
+function tensorCall(value: PickleValue | undefined): PickleCall | undefined {
   const call = value instanceof PickleCall && value.callee === PARAMETER ? value.args[0] : value;
-  return call instanceof PickleCall && call.callee === TENSOR;
+  return call instanceof PickleCall && call.callee === TENSOR ? call : undefined;
+}
+
+function isTensor(value: PickleValue): boolean {
+  return tensorCall(value) !== undefined;
 }
 
 /**
@@ -201,10 +206,8 @@ async function tableOf(
 }
 
 async function entryOf(key: string, value: PickleValue, archive: TorchZip): Promise<TensorEntry> {
-  const call = value instanceof PickleCall && value.callee === PARAMETER ? value.args[0] : value;
-  if (!(call instanceof PickleCall) || call.callee !== TENSOR) {
-    return { dtype: 'object', shape: [], stride: [], offset: 0, byteLength: 0 };
-  }
+  const call = tensorCall(value);
+  if (call === undefined) return { dtype: 'object', shape: [], stride: [], offset: 0, byteLength: 0 };
   const entry = await locateTensor(`tensor ${key}`, call, archive, 'data');
   // Strides of 0 make any number of elements out of one: no weight is stored so.
   if (elementCount(entry.shape) * ITEM_SIZE[entry.dtype] <= entry.byteLength) return entry;

@@ -16,11 +16,6 @@ export interface HashOptions {
   onBytes?: ((count: number) => void) | undefined;
 }
 
-/** sha256 of a file, in hex. */
-export async function hashFile(path: string, options: HashOptions = {}): Promise<string> {
-  return await hashFiles([path], options);
-}
-
 /** sha256 of files one after another, in hex. */
 export async function hashFiles(paths: readonly string[], { signal, onBytes }: HashOptions = {}): Promise<string> {
   const hash = createHash('sha256');

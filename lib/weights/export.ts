@@ -1,4 +1,5 @@
 /** Makes a model file from a checkpoint: reads its table, checks it, describes it, and lets the core write the rest. */
+
 import { statSync } from 'node:fs';
 import path from 'node:path';
 import { ClipnError } from '../base/errors';
@@ -8,15 +9,9 @@ import type { NativeExportOptions } from '../native/addon';
 import { runTask, withLane } from '../native/lane';
 import { loadTokenizer } from './checkpoint-tokenizer';
 import { hashFiles, hashTensors } from './content-id';
-import {
-  type ModelConfig,
-  parseModelConfig,
-  RESIZE_RULE,
-  STORED_DTYPES,
-  type StoredDtype,
-  type Triple,
-} from './model-config';
+import { type ModelConfig, parseModelConfig, RESIZE_RULE, STORED_DTYPES, type StoredDtype } from './model-config';
 import { type Activation, type Network, readNetwork } from './network';
+import { MEAN, STD } from './preprocessing';
 import { refuseOverwriting, type Source, withSource } from './source';
 import { readTrainedScale } from './trained-scale';
 
@@ -40,10 +35,6 @@ export interface ExportOptions {
 
 /** What inference multiplies the cosines by, whatever the checkpoint learnt (spec 1.6). */
 const SCALE = 100;
-/** OpenAI's constants (spec 4.2). */
-const MEAN: Triple = [0.48145466, 0.4578275, 0.40821073];
-const STD: Triple = [0.26862954, 0.26130258, 0.27577711];
-
 /**
  * Writes the model file `out` from a CLIPN checkpoint, a base OpenCLIP state dict (spec 1.8), or a folder of a CLIP as the
  * Hugging Face hub has them, and returns its config.

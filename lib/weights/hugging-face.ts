@@ -1,9 +1,11 @@
 /** A CLIP as Hugging Face's transformers keeps it: a folder with config.json, weights, and how images are prepared. */
+
 import { existsSync } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ClipnError } from '../base/errors';
+import { readJsonFile } from './json-file';
 import type { NetworkConfig } from './network';
+import { MEAN, STD } from './preprocessing';
 
 export interface HuggingFaceClip {
   folder: string;
@@ -67,8 +69,8 @@ const PREPARATION_DEFAULTS = {
   size: { shortest_edge: 224 },
   crop_size: 224,
   rescale_factor: 1 / 255,
-  image_mean: [0.48145466, 0.4578275, 0.40821073],
-  image_std: [0.26862954, 0.26130258, 0.27577711],
+  image_mean: MEAN,
+  image_std: STD,
 } as const;
 /** transformers 5 writes the processor of images into the first, which goes before the second where both are there. */
 const [PROCESSOR, PREPROCESSOR] = ['processor_config.json', 'preprocessor_config.json'];
@@ -186,19 +188,7 @@ class Fields {
 
 async function readJson(folder: string, name: string): Promise<Fields> {
   const file = path.join(folder, name);
-  let json: unknown;
-  try {
-    // Opening a pipe would wait for a writer.
-    if (!(await stat(file)).isFile()) throw new Error('it is no regular file');
-    json = JSON.parse((await readFile(file, 'utf8')).replace(/^\uFEFF/, ''));
-  } catch (cause) {
-    const broken = cause instanceof SyntaxError;
-    throw new ClipnError(
-      broken ? 'ERR_CLIPN_INVALID_ARG' : 'ERR_CLIPN_IO',
-      broken ? `${file} is not JSON` : `cannot read ${file}: ${(cause as Error).message}`,
-      { cause },
-    );
-  }
+  const json = await readJsonFile(file);
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${file} is no JSON object`);
   }

@@ -1,7 +1,7 @@
 /** An OpenCLIP model config: what the shapes of a checkpoint do not tell, and a check of what they do. */
 
-import { readFile } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
+import { readJsonFile } from './json-file';
 import type { NetworkConfig } from './network';
 
 type Json = Record<string, unknown>;
@@ -15,18 +15,7 @@ const TEXT_KEYS = ['context_length', 'vocab_size', 'width', 'heads', 'layers', '
  * @throws ClipnError ERR_CLIPN_IO, or ERR_CLIPN_INVALID_ARG naming the field that is wrong or asks for another network.
  */
 export async function readOpenClipConfig(path: string): Promise<NetworkConfig> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new ClipnError('ERR_CLIPN_IO', `cannot read the config ${path}: ${(cause as Error).message}`, { cause });
-  }
-  try {
-    return parseConfig(JSON.parse(text), path);
-  } catch (cause) {
-    if (cause instanceof ClipnError) throw cause;
-    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `the config ${path} is not JSON`, { cause });
-  }
+  return parseConfig(await readJsonFile(path, `the config ${path}`), path);
 }
 
 function parseConfig(json: unknown, path: string): NetworkConfig {

@@ -22,7 +22,7 @@ import { teachCommand } from '../../lib/cli/commands/teach';
 import { lossPlot } from '../../lib/cli/loss-plot';
 import { resolveLibtorch } from '../../lib/libtorch/find';
 import { readCheckpoint } from '../../lib/weights/checkpoint';
-import { hashFile, hashTensors } from '../../lib/weights/content-id';
+import { hashFiles, hashTensors } from '../../lib/weights/content-id';
 import { cliProgram } from '../support/built';
 import { repository } from '../support/paths';
 import { runCli } from '../support/run-cli';
@@ -343,12 +343,12 @@ describe('when it goes wrong', () => {
     const controller = new AbortController();
     const onStep = ({ step }: TeachStep) => step === 2 && controller.abort(new Error('enough'));
     await assert.rejects(run('full', { signal: controller.signal, onStep }), /enough/);
-    const before = await hashFile(at('full', 'state.pt'));
+    const before = await hashFiles([at('full', 'state.pt')]);
     // A limit on the size of files stands for the disk's end: the write comes back short, then fails.
     const { code, err } = await finished(cli(flags('full', '--steps', '6'), { limitKilobytes: 100 }));
     assert.equal(code, 1, err);
     assert.match(err, /ERR_CLIPN_IO: cannot write .*epoch_1\.pt/);
-    assert.equal(await hashFile(at('full', 'state.pt')), before);
+    assert.equal(await hashFiles([at('full', 'state.pt')]), before);
     assert.deepEqual(
       readdirSync(at('full')).filter((name) => name.endsWith('.tmp')),
       [],
