@@ -10,6 +10,7 @@ import { type FittedFor, fittedFor } from '../decide/fitted-for';
 import { hasClassFolders, readImageFolder, refusal } from '../images/folder';
 import { type LabelBank, selectRows } from '../labels/bank';
 import { matchClasses } from '../labels/class-names';
+import { bankWarnings } from '../model/bank-warnings';
 import { loadModel } from '../model/load';
 import type { Model } from '../model/model';
 import { groupNegatives } from '../scores/negatives';
@@ -77,7 +78,7 @@ async function evaluateOn(
     created: createdAt(),
     provenance: await provenance(model, bank, words, { exif, command }),
     ...figures,
-    warnings: [...bank.warnings, ...figures.warnings],
+    warnings: [...bankWarnings(model.info, bank), ...figures.warnings],
     worst: {
       falseAccepts: await examplesOf(worst.falseAccepts, readable, truth, pass),
       falseRejects: await examplesOf(worst.falseRejects, readable, truth, pass),

@@ -10,6 +10,7 @@ import type { LabelBank } from '../labels/bank';
 import type { NativeScores } from '../native/addon';
 import { DECIDING_SCORES, type DecidingScore, type Scores } from '../scores/names';
 import type { ScoreResult } from '../scores/score';
+import { bankWarnings } from './bank-warnings';
 import type { DetectorHost } from './detector-host';
 import type { Consumer, Encoded, ImageRequest } from './image-queue';
 import type { CloseOptions } from './options';
@@ -90,7 +91,7 @@ export class Detector {
       assertCalibrationFits(options.calibration, fittedFor(host.info, bank, options));
     }
     const warning = ruleWarning(this.#decision, bank.labels.length);
-    this.warnings = Object.freeze(warning === undefined ? [...bank.warnings] : [...bank.warnings, warning]);
+    this.warnings = Object.freeze([...bankWarnings(host.info, bank), ...(warning === undefined ? [] : [warning])]);
   }
 
   /**

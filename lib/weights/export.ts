@@ -14,6 +14,7 @@ import { type Activation, type Network, readNetwork } from './network';
 import { MEAN, STD } from './preprocessing';
 import { refuseOverwriting, type Source, withSource } from './source';
 import { readTrainedScale } from './trained-scale';
+import { isVocabulary, type Vocabulary } from './vocabulary';
 
 export interface ExportOptions {
   /** Leave the text towers out, for applications with a saved label bank. Default false. */
@@ -28,6 +29,8 @@ export interface ExportOptions {
   key?: string;
   /** Default 'gelu' (exact); 'quickgelu' for OpenAI's own weights. */
   act?: Activation;
+  /** Names that the model learnt, where it was taught on few: labels outside them are warned of. Default `open`. */
+  vocabulary?: Vocabulary;
   signal?: AbortSignal;
   /** `total` and `done` count bytes of work: two hashes of the source, then the writing. */
   onProgress?: (progress: { stage: 'hash' | 'write'; done: number; total: number }) => void;
@@ -87,6 +90,7 @@ async function exportSource(source: Source, name: string, out: string, options: 
     scale: SCALE,
     trainedScale: await readTrainedScale(checkpoint),
     templates: 'clipn',
+    vocabulary: options.vocabulary ?? 'open',
     source: {
       fileName: name,
       sha256: hashes.files,
@@ -123,7 +127,7 @@ async function exportSource(source: Source, name: string, out: string, options: 
   return config;
 }
 
-function assertOptions({ dtype, act }: ExportOptions): void {
+function assertOptions({ dtype, act, vocabulary }: ExportOptions): void {
   if (dtype !== undefined && !STORED_DTYPES.includes(dtype)) {
     throw new ClipnError(
       'ERR_CLIPN_INVALID_ARG',
@@ -132,6 +136,9 @@ function assertOptions({ dtype, act }: ExportOptions): void {
   }
   if (act !== undefined && act !== 'gelu' && act !== 'quickgelu') {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `act must be 'gelu' or 'quickgelu', not ${String(act)}`);
+  }
+  if (vocabulary !== undefined && !isVocabulary(vocabulary)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', "vocabulary must be 'open' or a list of names, none of them empty");
   }
 }
 

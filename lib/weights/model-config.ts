@@ -1,6 +1,7 @@
 /** `clipn.json`, the part of a model file that says what its methods compute; see docs/model-file.md. */
 import { ClipnError } from '../base/errors';
 import type { Activation, ModelKind } from './network';
+import { isVocabulary, type Vocabulary } from './vocabulary';
 
 export type StoredDtype = 'fp32' | 'fp16' | 'bf16';
 export type Triple = [number, number, number];
@@ -52,6 +53,8 @@ export interface ModelConfig {
   trainedScale: number;
   /** Template set the model is meant for. */
   templates: string;
+  /** The names it learnt, `open` for a CLIP taught on captions of the web; files that do not say are open. */
+  vocabulary: Vocabulary;
   source: { fileName: string; sha256: string; kind: 'clipn' | 'openclip' | 'openai' | 'huggingface' };
   /** Of the stored weights. */
   dtype: StoredDtype;
@@ -122,6 +125,7 @@ export function parseModelConfig(json: string, path: string): ModelConfig {
     scale: field('scale', positive(root['scale'], LARGEST_SCALE)),
     trainedScale: field('trainedScale', positive(root['trainedScale'], Number.MAX_VALUE)),
     templates: field('templates', name(root['templates'])),
+    vocabulary: field('vocabulary', vocabulary(root['vocabulary'])),
     source: {
       fileName: field('source.fileName', name(source['fileName'])),
       sha256: field('source.sha256', sha256(source['sha256'])),
@@ -160,6 +164,11 @@ function triple(value: unknown, least: number): Triple | undefined {
 
 function name(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+/** Files of before do not say. */
+function vocabulary(value: unknown = 'open'): Vocabulary | undefined {
+  return isVocabulary(value) ? value : undefined;
 }
 
 function sha256(value: unknown): string | undefined {

@@ -113,6 +113,11 @@ describe('check', { concurrency: 2 }, () => {
     ]);
     assert.deepEqual(lines(byBank.out), lines(byNames.out));
   });
+
+  test('without --model it warns of the labels that the small model never learnt', async () => {
+    const { err } = await cli('check', red, '--labels', 'cat,coffee');
+    assert.match(err, /never learnt coffee: .*fetch model/);
+  });
 });
 
 describe('usage errors exit 2 and say what was meant:', { concurrency: 2 }, () => {

@@ -33,6 +33,7 @@ const valid = {
   scale: 100,
   trainedScale: 99.9,
   templates: 'clipn',
+  vocabulary: ['cat', 'dog'],
   source: { fileName: 'epoch_10.pt', sha256: hash, kind: 'clipn' },
   dtype: 'fp32',
   contentId: hash,
@@ -42,6 +43,10 @@ const parse = (changes: object) => parseModelConfig(JSON.stringify({ ...valid, .
 
 test('a complete config comes back as it is', () => {
   assert.deepEqual(parse({}), valid);
+});
+
+test('a config of before, which tells no vocabulary, is open', () => {
+  assert.equal(parse({ vocabulary: undefined }).vocabulary, 'open');
 });
 
 test('an image-only config needs no text fields', () => {

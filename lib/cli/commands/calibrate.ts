@@ -1,9 +1,11 @@
 /** `calibrate`: a folder of in-distribution images to a threshold that accepts a chosen share of such images. */
+
 import { statSync } from 'node:fs';
 import { ClipnError } from '../../base/errors';
 import { saveCalibration } from '../../decide/calibration';
 import { assertEnough, DEFAULT_TARGET } from '../../decide/conformal';
 import { findImages } from '../../images/find';
+import { bankWarnings } from '../../model/bank-warnings';
 import { type CalibrationRun, calibrate } from '../../model/calibrate';
 import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
 import type { Args, Command } from '../command';
@@ -41,7 +43,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   await using model = await modelFrom(args, signal);
   const bank = await bankFrom(source, model, bankOptions(args, progress, signal));
   progress.done();
-  for (const warning of bank.warnings) note(`warning: ${warning}`);
+  for (const warning of bankWarnings(model.info, bank)) note(`warning: ${warning}`);
   const fitted = await calibrate(model, bank, images, {
     score: args.text('score') as DecidingScore | undefined,
     target,

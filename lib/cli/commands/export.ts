@@ -1,5 +1,6 @@
 /** `export`: a checkpoint to a model file. */
 import { statSync } from 'node:fs';
+import { loadLabelsFile } from '../../labels/labels-file';
 import { exportModel } from '../../weights/export';
 import { STORED_DTYPES, type StoredDtype } from '../../weights/model-config';
 import type { Activation } from '../../weights/network';
@@ -17,6 +18,7 @@ export const exportCommand: Command = {
     config: { value: 'FILE', doc: 'OpenCLIP config: heads, activation, mean and std where the defaults are not right' },
     key: { value: 'K', doc: 'dictionary of the file to read, where several hold a model, e.g. state_dict_ema' },
     act: { value: 'A', choices: ['gelu', 'quickgelu'], doc: "activation; OpenAI's own weights need quickgelu" },
+    vocabulary: { value: 'FILE', doc: 'names a model of few classes learnt: others are warned of' },
     json: { doc: "print the model's metadata as JSON" },
   },
   run,
@@ -24,6 +26,8 @@ export const exportCommand: Command = {
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
   const [checkpoint, out] = args.operands as [string, string];
+  const vocabulary = args.text('vocabulary');
+  const names = vocabulary === undefined ? undefined : await loadLabelsFile(vocabulary);
   const progress = new Progress();
   const config = await exportModel(checkpoint, out, {
     imageOnly: args.on('image-only'),
@@ -32,6 +36,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     config: args.text('config'),
     key: args.text('key'),
     act: args.text('act') as Activation | undefined,
+    vocabulary: names,
     signal,
     onProgress: ({ stage, done, total }) =>
       progress.show(`${stage === 'hash' ? 'reading' : 'writing'}: ${Math.floor((100 * done) / total)} %`),

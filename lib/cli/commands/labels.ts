@@ -1,5 +1,7 @@
 /** `labels`: class names to a label bank file. */
+
 import { saveLabelBank } from '../../labels/bank-file';
+import { bankWarnings } from '../../model/bank-warnings';
 import { type Args, type Command, UsageError } from '../command';
 import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
 import { note, Progress } from '../terminal';
@@ -20,7 +22,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   await using model = await modelFrom(args, signal);
   const bank = await model.createLabelBank(labels, bankOptions(args, progress, signal));
   progress.done();
-  for (const warning of bank.warnings) note(`warning: ${warning}`);
+  for (const warning of bankWarnings(model.info, bank)) note(`warning: ${warning}`);
   await saveLabelBank(bank, out);
   const { name, count } = bank.templates;
   process.stdout.write(

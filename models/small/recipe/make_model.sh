@@ -30,7 +30,9 @@ for seed in 0 1 2; do
     --tokenizer "$here/../tokenizer.json" --steps 500 --batch 512 --lr 5e-4 --seed "$seed" --dtype fp16
   checkpoints="$checkpoints --checkpoint $WORK/run-$seed/epoch_5.pt"
 done
-cp "$WORK/run-0/model.pt" "$here/../model.pt"
+"$python" "$here/vocabulary.py" --caltech "$CALTECH" --splits "$TEXT/tin200_splits.json" --out "$here/../vocabulary.json"
+node "$here/../../../dist/cli/main.js" export "$WORK/run-0/epoch_5.pt" "$here/../model.pt" --dtype fp16 \
+  --tokenizer "$here/../tokenizer.json" --vocabulary "$here/../vocabulary.json"
 # shellcheck disable=SC2086
 "$python" "$here/evaluate.py" "$@" $checkpoints \
   ${DTD:+--ood "Textures (DTD)=$DTD"} ${FLOWERS:+--ood "Flowers=$FLOWERS"} ${OMNIGLOT:+--ood "Omniglot=$OMNIGLOT"}

@@ -1,0 +1,34 @@
+/** Which names a model learnt: a CLIP taught on captions of the web knows most, one taught on a few classes only these. */
+import { firstFew } from '../base/wording';
+import { cleanText } from '../text/clean-text';
+
+/** `open`: no list of names bounds it. */
+export type Vocabulary = 'open' | readonly string[];
+
+export function isVocabulary(value: unknown): value is Vocabulary {
+  if (value === 'open') return true;
+  return (
+    Array.isArray(value) && value.length > 0 && value.every((name) => typeof name === 'string' && name.trim() !== '')
+  );
+}
+
+/** A model with an open vocabulary, for those whose labels a small one does not know. */
+const REAL_MODEL = 'openai/clip-vit-base-patch16';
+
+/** The labels that the model never learnt, as given; names are compared as the tokenizer sees them. */
+export function unknownLabels(vocabulary: Vocabulary, labels: readonly string[]): string[] {
+  if (vocabulary === 'open') return [];
+  const key = (name: string) => cleanText(name).toLowerCase();
+  const known = new Set(vocabulary.map(key));
+  return labels.filter((label) => !known.has(key(label)));
+}
+
+/** Why verdicts on these labels are guesses, and what to do; undefined when the model knows them all. */
+export function vocabularyWarning(vocabulary: Vocabulary, labels: readonly string[]): string | undefined {
+  const unknown = unknownLabels(vocabulary, labels);
+  if (unknown.length === 0) return undefined;
+  return (
+    `the model never learnt ${firstFew(unknown)}: what it says of ${unknown.length === 1 ? 'it' : 'them'} is a guess. ` +
+    `One that knows most words: npx clipn-native fetch model ${REAL_MODEL}`
+  );
+}
