@@ -1,4 +1,5 @@
 /** Answers to a stream, in its order: starts a bounded number of items ahead. */
+import { assertSignal } from './arguments';
 
 export interface InOrderOptions {
   /** Items read and not yet answered, at most. */
@@ -21,6 +22,7 @@ export async function* inOrder<In, Out>(
   start: (item: In, signal: AbortSignal) => Promise<Out>,
   { window, signal }: InOrderOptions,
 ): AsyncGenerator<Out, void, undefined> {
+  assertSignal(signal);
   signal?.throwIfAborted();
   const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
   const under = new AbortController();

@@ -5,6 +5,7 @@
  */
 import { readFile, stat } from 'node:fs/promises';
 import type { Sharp } from 'sharp';
+import { shown } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import type { NativeImage } from '../native/addon';
 import { opaqueGif } from './gif';
@@ -29,6 +30,8 @@ export interface DecodeOptions {
 }
 
 export const DEFAULT_LIMIT_PIXELS = 0x3fff * 0x3fff;
+/** The core's: beyond, positions in fp32 would no longer be exact. */
+const LONGEST_SIDE = 2 ** 24;
 
 /**
  * Decodes one image to 8-bit grey or RGB. Colour profiles are ignored and alpha is dropped, as the paper's loader does (docs/pixels.md).
@@ -46,21 +49,44 @@ export async function decodeImage(input: ImageInput, options: DecodeOptions = {}
 function checkRaw(image: RawImage, limitPixels: number): NativeImage {
   const invalid = (what: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', `raw image: ${what}`);
   if (typeof image !== 'object' || image === null) {
-    throw invalid(`expected a path, a Buffer or {data, width, height, channels}, not ${image}`);
+    throw invalid(`expected a path, a Buffer or {data, width, height, channels}, not ${shown(image)}`);
   }
-  const { data, width, height, channels } = image;
-  if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) throw invalid('data must be a Uint8Array');
+  const { data: given, width, height, channels } = fieldsOf(image);
+  if (!(given instanceof Uint8Array || given instanceof Uint8ClampedArray)) throw invalid('data must be a Uint8Array');
   for (const [name, value] of Object.entries({ width, height })) {
     if (!Number.isInteger(value) || value < 1 || value > 0xffffffff)
       throw invalid(`${name} must be a positive integer`);
   }
-  if (channels !== 1 && channels !== 3 && channels !== 4) throw invalid(`channels must be 1, 3 or 4, not ${channels}`);
+  if (channels !== 1 && channels !== 3 && channels !== 4)
+    throw invalid(`channels must be 1, 3 or 4, not ${shown(channels)}`);
+  if (width * height > limitPixels) throw tooLarge('the raw image', limitPixels);
+  assertSides('the raw image', width, height);
+  // A copy of our own: the caller may change or transfer his buffer while the core reads. Made by the constructor, which
+  // does not ask the array how long it says it is.
+  const data = new Uint8Array(given);
   if (data.length !== width * height * channels) {
     throw invalid(`data has ${data.length} bytes, not ${width} × ${height} × ${channels}`);
   }
-  if (width * height > limitPixels) throw tooLarge('the raw image', limitPixels);
-  // A copy of our own: the caller may change or transfer his buffer while the core reads.
-  return { data: Uint8Array.from(data), width, height, channels };
+  return { data, width, height, channels };
+}
+
+/** Read once, for a getter may throw or answer otherwise the second time. */
+function fieldsOf(image: RawImage): RawImage {
+  try {
+    const { data, width, height, channels } = image;
+    return { data, width, height, channels };
+  } catch (cause) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'raw image: its fields cannot be read', { cause });
+  }
+}
+
+function assertSides(name: string, width: number, height: number): void {
+  if (Math.max(width, height) <= LONGEST_SIDE) return;
+  throw new ClipnError(
+    'ERR_CLIPN_IMAGE_TOO_LARGE',
+    `${name} is ${width} × ${height}: a side may have ${LONGEST_SIDE} pixels at most`,
+    { hint: 'Cut it into parts, or make it smaller.', details: { width, height } },
+  );
 }
 
 async function readable(path: string): Promise<string> {
@@ -100,7 +126,8 @@ async function decodeEncoded(
     sharp(from, { failOn: 'error', ignoreIcc: true, limitInputPixels: limitPixels });
   try {
     let image = open(source);
-    const { format, space, depth } = await image.metadata();
+    const { format, space, depth, width, height } = await image.metadata();
+    assertSides(name, width, height);
     if (!FORMATS.includes(format)) throw new Error(`${format} is not among the formats`);
     if (depth !== 'uchar' && depth !== 'ushort') throw new Error(`samples of type ${depth}, not of 8 or 16 bits`);
     if (format === 'gif') image = open(opaqueGif(typeof source === 'string' ? await readFile(source) : source));
@@ -108,6 +135,7 @@ async function decodeEncoded(
     if (exif || format === 'tiff') image.autoOrient();
     return space === 'cmyk' ? await decodeCmyk(image, depth) : await decodeRgb(image);
   } catch (cause) {
+    if (cause instanceof ClipnError) throw cause;
     const text = cause instanceof Error ? cause.message : String(cause);
     if (text.includes('exceeds pixel limit')) throw tooLarge(name, limitPixels, cause);
     throw new ClipnError('ERR_CLIPN_IMAGE_DECODE', `${name} cannot be decoded: ${text}`, { cause });

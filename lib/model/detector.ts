@@ -159,7 +159,9 @@ export class Detector {
     try {
       return { ...name, ...(await this.#host.queue.submit({ decode, consumer: this.#judge, kind, signal })) };
     } catch (error) {
-      if (error === unreadable && error instanceof ClipnError) return { ...name, error };
+      if (!(error instanceof ClipnError)) throw error;
+      // What the core refuses of a single image is about that image: options were checked before.
+      if (error === unreadable || error.code === 'ERR_CLIPN_INVALID_ARG') return { ...name, error };
       throw error;
     }
   }

@@ -4,7 +4,8 @@
  *
  *   line (inputs only) → decoding → ready (pixels in memory) → in a batch on the lane → answered
  */
-import { ClipnError } from '../base/errors';
+import { assertSignal } from '../base/arguments';
+import { ClipnError, type ClipnErrorCode } from '../base/errors';
 import type { NativeImage } from '../native/addon';
 import type { QueueLimits } from './queue-options';
 import { type ModelStats, QueueCounts } from './queue-stats';
@@ -59,6 +60,11 @@ interface Entry {
   signal: AbortSignal | undefined;
 }
 
+/** Codes of a failed batch that one of its images may have caused. */
+const OF_ONE_IMAGE: readonly ClipnErrorCode[] = ['ERR_CLIPN_INVALID_ARG', 'ERR_CLIPN_OUT_OF_MEMORY'];
+
+const isOfOneImage = (error: unknown) => error instanceof ClipnError && OF_ONE_IMAGE.includes(error.code);
+
 const firstOf = <T>(set: Set<T>): T => set.values().next().value as T;
 
 export class ImageQueue {
@@ -93,11 +99,12 @@ export class ImageQueue {
    * Resolves with the consumer's answer. On abort it rejects at once: what waits leaves the queue and is never computed,
    * what is in a batch is computed and dropped. The other images of the batch are not affected.
    *
-   * @throws what `decode` throws; ERR_CLIPN_QUEUE_FULL; ERR_CLIPN_CLOSED; `signal.reason`; and when a batch fails, its
-   *   error, for all its images
+   * @throws what `decode` throws; ERR_CLIPN_QUEUE_FULL; ERR_CLIPN_CLOSED; `signal.reason`; when a batch fails, its error,
+   *   for all its images, but for what may be one image's fault (OF_ONE_IMAGE): that is told of this image alone
    */
   submit<Out>({ decode, consumer, kind, signal }: ImageRequest<Out>): Promise<Out> {
     return new Promise<Out>((resolve, reject) => {
+      assertSignal(signal);
       signal?.throwIfAborted();
       if (this.#state === 'dropped' || (this.#state === 'draining' && kind !== 'listed')) throw this.#setup.closed();
       if (kind === 'single' && this.#limits.whenFull === 'reject' && this.#unanswered.size >= this.#limits.queueMax) {
@@ -207,23 +214,36 @@ export class ImageQueue {
     this.#onLane = batch.length;
     this.#counts.batch(batch.length);
     try {
-      const wantsPixels = batch.some(({ consumer }) => consumer.wantsPixels);
-      const encoded = await this.#setup.encode(
-        batch.map(({ image }) => image!),
-        wantsPixels,
-      );
-      const groups = new Map<Consumer<unknown>, number[]>();
-      batch.forEach((entry, row) => {
-        entry.image = undefined;
-        if (!this.#unanswered.has(entry)) return;
-        groups.set(entry.consumer, [...(groups.get(entry.consumer) ?? []), row]);
-      });
-      for (const [consumer, rows] of groups) this.#answer(consumer, batch, encoded, rows);
+      await this.#encodeAndAnswer(batch);
     } catch (error) {
-      for (const entry of batch) this.#fail(entry, error);
+      if (batch.length > 1 && isOfOneImage(error)) await this.#oneByOne(batch);
+      else for (const entry of batch) this.#fail(entry, error);
     }
+    for (const entry of batch) entry.image = undefined;
     this.#onLane = 0;
     this.#pump();
+  }
+
+  async #oneByOne(batch: Entry[]): Promise<void> {
+    for (const entry of batch) {
+      if (!this.#unanswered.has(entry)) continue;
+      await this.#encodeAndAnswer([entry]).catch((error: unknown) => this.#fail(entry, error));
+    }
+  }
+
+  async #encodeAndAnswer(batch: Entry[]): Promise<void> {
+    const wantsPixels = batch.some(({ consumer }) => consumer.wantsPixels);
+    const encoded = await this.#setup.encode(
+      batch.map(({ image }) => image!),
+      wantsPixels,
+    );
+    const groups = new Map<Consumer<unknown>, number[]>();
+    batch.forEach((entry, row) => {
+      entry.image = undefined;
+      if (!this.#unanswered.has(entry)) return;
+      groups.set(entry.consumer, [...(groups.get(entry.consumer) ?? []), row]);
+    });
+    for (const [consumer, rows] of groups) this.#answer(consumer, batch, encoded, rows);
   }
 
   async #answer(consumer: Consumer<unknown>, batch: Entry[], encoded: Encoded, rows: number[]): Promise<void> {

@@ -22,7 +22,7 @@ export class SignalGroups<Member extends Heeding> {
       group.add(member);
     } else {
       this.#groups.set(signal, new Set([member]));
-      signal.addEventListener('abort', this.#abort);
+      EventTarget.prototype.addEventListener.call(signal, 'abort', this.#abort);
     }
   }
 
@@ -34,7 +34,8 @@ export class SignalGroups<Member extends Heeding> {
 
   #disband(signal: AbortSignal): void {
     this.#groups.delete(signal);
-    signal.removeEventListener('abort', this.#abort);
+    // Of the class, not of the object: whoever replaced the method must not be able to throw in here.
+    EventTarget.prototype.removeEventListener.call(signal, 'abort', this.#abort);
   }
 
   readonly #abort = ({ target }: Event): void => {

@@ -1,4 +1,5 @@
 /** Lanes: core threads that every job of the engine runs on, and how a job is aborted. */
+import { assertSignal } from '../base/arguments';
 import type { NativeLane, Task } from './addon';
 import { fromNative } from './addon-errors';
 import { type Engine, openEngine } from './engine';
@@ -8,6 +9,7 @@ import { type Engine, openEngine } from './engine';
  * Either way the promise rejects with `signal.reason` without waiting.
  */
 export async function runTask<T>(lane: NativeLane, signal: AbortSignal | undefined, start: () => Task<T>): Promise<T> {
+  assertSignal(signal);
   signal?.throwIfAborted();
   let task: Task<T>;
   try {

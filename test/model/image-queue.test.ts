@@ -109,6 +109,23 @@ describe('batches', () => {
     assert.deepEqual(await runOut(Promise.all(asked), batches), [1, 2, 3]);
   });
 
+  test('an image that the core refuses is told so, and the others of its batch are answered', async () => {
+    const refused = new ClipnError('ERR_CLIPN_INVALID_ARG', 'image: too long');
+    const queue = new ImageQueue({
+      limits: queueLimits({ max: 8 }, {}),
+      decoders: 8,
+      closed: () => new ClipnError('ERR_CLIPN_CLOSED', 'closed'),
+      encode: async (images) => {
+        const ids = images.map(({ data }) => data[0]!);
+        if (ids.includes(3)) throw refused;
+        return { features: Float32Array.from(ids.flatMap((n) => [n, -n])) };
+      },
+    });
+    const ask = (n: number) =>
+      queue.submit({ decode: async () => imageOf(n), consumer: numbers, kind: 'single' }).catch((error) => error);
+    assert.deepEqual(await Promise.all(range(6).map(ask)), [0, 1, 2, refused, 4, 5]);
+  });
+
   test('when the delay is over, the batch starts with what is there', async () => {
     const { ask, batches } = heldQueue({ max: 3, maxDelayMs: 20 });
     assert.equal(await runOut(ask(7), batches), 7);
