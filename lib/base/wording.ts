@@ -29,3 +29,12 @@ export function suggestion(word: string, names: readonly string[], prefix = ''):
 export function firstFew(names: readonly string[]): string {
   return names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '');
 }
+
+const LONGEST_LINE = 160;
+
+/** A text of the user's in a message: cut at a line's length; what would steer a terminal or turn the text is escaped. */
+export function oneLine(text: string): string {
+  const cut = text.length > LONGEST_LINE ? `${text.slice(0, LONGEST_LINE)}…` : text;
+  const escaped = (c: string) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return cut.replace(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, escaped);
+}

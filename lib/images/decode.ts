@@ -7,22 +7,20 @@ import { readFile, stat } from 'node:fs/promises';
 import type { Sharp } from 'sharp';
 import { shown } from '../base/arguments';
 import { ClipnError } from '../base/errors';
+import { oneLine } from '../base/wording';
 import type { NativeImage } from '../native/addon';
+import { regionOf } from './crop';
 import { opaqueGif } from './gif';
+import {
+  type CollectOptions,
+  type DecodableImage,
+  invalidAddress,
+  isSharp,
+  type RawImage,
+  type Region,
+} from './image-input';
 
-/** Samples of an image that is decoded already: 8-bit, interleaved, rows without gaps. */
-export interface RawImage {
-  data: Uint8Array | Uint8ClampedArray;
-  width: number;
-  height: number;
-  /** 1 grey, 3 RGB, 4 RGBA (alpha is ignored). */
-  channels: 1 | 3 | 4;
-}
-
-/** A path, an encoded image (JPEG, PNG, WebP, GIF, TIFF, AVIF; the first frame), or raw samples. */
-export type ImageInput = string | Uint8Array | RawImage;
-
-export interface DecodeOptions {
+export interface DecodeOptions extends CollectOptions {
   /** Turn the image as its EXIF orientation says. Default true; the paper's evaluation does not. TIFFs always are. */
   exif?: boolean;
   /** Largest width × height that is decoded. Default 268,402,689 (0x3FFF squared). */
@@ -38,12 +36,38 @@ const LONGEST_SIDE = 2 ** 24;
  *
  * @throws ERR_CLIPN_IMAGE_NOT_FOUND, ERR_CLIPN_IMAGE_DECODE, ERR_CLIPN_IMAGE_TOO_LARGE, ERR_CLIPN_INVALID_ARG
  */
-export async function decodeImage(input: ImageInput, options: DecodeOptions = {}): Promise<NativeImage> {
+export async function decodeImage(input: DecodableImage, options: DecodeOptions = {}): Promise<NativeImage> {
   const { exif = true, limitPixels = DEFAULT_LIMIT_PIXELS } = options;
-  if (typeof input === 'string') return await decodeEncoded(await readable(input), input, exif, limitPixels);
+  if (typeof input === 'string') return await decodeEncoded(await readable(input), oneLine(input), exif, limitPixels);
   if (input instanceof Uint8Array && input.length === 0) throw empty('the image buffer');
   if (input instanceof Uint8Array) return await decodeEncoded(input, 'the image buffer', exif, limitPixels);
+  if (isSharp(input)) return await decodePipeline(input, limitPixels);
   return checkRaw(input, limitPixels);
+}
+
+/** As `decodeImage`, then the region of it, if one is given. @throws ERR_CLIPN_INVALID_ARG for one outside the image */
+export async function decodeRegion(
+  input: DecodableImage,
+  region: Region | undefined,
+  options: DecodeOptions,
+): Promise<NativeImage> {
+  const image = await decodeImage(input, options);
+  return region === undefined ? image : regionOf(image, region);
+}
+
+/** What a sharp pipeline of the caller's gives; its options are his, EXIF among them. */
+async function decodePipeline(pipeline: Sharp, limitPixels: number): Promise<NativeImage> {
+  const name = 'the sharp pipeline';
+  try {
+    // A clone: the caller may go on with his own.
+    const image = await decodeRgb(pipeline.clone());
+    if (image.width * image.height > limitPixels) throw tooLarge(name, limitPixels);
+    assertSides(name, image.width, image.height);
+    return image;
+  } catch (cause) {
+    if (cause instanceof ClipnError) throw cause;
+    throw new ClipnError('ERR_CLIPN_IMAGE_DECODE', `${name} failed: ${(cause as Error).message}`, { cause });
+  }
 }
 
 function checkRaw(image: RawImage, limitPixels: number): NativeImage {
@@ -91,15 +115,23 @@ function assertSides(name: string, width: number, height: number): void {
 
 async function readable(path: string): Promise<string> {
   const info = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    const missing = cause.code === 'ENOENT' || cause.code === 'ENOTDIR';
+    const address = /^(https?|data|blob|ftp|s3|gs):/i.exec(path)?.[0];
+    if (address !== undefined) throw invalidAddress(address.toLowerCase());
+    const missing = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(cause.code ?? '');
     throw new ClipnError(
       missing ? 'ERR_CLIPN_IMAGE_NOT_FOUND' : 'ERR_CLIPN_IO',
-      missing ? `no file at ${path}` : `cannot read ${path}: ${cause.message}`,
-      { cause, details: { path } },
+      missing ? `no file at ${oneLine(path)}` : `cannot read ${oneLine(path)}: ${oneLine(cause.message)}`,
+      {
+        cause,
+        details: { path },
+        ...(cause.code === 'ENAMETOOLONG' && {
+          hint: "If this is base64, pass its bytes: Buffer.from(text, 'base64').",
+        }),
+      },
     );
   });
-  if (info.isDirectory()) throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${path} is a folder, not an image`);
-  if (info.isFile() && info.size === 0) throw empty(path);
+  if (info.isDirectory()) throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${oneLine(path)} is a folder, not an image`);
+  if (info.isFile() && info.size === 0) throw empty(oneLine(path));
   return path;
 }
 
@@ -138,7 +170,7 @@ async function decodeEncoded(
     if (cause instanceof ClipnError) throw cause;
     const text = cause instanceof Error ? cause.message : String(cause);
     if (text.includes('exceeds pixel limit')) throw tooLarge(name, limitPixels, cause);
-    throw new ClipnError('ERR_CLIPN_IMAGE_DECODE', `${name} cannot be decoded: ${text}`, { cause });
+    throw new ClipnError('ERR_CLIPN_IMAGE_DECODE', `${name} cannot be decoded: ${oneLine(text)}`, { cause });
   }
 }
 

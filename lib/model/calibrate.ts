@@ -8,7 +8,8 @@ import {
   type UnreadableImage,
 } from '../decide/conformal';
 import { fittedFor } from '../decide/fitted-for';
-import type { DecodeOptions, ImageInput } from '../images/decode';
+import type { DecodeOptions } from '../images/decode';
+import type { ImageInput } from '../images/image-input';
 import type { LabelBank } from '../labels/bank';
 import type { DecidingScore } from '../scores/names';
 import type { Model } from './model';

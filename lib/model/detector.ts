@@ -5,7 +5,8 @@ import { inOrder } from '../base/in-order';
 import { assertCalibrationFits, type Calibration, parseCalibration } from '../decide/calibration';
 import { fittedFor } from '../decide/fitted-for';
 import { type Decision, decide, decisionOf, type Rule, ruleWarning, type Verdict } from '../decide/rule';
-import { type DecodeOptions, decodeImage, type ImageInput } from '../images/decode';
+import { type DecodeOptions, decodeRegion } from '../images/decode';
+import { collectImage, type ImageInput, nameOf, type Region, splitRegion } from '../images/image-input';
 import type { LabelBank } from '../labels/bank';
 import type { NativeScores } from '../native/addon';
 import { DECIDING_SCORES, type DecidingScore, type Scores } from '../scores/names';
@@ -38,8 +39,10 @@ export interface TopEntry {
 
 /** The answer for one image. */
 export interface CheckResult {
-  /** The path as given; absent for buffers and raw images. */
+  /** The path as given, or the name or address of a file, URL or response; absent for what has none. */
   image?: string;
+  /** Of which part of the image this is the answer; absent for the whole. */
+  region?: Region;
   /** The nearest label, whatever the verdict. */
   label: string;
   verdict: Verdict;
@@ -57,6 +60,7 @@ export interface CheckResult {
 /** An image of a list or stream that could not be answered; the others are. */
 export interface CheckFailure {
   image?: string;
+  region?: Region;
   error: ClipnError;
 }
 
@@ -64,7 +68,7 @@ export interface CheckOptions {
   signal?: AbortSignal;
 }
 
-type Judged = Omit<CheckResult, 'image'>;
+type Judged = Omit<CheckResult, 'image' | 'region'>;
 
 /** Made by `model.createDetector` or `loadDetector`. */
 export class Detector {
@@ -149,19 +153,26 @@ export class Detector {
     kind: ImageRequest<Judged>['kind'],
     signal: AbortSignal | undefined,
   ): Promise<CheckResult | CheckFailure> {
-    const name = typeof input === 'string' ? { image: input } : {};
+    const asked: Pick<CheckResult, 'image' | 'region'> = {};
     let unreadable: unknown;
-    const decode = () =>
-      decodeImage(input, this.#options).catch((error) => {
+    const readable = async <T>(read: Promise<T>): Promise<T> =>
+      read.catch((error) => {
         unreadable = error;
         throw error;
       });
     try {
-      return { ...name, ...(await this.#host.queue.submit({ decode, consumer: this.#judge, kind, signal })) };
+      const { whole, region } = splitRegion(input);
+      const image = nameOf(whole);
+      if (image !== undefined) asked.image = image;
+      if (region !== undefined) asked.region = region;
+      const collected = collectImage(whole, this.#options, signal);
+      const given = collected instanceof Promise ? await readable(collected) : collected;
+      const decode = () => readable(decodeRegion(given, region, this.#options));
+      return { ...asked, ...(await this.#host.queue.submit({ decode, consumer: this.#judge, kind, signal })) };
     } catch (error) {
       if (!(error instanceof ClipnError)) throw error;
-      // What the core refuses of a single image is about that image: options were checked before.
-      if (error === unreadable || error.code === 'ERR_CLIPN_INVALID_ARG') return { ...name, error };
+      // An argument of one image: options were checked before.
+      if (error === unreadable || error.code === 'ERR_CLIPN_INVALID_ARG') return { ...asked, error };
       throw error;
     }
   }
@@ -218,12 +229,15 @@ export class Detector {
   }
 }
 
-function assertOptions({ topK, limitPixels, score }: DetectorOptions): void {
+function assertOptions({ topK, limitPixels, limitBytes, score }: DetectorOptions): void {
   if (topK !== undefined && (!Number.isInteger(topK) || topK < 1)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `topK must be a whole number of at least 1, not ${topK}`);
   }
   if (limitPixels !== undefined && !(limitPixels >= 1)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `limitPixels must be at least 1, not ${limitPixels}`);
+  }
+  if (limitBytes !== undefined && !(limitBytes >= 1)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `limitBytes must be at least 1, not ${limitBytes}`);
   }
   if (score !== undefined && !DECIDING_SCORES.includes(score)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `score must be one of ${DECIDING_SCORES.join(', ')}, not ${score}`);

@@ -6,7 +6,8 @@
 import { availableParallelism } from 'node:os';
 import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';
-import { decodeImage, type ImageInput } from '../images/decode';
+import { decodeRegion } from '../images/decode';
+import { collectImage, type ImageInput, splitRegion } from '../images/image-input';
 import { assertBankFits, type LabelBank } from '../labels/bank';
 import { cachedLabelBank } from '../labels/bank-cache';
 import { loadLabelBank } from '../labels/bank-file';
@@ -165,8 +166,12 @@ export class Model implements DetectorHost {
   ): Promise<Float32Array> {
     const { signal } = options;
     const kind = Array.isArray(images) ? 'listed' : 'streamed';
-    const encode = (image: ImageInput, leave: AbortSignal) =>
-      this.queue.submit({ decode: () => decodeImage(image, options), consumer: ROWS, kind, signal: leave });
+    const encode = async (image: ImageInput, leave: AbortSignal) => {
+      const { whole, region } = splitRegion(image);
+      const given = await collectImage(whole, options, leave);
+      const decode = () => decodeRegion(given, region, options);
+      return await this.queue.submit({ decode, consumer: ROWS, kind, signal: leave });
+    };
     const rows: Float32Array[] = [];
     const encodeAll = async () => {
       for await (const row of inOrder(images, encode, { window: this.queue.room, signal })) rows.push(row);

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { text as readText } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { resolveLibtorch } from '../../lib/libtorch/find';
@@ -82,6 +83,19 @@ describe('check', { concurrency: 2 }, () => {
       [red, grey],
     );
     assert.equal(lines(byGlob.out).length, 2);
+  });
+
+  test('reads an image from standard input, named -', async () => {
+    const labels = ['--labels', 'cat,dog', '--templates', 'plain', '--json', '--model', model];
+    const env = { ...process.env, CLIPN_CACHE_DIR: path.join(folder, 'cache') };
+    const child = spawn(process.execPath, [cliProgram(), 'check', '-', ...labels], {
+      env,
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    child.stdin.end(readFileSync(red));
+    const [byName, text] = await Promise.all([check(red, '--labels', 'cat,dog', '--json'), readText(child.stdout)]);
+    const [fromPipe, fromFile] = [lines(text)[0], lines(byName.out)[0]];
+    assert.deepEqual(fromPipe, { ...fromFile, image: '-' });
   });
 
   test('prints a table for people, and its warnings on stderr', async () => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { PassThrough } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { type CheckFailure, type CheckResult, type Detector, type ImageInput, loadModel, type Model } from '../../lib';
@@ -107,6 +108,17 @@ for (const [what, make] of Object.entries(POISONS)) {
     });
   });
 }
+
+test('streams that stall hold up nobody, and end with their signal', async () => {
+  const controller = new AbortController();
+  const stalled = Array.from({ length: 20 }, () =>
+    detector.check(new PassThrough(), { signal: controller.signal }).catch((error) => error.message),
+  );
+  const answers = await Promise.all(photos.map((image) => detector.check(image)));
+  assert.deepEqual(answers.map(withoutName), expected.map(withoutName));
+  controller.abort(new Error('enough'));
+  assert.deepEqual(await Promise.all(stalled), Array(20).fill('enough'));
+});
 
 test('the command line answers the other files of a folder, and names the one with too long a side', async () => {
   const photosFolder = path.join(folder, 'photos');

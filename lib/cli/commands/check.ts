@@ -8,9 +8,12 @@ import { BANK_FLAG, bankFrom, bankOptions, bankSourceFrom, LABEL_FLAGS, MODEL_FL
 import { resultTable } from '../result-table';
 import { note, Progress } from '../terminal';
 
+/** As an operand: the image comes on standard input. */
+const STANDARD_INPUT = '-';
+
 export const checkCommand: Command = {
   summary: 'Tell for each image which of your classes it belongs to, or that it belongs to none.',
-  usage: 'IMAGE... [--model M] (--labels A,B,C | --labels-file F | --bank F)',
+  usage: '(IMAGE | -)... [--model M] (--labels A,B,C | --labels-file F | --bank F)',
   operands: { least: 1, missing: 'no image given' },
   flags: {
     ...MODEL_FLAGS,
@@ -44,7 +47,9 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const results: (CheckResult | CheckFailure)[] = [];
   let failed = false;
   let done = 0;
-  for await (const result of detector.stream(images, { signal })) {
+  const inputs = images.map((path) => (path === STANDARD_INPUT ? process.stdin : path));
+  for await (const answer of detector.stream(inputs, { signal })) {
+    const result = { ...answer, image: answer.image ?? STANDARD_INPUT };
     failed ||= 'error' in result;
     if (json) process.stdout.write(`${JSON.stringify(forMachines(result))}\n`);
     else results.push(result);
