@@ -2,27 +2,34 @@
 import { readFile } from 'node:fs/promises';
 import { ClipnError, type ClipnErrorCode } from './errors';
 
+export interface ListItem {
+  text: string;
+  /** Counted from 1; null in a JSON array, which has no lines. */
+  line: number | null;
+}
+
 /**
- * The strings of a UTF-8 text file: one a line, or a JSON array when it begins with "[". Empty lines at the end are
- * dropped; elsewhere they are returned, for the caller to refuse with their number.
+ * The strings of a text file (UTF-8, or UTF-16 as Windows' editors write it): one a line, blank ones skipped, or a JSON
+ * array when it begins with "[", taken as it is.
  *
- * @param malformed code thrown when the JSON is not an array of strings
+ * @param malformed code thrown when it is no text, or the JSON is not an array of strings
  * @param unreadable code thrown when the file cannot be read
  */
-export async function readListFile(
+export async function readListItems(
   path: string,
   malformed: ClipnErrorCode,
   unreadable: ClipnErrorCode,
-): Promise<string[]> {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path));
-  } catch (cause) {
-    const isText = !(cause instanceof TypeError);
-    const reason = isText && cause instanceof Error ? cause.message : 'not UTF-8 text';
-    throw new ClipnError(isText ? unreadable : malformed, `cannot read ${path}: ${reason}`, { cause });
+): Promise<ListItem[]> {
+  const bytes = await readFile(path).catch((cause: Error) => {
+    throw new ClipnError(unreadable, `cannot read ${path}: ${cause.message}`, { cause });
+  });
+  const text = decodeText(bytes, path, malformed);
+  if (!text.trimStart().startsWith('[')) {
+    return text
+      .split(/\r\n|\n|\r/)
+      .map((each, index) => ({ text: each, line: index + 1 }))
+      .filter((item) => item.text.trim() !== '');
   }
-  if (!text.trimStart().startsWith('[')) return text.trimEnd() === '' ? [] : text.trimEnd().split(/\r\n|\n|\r/);
   let list: unknown;
   try {
     list = JSON.parse(text);
@@ -32,5 +39,30 @@ export async function readListFile(
   if (!Array.isArray(list) || !list.every((item) => typeof item === 'string')) {
     throw new ClipnError(malformed, `${path} is not a JSON array of strings`);
   }
-  return list;
+  return list.map((each: string) => ({ text: each, line: null }));
+}
+
+/** The texts of `readListItems`. */
+export async function readListFile(
+  path: string,
+  malformed: ClipnErrorCode,
+  unreadable: ClipnErrorCode,
+): Promise<string[]> {
+  return (await readListItems(path, malformed, unreadable)).map(({ text }) => text);
+}
+
+function decodeText(bytes: Buffer, path: string, malformed: ClipnErrorCode): string {
+  try {
+    return new TextDecoder(encodingOf(bytes), { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new ClipnError(malformed, `cannot read ${path}: not UTF-8 or UTF-16 text`, { cause });
+  }
+}
+
+/** By the byte order mark; without one, UTF-16 of Latin letters is known by the zero byte beside the first. */
+function encodingOf(bytes: Buffer): 'utf-8' | 'utf-16le' | 'utf-16be' {
+  const [first, second] = bytes;
+  if ((first === 0xff && second === 0xfe) || (first !== 0 && second === 0)) return 'utf-16le';
+  if ((first === 0xfe && second === 0xff) || (first === 0 && second !== 0 && second !== undefined)) return 'utf-16be';
+  return 'utf-8';
 }

@@ -49,7 +49,7 @@ export async function labelsFrom(args: Args): Promise<string[] | undefined> {
   const list = args.text('labels');
   const file = args.text('labels-file');
   if (list !== undefined && file !== undefined) throw new UsageError('--labels and --labels-file exclude each other');
-  if (file !== undefined) return await loadLabelsFile(file);
+  if (file !== undefined) return await loadLabelsFile(file, (warning) => note(`warning: ${warning}`));
   return list?.split(',').map((name) => name.trim());
 }
 

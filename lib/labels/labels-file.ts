@@ -1,15 +1,43 @@
 /** Files of class names. */
-import { readListFile } from '../base/list-file';
+
+import { ClipnError } from '../base/errors';
+import { type ListItem, readListItems } from '../base/list-file';
 import imagenet from '../data/imagenet-classnames.json';
 
+/** Separators of lists that were meant to be several names. */
+const SEPARATORS = { semicolons: /;/g, tabs: /\t/g, commas: /,/g };
+
 /**
- * Class names from a file (one a line, or a JSON array), or 'imagenet': the 1000 names of ImageNet-1k that CLIPN was
- * evaluated with, in class order (spec 2.1).
+ * Class names from a file (one a line, blank lines skipped, or a JSON array), or 'imagenet': the 1000 names of
+ * ImageNet-1k that CLIPN was evaluated with, in class order (spec 2.1).
  *
- * @throws ClipnError ERR_CLIPN_IO when the file cannot be read, ERR_CLIPN_LABELS when it holds no list of strings.
+ * @param onWarning gets a sentence for each name that stands on two lines
+ * @throws ClipnError ERR_CLIPN_IO when the file cannot be read, ERR_CLIPN_LABELS when it holds no list of strings, or a
+ *   single line that looks like several names
  */
-export async function loadLabelsFile(source: string): Promise<string[]> {
+export async function loadLabelsFile(source: string, onWarning?: (warning: string) => void): Promise<string[]> {
   if (source === 'imagenet') return [...imagenet];
-  const lines = await readListFile(source, 'ERR_CLIPN_LABELS', 'ERR_CLIPN_IO');
-  return lines.map((line) => line.trim());
+  const items = await readListItems(source, 'ERR_CLIPN_LABELS', 'ERR_CLIPN_IO');
+  const names = items.map(({ text, line }) => ({ text: text.trim(), line }));
+  if (names.length === 1 && names[0]!.line !== null) questionLine(source, names[0]!.text);
+  for (const warning of repeated(source, names)) onWarning?.(warning);
+  return names.map(({ text }) => text);
+}
+
+function questionLine(source: string, text: string): void {
+  for (const [what, pattern] of Object.entries(SEPARATORS)) {
+    const count = text.match(pattern)?.length ?? 0;
+    if (count === 0 || (what === 'commas' && count === 1)) continue; // one name may have a comma
+    throw new ClipnError('ERR_CLIPN_LABELS', `${source} is a single line with ${count} ${what}: is it one name?`, {
+      hint: 'Put one name a line. One name with such a sign in it stands in a JSON array: ["salt; pepper"].',
+    });
+  }
+}
+
+function repeated(source: string, names: readonly ListItem[]): string[] {
+  const lines = new Map<string, number[]>();
+  for (const { text, line } of names) if (line !== null) lines.set(text, [...(lines.get(text) ?? []), line]);
+  return [...lines]
+    .filter(([, at]) => at.length > 1)
+    .map(([text, at]) => `${source}: ${JSON.stringify(text)} stands on lines ${at.join(' and ')}`);
 }
