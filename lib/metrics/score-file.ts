@@ -1,6 +1,7 @@
 /** Score files of any system: one number a line, or a column of a CSV file. */
 import { readFile } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
+import { firstFew } from '../base/wording';
 
 const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
 /** As Python and C print what is no finite number. */
@@ -42,6 +43,51 @@ export async function readScoreFile(path: string, options: ScoreFileOptions = {}
   return Float64Array.from(scores);
 }
 
+export interface LabelledScores {
+  id: Float64Array;
+  /** The other labels in the order in which they come first, each an OOD set. */
+  ood: [name: string, scores: Float64Array][];
+}
+
+/**
+ * Reads a CSV file with a header that has ID and OOD images together: a column of scores, and one that tells the set.
+ *
+ * @param idLabel what stands in `labelColumn` of ID images; any other text names an OOD set
+ * @throws as `readScoreFile`, and ERR_CLIPN_SCORES when no row or every row is `idLabel`, naming the labels that are there
+ */
+export async function readLabelledScores(
+  path: string,
+  { column, labelColumn, idLabel }: { column: string; labelColumn: string; idLabel: string },
+): Promise<LabelledScores> {
+  const sets = new Map<string, number[]>();
+  let at: { score: number; label: number } | undefined;
+  await eachRow((await readText(path)).trimEnd(), path, (row, line) => {
+    if (at === undefined) {
+      at = { score: positionOf(column, row, path, true), label: positionOf(labelColumn, row, path, true) };
+      return;
+    }
+    const label = row[at.label]!;
+    if (label === '') throw broken(path, line, `the column ${labelColumn} is empty`);
+    const scores = sets.get(label) ?? [];
+    sets.set(label, scores);
+    scores.push(numberOf(row[at.score]!, path, line));
+  });
+  const id = sets.get(idLabel);
+  sets.delete(idLabel);
+  if (id === undefined || sets.size === 0) {
+    const there = id === undefined ? [...sets.keys()] : [idLabel];
+    const what = there.length === 0 ? 'holds no scores' : `has only ${firstFew(there)} in ${labelColumn}`;
+    throw new ClipnError('ERR_CLIPN_SCORES', `${path} ${what}`, {
+      hint: `Name the label of ID images with --id-label; any other is an OOD set.`,
+      details: { path, labels: there },
+    });
+  }
+  return {
+    id: Float64Array.from(id),
+    ood: [...sets].map(([name, scores]) => [name, Float64Array.from(scores)]),
+  };
+}
+
 async function readText(path: string): Promise<string> {
   let bytes: Buffer;
   try {
@@ -71,16 +117,20 @@ function fromLines(text: string, path: string): number[] {
 }
 
 async function fromCsv(text: string, path: string, column: string, header: boolean): Promise<number[]> {
-  const { CsvError, parse } = await import('csv-parse/sync');
   const scores: number[] = [];
   let index: number | undefined;
-  const take = (row: string[], line: number): void => {
+  await eachRow(text, path, (row, line) => {
     if (index === undefined) {
       index = positionOf(column, row, path, header);
       if (header) return;
     }
     scores.push(numberOf(row[index]!, path, line));
-  };
+  });
+  return scores;
+}
+
+async function eachRow(text: string, path: string, take: (row: string[], line: number) => void): Promise<void> {
+  const { CsvError, parse } = await import('csv-parse/sync');
   try {
     parse(text, {
       trim: true,
@@ -93,7 +143,6 @@ async function fromCsv(text: string, path: string, column: string, header: boole
     if (error instanceof CsvError) throw broken(path, Number(error['lines']), error.message, error);
     throw error;
   }
-  return scores;
 }
 
 function positionOf(column: string, row: string[], path: string, header: boolean): number {

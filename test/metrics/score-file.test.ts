@@ -124,10 +124,47 @@ describe('metrics', { concurrency: 2 }, () => {
     );
   });
 
+  test('reads ID and OOD images from one CSV, each label but that of ID a set', async () => {
+    const rows = [
+      ...plateau.id_scores.map((score: number) => `mine,${score}`),
+      ...plateau.ood_scores.map((score: number) => `far,${score}`),
+      ...ties.ood_scores.map((score: number) => `near,${score}`),
+    ];
+    const table = file(`set,msp\n${rows.join('\n')}\n`);
+    const columns = ['--column', 'msp', '--label-column', 'set'];
+    const { out } = await metrics('--table', table, ...columns, '--id-label', 'mine', '--json');
+    const found = JSON.parse(out);
+    assert.deepEqual(Object.keys(found.sets), ['far', 'near']);
+    assert.ok(Math.abs(found.sets.far.auroc - plateau.auroc) < 1e-12);
+    const refused = await metrics('--table', table, ...columns, '--id-label', 'id');
+    assert.equal(refused.code, 1);
+    assert.match(refused.err, /has only mine, far, near in set/);
+  });
+
+  test('reads another column of the ID file', async () => {
+    const csv = (name: string, scores: number[]) => file(`${name}\n${scores.join('\n')}\n`);
+    const args = ['--id', csv('conf', plateau.id_scores), '--id-column', 'conf'];
+    const { out } = await metrics(...args, '--ood', `far=${csv('s', plateau.ood_scores)}`, '--column', 's', '--json');
+    assert.ok(Math.abs(JSON.parse(out).sets.far.auroc - plateau.auroc) < 1e-12);
+  });
+
+  test('says that the sign may be wrong where ID images score lower by more than chance, and turns it', async () => {
+    const lower = (scores: number[]) => lines(scores.map((score) => -score));
+    const args = ['--id', lower(plateau.id_scores), '--ood', `far=${lower(plateau.ood_scores)}`];
+    const wrong = await metrics(...args);
+    assert.match(wrong.err, /on far the AUROC is .* below one half by more than chance.*--lower-is-id/);
+    const turned = await metrics(...args, '--lower-is-id', '--json');
+    assert.equal(turned.err, '');
+    assert.ok(Math.abs(JSON.parse(turned.out).sets.far.auroc - plateau.auroc) < 1e-12);
+  });
+
   for (const [what, args, message] of [
     ['no ID file', ['--ood', 'a=b'], /--id is missing/],
     ['no OOD file', ['--id', 'a'], /--ood is missing/],
     ['a set without a name', ['--id', 'a', '--ood', 'file.txt'], /file\.txt is not NAME=FILE/],
+    ['a table beside an ID file', ['--table', 'a', '--id', 'b'], /--table and --id exclude each other/],
+    ['a table without the label of ID', ['--table', 'a'], /--id-label is missing/],
+    ['a label without a table', ['--id', 'a', '--ood', 'a=b', '--id-label', '1'], /--id-label goes with --table/],
     ['a name given twice', ['--id', 'a', '--ood', 'a=b', '--ood', 'a=c'], /two OOD sets are named a/],
   ] as const) {
     test(`${what}: wrong usage`, async () => {
