@@ -231,3 +231,13 @@ test('every code that the addon can give is one of the table', () => {
     if (code !== 'ERR_CLIPN_') assert.ok(code in ERROR_HINTS, code);
   }
 });
+
+test('JSON of an error keeps its message, for logs', () => {
+  const error = new ClipnError('ERR_CLIPN_IO', 'cannot read a.jpg', { details: { path: 'a.jpg' } });
+  assert.deepEqual(JSON.parse(JSON.stringify({ image: 'a.jpg', error })).error, {
+    code: 'ERR_CLIPN_IO',
+    message: 'cannot read a.jpg',
+    hint: error.hint,
+    details: { path: 'a.jpg' },
+  });
+});

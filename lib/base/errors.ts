@@ -80,4 +80,10 @@ export class ClipnError extends Error {
     this.hint = options.hint ?? ERROR_HINTS[code];
     this.details = options.details ?? {};
   }
+
+  /** For logs: JSON.stringify leaves an error's message out. */
+  toJSON(): { code: ClipnErrorCode; message: string; hint: string; details: Record<string, unknown> } {
+    const { code, message, hint, details } = this;
+    return { code, message, hint, details };
+  }
 }

@@ -32,9 +32,13 @@ export function firstFew(names: readonly string[]): string {
 
 const LONGEST_LINE = 160;
 
-/** A text of the user's in a message: cut at a line's length; what would steer a terminal or turn the text is escaped. */
+/** What would steer a terminal or turn the order of letters is written as \uXXXX; `kept` stays. */
+export function printable(text: string, kept = ''): string {
+  const escaped = (c: string) => (kept.includes(c) ? c : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return text.replace(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, escaped);
+}
+
+/** A text of the user's in a message: printable, and cut at a line's length. */
 export function oneLine(text: string): string {
-  const cut = text.length > LONGEST_LINE ? `${text.slice(0, LONGEST_LINE)}…` : text;
-  const escaped = (c: string) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  return cut.replace(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, escaped);
+  return printable(text.length > LONGEST_LINE ? `${text.slice(0, LONGEST_LINE)}…` : text);
 }

@@ -1,7 +1,8 @@
 /** Verdicts as a table for the terminal. */
 import { basename } from 'node:path';
+import { printable } from '../base/wording';
 import type { CheckFailure, CheckResult } from '../model/detector';
-import { paint, table } from './terminal';
+import { table } from './terminal';
 
 const VERDICT_STYLE = { in: 'green', out: 'red', review: 'yellow' } as const;
 
@@ -15,13 +16,13 @@ export function resultTable(results: readonly (CheckResult | CheckFailure)[]): s
   const percent = (p: number) => (Number.isNaN(p) ? '-' : `${(100 * p).toFixed(1)} %`);
   const rows = answered.map(({ image, verdict, label, scores, top }) => [
     basename(image ?? ''),
-    paint(VERDICT_STYLE[verdict], verdict),
+    { text: verdict, style: VERDICT_STYLE[verdict] },
     verdict === 'out' ? `none (nearest: ${short(label)})` : short(label),
     percent(top[0]!.p),
     percent(top[0]!.pYes),
     Number.isNaN(scores.atd) ? '-' : scores.atd.toFixed(3),
   ]);
   const lines = rows.length > 0 ? [table(['image', 'verdict', 'class', 'share', 'p_yes', 'ATD'], rows, [3, 4, 5])] : [];
-  for (const { error } of failures) lines.push(`${error.code}: ${error.message}\n  ${error.hint}`);
+  for (const { error } of failures) lines.push(`${error.code}: ${printable(error.message)}\n  ${error.hint}`);
   return lines.join('\n');
 }

@@ -1,5 +1,6 @@
 /** What people see: aligned tables, colour where a terminal wants it, one progress line on stderr. */
-import { stripVTControlCharacters, styleText } from 'node:util';
+import { styleText } from 'node:util';
+import { printable } from '../base/wording';
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -8,20 +9,27 @@ export function paint(style: Style, text: string): string {
   return process.stdout.isTTY && process.stdout.hasColors() ? styleText(style, text) : text;
 }
 
-/** Rows as columns two spaces apart; cells of a column marked `right` are right-aligned. Cells may be painted. */
+/** Of a table: text, or text in colour. */
+export type Cell = string | { text: string; style: Style };
+
+/**
+ * Rows as columns two spaces apart; cells of a column marked `right` are right-aligned. Names come from files and users:
+ * control characters in cells are escaped.
+ */
 export function table(
   header: readonly string[],
-  rows: readonly (readonly string[])[],
+  rows: readonly (readonly Cell[])[],
   right: readonly number[] = [],
 ): string {
-  const all = [header, ...rows];
-  const width = (cell: string) => stripVTControlCharacters(cell).length;
-  const widths = header.map((_, i) => Math.max(...all.map((row) => width(row[i]!))));
-  const line = (row: readonly string[]) =>
+  const shown = (cell: Cell) => printable(typeof cell === 'string' ? cell : cell.text);
+  const widths = header.map((_, i) => Math.max(...[header, ...rows].map((row) => shown(row[i]!).length)));
+  const line = (row: readonly Cell[]) =>
     row
       .map((cell, i) => {
-        const gap = ' '.repeat(widths[i]! - width(cell));
-        return right.includes(i) ? gap + cell : cell + gap;
+        const text = shown(cell);
+        const gap = ' '.repeat(widths[i]! - text.length);
+        const painted = typeof cell === 'string' ? text : paint(cell.style, text);
+        return right.includes(i) ? gap + painted : painted + gap;
       })
       .join('  ')
       .trimEnd();
@@ -46,7 +54,8 @@ export class Progress {
     if (now - this.#last < (live ? 100 : 10_000)) return;
     this.#last = now;
     lineShown = live;
-    process.stderr.write(live ? `\r\x1b[K${text}` : `${text}\n`);
+    const line = printable(text);
+    process.stderr.write(live ? `\r\x1b[K${line}` : `${line}\n`);
   }
 
   /** Removes the line. */
@@ -55,8 +64,8 @@ export class Progress {
   }
 }
 
-/** A line on stderr, in place of a progress line that stands there. */
+/** Lines on stderr, in place of a progress line that stands there. */
 export function note(text: string): void {
   clearLine();
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${printable(text, '\n\t')}\n`);
 }

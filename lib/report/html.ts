@@ -1,5 +1,7 @@
 /** HTML that cannot be broken by what it holds: every value that a template does not mark as markup is escaped. */
 
+import { printable } from '../base/wording';
+
 /** Text that is markup already: of `html`, or a file of ours. */
 export class Markup {
   constructor(readonly text: string) {}
@@ -13,7 +15,7 @@ function render(value: Value): string {
   if (value instanceof Markup) return value.text;
   if (Array.isArray(value)) return value.map(render).join('');
   if (value === null || value === undefined || value === false) return '';
-  return String(value).replace(/[&<>"']/g, (character) => ENTITIES[character]!);
+  return printable(String(value), '\n\t').replace(/[&<>"']/g, (character) => ENTITIES[character]!);
 }
 
 /** Template tag: text is escaped for element content and quoted attributes; nothing is printed for null, undefined and false. */
