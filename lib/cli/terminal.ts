@@ -69,3 +69,8 @@ export function note(text: string): void {
   clearLine();
   process.stderr.write(`${printable(text, '\n\t')}\n`);
 }
+
+/** Says that a folder holds files that are no images. */
+export function leftOut(folder: string, count: number): void {
+  note(`${folder}: ${count} other file${count === 1 ? ' is' : 's are'} no image and left out`);
+}

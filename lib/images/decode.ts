@@ -9,7 +9,9 @@ import { shown } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { oneLine } from '../base/wording';
 import type { NativeImage } from '../native/addon';
+import { decodeBmp } from './bmp';
 import { regionOf } from './crop';
+import { headOf, isBmp, otherKind } from './file-kind';
 import { opaqueGif } from './gif';
 import {
   type CollectOptions,
@@ -20,11 +22,18 @@ import {
   type Region,
 } from './image-input';
 
+export const TRUNCATED = ['refuse', 'accept'] as const;
+
 export interface DecodeOptions extends CollectOptions {
   /** Turn the image as its EXIF orientation says. Default true; the paper's evaluation does not. TIFFs always are. */
   exif?: boolean;
   /** Largest width × height that is decoded. Default 268,402,689 (0x3FFF squared). */
   limitPixels?: number;
+  /**
+   * Images cut short: refused (default), or decoded as far as they go. Of a JPEG the missing rows are then as Pillow's
+   * LOAD_TRUNCATED_IMAGES leaves them, of other formats as the decoder does.
+   */
+  truncated?: (typeof TRUNCATED)[number] | undefined;
 }
 
 export const DEFAULT_LIMIT_PIXELS = 0x3fff * 0x3fff;
@@ -37,10 +46,11 @@ const LONGEST_SIDE = 2 ** 24;
  * @throws ERR_CLIPN_IMAGE_NOT_FOUND, ERR_CLIPN_IMAGE_DECODE, ERR_CLIPN_IMAGE_TOO_LARGE, ERR_CLIPN_INVALID_ARG
  */
 export async function decodeImage(input: DecodableImage, options: DecodeOptions = {}): Promise<NativeImage> {
-  const { exif = true, limitPixels = DEFAULT_LIMIT_PIXELS } = options;
-  if (typeof input === 'string') return await decodeEncoded(await readable(input), oneLine(input), exif, limitPixels);
+  const { exif = true, limitPixels = DEFAULT_LIMIT_PIXELS, truncated = 'refuse' } = options;
+  const reading = { exif, limitPixels, truncated };
+  if (typeof input === 'string') return await decodeEncoded(await readable(input), oneLine(input), reading);
   if (input instanceof Uint8Array && input.length === 0) throw empty('the image buffer');
-  if (input instanceof Uint8Array) return await decodeEncoded(input, 'the image buffer', exif, limitPixels);
+  if (input instanceof Uint8Array) return await decodeEncoded(input, 'the image buffer', reading);
   if (isSharp(input)) return await decodePipeline(input, limitPixels);
   return checkRaw(input, limitPixels);
 }
@@ -146,32 +156,77 @@ function tooLarge(name: string, limitPixels: number, cause?: unknown): ClipnErro
 /** What sharp calls the formats that are read; it would also draw vector graphics, in a size of its own choosing. */
 const FORMATS: readonly string[] = ['jpeg', 'png', 'webp', 'gif', 'tiff', 'heif'];
 
-async function decodeEncoded(
-  source: string | Uint8Array,
-  name: string,
-  exif: boolean,
-  limitPixels: number,
-): Promise<NativeImage> {
-  const { default: sharp } = await import('sharp');
-  // 'error' refuses truncated and damaged files but not those with odd metadata; Pillow draws the same line.
-  const open = (from: string | Uint8Array) =>
-    sharp(from, { failOn: 'error', ignoreIcc: true, limitInputPixels: limitPixels });
+interface Reading {
+  exif: boolean;
+  limitPixels: number;
+  truncated: 'refuse' | 'accept';
+}
+
+async function decodeEncoded(source: string | Uint8Array, name: string, reading: Reading): Promise<NativeImage> {
   try {
-    let image = open(source);
-    const { format, space, depth, width, height } = await image.metadata();
-    assertSides(name, width, height);
-    if (!FORMATS.includes(format)) throw new Error(`${format} is not among the formats`);
-    if (depth !== 'uchar' && depth !== 'ushort') throw new Error(`samples of type ${depth}, not of 8 or 16 bits`);
-    if (format === 'gif') image = open(opaqueGif(typeof source === 'string' ? await readFile(source) : source));
-    // A TIFF's orientation belongs to the format: Pillow applies it to every TIFF that it opens.
-    if (exif || format === 'tiff') image.autoOrient();
-    return space === 'cmyk' ? await decodeCmyk(image, depth) : await decodeRgb(image);
+    return await decodeWithSharp(source, name, reading);
   } catch (cause) {
     if (cause instanceof ClipnError) throw cause;
     const text = cause instanceof Error ? cause.message : String(cause);
-    if (text.includes('exceeds pixel limit')) throw tooLarge(name, limitPixels, cause);
-    throw new ClipnError('ERR_CLIPN_IMAGE_DECODE', `${name} cannot be decoded: ${oneLine(text)}`, { cause });
+    if (text.includes('exceeds pixel limit')) throw tooLarge(name, reading.limitPixels, cause);
+    return await decodeOther(source, name, reading.limitPixels, text, cause);
   }
+}
+
+/** BMP, which libvips does not read; what else it is is told, else why it could not be decoded. */
+async function decodeOther(
+  source: string | Uint8Array,
+  name: string,
+  limitPixels: number,
+  reason: string,
+  cause: unknown,
+): Promise<NativeImage> {
+  const refusal = (why: string, of: unknown) =>
+    new ClipnError('ERR_CLIPN_IMAGE_DECODE', `${name} cannot be decoded: ${oneLine(why.replace(/\s*\n\s*/g, '; '))}`, {
+      cause: of,
+    });
+  const head =
+    typeof source === 'string'
+      ? await headOf(source).catch(() => Buffer.alloc(0))
+      : Buffer.from(source.subarray(0, 64));
+  const other = otherKind(head);
+  if (other !== undefined) {
+    throw new ClipnError('ERR_CLIPN_IMAGE_DECODE', `${name} is ${other}, which is not read`, {
+      cause,
+      hint: 'Convert it to JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP, or pass its samples as { data, width, height, channels }.',
+    });
+  }
+  if (!isBmp(head)) throw refusal(/unknown error/i.test(reason) ? 'it is damaged, or no image' : reason, cause);
+  try {
+    const file = typeof source === 'string' ? await readFile(source) : Buffer.from(source);
+    return decodeBmp(file, ({ width, height }) => {
+      if (width * height > limitPixels) throw tooLarge(name, limitPixels);
+      assertSides(name, width, height);
+    });
+  } catch (error) {
+    if (error instanceof ClipnError) throw error;
+    throw refusal(`as a BMP, ${(error as Error).message}`, error);
+  }
+}
+
+async function decodeWithSharp(
+  source: string | Uint8Array,
+  name: string,
+  { exif, limitPixels, truncated }: Reading,
+): Promise<NativeImage> {
+  const { default: sharp } = await import('sharp');
+  // 'error' refuses truncated and damaged files but not those with odd metadata; Pillow draws the same line.
+  const failOn = truncated === 'accept' ? 'none' : 'error';
+  const open = (from: string | Uint8Array) => sharp(from, { failOn, ignoreIcc: true, limitInputPixels: limitPixels });
+  let image = open(source);
+  const { format, space, depth, width, height } = await image.metadata();
+  if (!FORMATS.includes(format)) throw new Error(`${format} is not among the formats`);
+  assertSides(name, width, height);
+  if (depth !== 'uchar' && depth !== 'ushort') throw new Error(`samples of type ${depth}, not of 8 or 16 bits`);
+  if (format === 'gif') image = open(opaqueGif(typeof source === 'string' ? await readFile(source) : source));
+  // A TIFF's orientation belongs to the format: Pillow applies it to every TIFF that it opens.
+  if (exif || format === 'tiff') image.autoOrient();
+  return space === 'cmyk' ? await decodeCmyk(image, depth) : await decodeRgb(image);
 }
 
 async function decodeRgb(image: Sharp): Promise<NativeImage> {

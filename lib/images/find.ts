@@ -1,46 +1,111 @@
 /** Paths of images: files as given, folders and globs expanded and sorted. */
 import { statSync } from 'node:fs';
-import { extname, join } from 'node:path';
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { extname, join, sep } from 'node:path';
 import { ClipnError } from '../base/errors';
+import { headOf, isImageHead } from './file-kind';
 
-const EXTENSIONS: ReadonlySet<string> = new Set(['.jpg', '.jpeg', '.png', '.webp', '.gif', '.tif', '.tiff', '.avif']);
+const EXTENSIONS: ReadonlySet<string> = new Set(
+  '.jpg .jpeg .jpe .jif .jfif .png .webp .gif .tif .tiff .avif .bmp .dib'.split(' '),
+);
+/** Other files that are looked into at the same time. */
+const LOOKED_INTO = 16;
 
 /** For messages about a folder without images. */
-export const EXTENSIONS_HINT = `Images are told by their extension: ${[...EXTENSIONS].join(' ')}.`;
+export const NO_IMAGE_HINT = 'JPEG, PNG, WebP, GIF, TIFF, AVIF and BMP files are looked for, whatever their names.';
 
 /** Whether a file is an image by its extension. */
 export function isImageName(name: string): boolean {
   return EXTENSIONS.has(extname(name).toLowerCase());
 }
 
-/** Images below a folder, relative to it and sorted by code unit, and how many other files there are; no dot files. */
-export async function listImages(folder: string): Promise<{ images: string[]; otherFiles: number }> {
-  // Found on first use: a program that names its images itself never loads it.
-  const { glob } = await import('tinyglobby');
-  const files = await glob('**/*', { cwd: folder, onlyFiles: true, expandDirectories: false });
-  const images = files.filter(isImageName).sort();
-  return { images, otherFiles: files.length - images.length };
+export interface ImageListing {
+  /** Relative to the folder, sorted by code unit. */
+  images: string[];
+  /** Files that are no images. */
+  otherFiles: number;
 }
 
-/** Files named directly are kept whatever their name, so that a misspelt path is answered with its own error. */
-export async function findImages(operands: readonly string[]): Promise<string[]> {
+/**
+ * Images below a folder: by their extension, and what has another name by its first bytes. Names that begin with a dot
+ * are left out, and so are links to what lies in the folder itself, which is listed already.
+ */
+export async function listImages(folder: string): Promise<ImageListing> {
+  const files: string[] = [];
+  const root = await realpath(folder);
+  await walk({ folder, root, seen: new Set([root]), files }, '');
+  const images = files.filter(isImageName);
+  const others = files.filter((name) => !isImageName(name));
+  for (let at = 0; at < others.length; at += LOOKED_INTO) {
+    const some = others.slice(at, at + LOOKED_INTO);
+    // What cannot be opened, and what is no regular file, is no image that can be had.
+    const found = await Promise.all(some.map((name) => looksLikeImage(join(folder, name)).catch(() => false)));
+    images.push(...some.filter((_, index) => found[index]));
+  }
+  return { images: images.sort(), otherFiles: files.length - images.length };
+}
+
+interface Walk {
+  folder: string;
+  root: string;
+  /** Folders that were entered, by their real paths. */
+  seen: Set<string>;
+  files: string[];
+}
+
+async function walk(state: Walk, below: string): Promise<void> {
+  const { folder, root, seen, files } = state;
+  for (const entry of await readdir(join(folder, below), { withFileTypes: true })) {
+    if (entry.name.startsWith('.')) continue;
+    const name = below === '' ? entry.name : `${below}/${entry.name}`;
+    if (entry.isFile()) files.push(name);
+    else if (entry.isDirectory()) await walk(state, name);
+    else if (entry.isSymbolicLink()) {
+      const target = await realpath(join(folder, name)).catch(() => undefined);
+      if (target === undefined) {
+        if (isImageName(name)) files.push(name); // a link into nothing: told when it is read
+        continue;
+      }
+      if (target === root || target.startsWith(root + sep) || seen.has(target)) continue;
+      const info = await stat(target);
+      if (info.isFile()) files.push(name);
+      else if (info.isDirectory()) {
+        seen.add(target);
+        await walk(state, name);
+      }
+    }
+  }
+}
+
+async function looksLikeImage(path: string): Promise<boolean> {
+  return (await stat(path)).isFile() && isImageHead(await headOf(path));
+}
+
+/**
+ * Files named directly are kept whatever their name, so that a misspelt path is answered with its own error.
+ *
+ * @param onOther gets each folder that has other files too, and how many
+ */
+export async function findImages(
+  operands: readonly string[],
+  onOther?: (folder: string, count: number) => void,
+): Promise<string[]> {
   const found: string[] = [];
   for (const operand of operands) {
     const info = statSync(operand, { throwIfNoEntry: false });
-    if (info?.isDirectory()) found.push(...(await imagesBelow(operand)));
+    if (info?.isDirectory()) found.push(...(await imagesBelow(operand, onOther)));
     else if (!info) found.push(...(await matching(operand)));
     else found.push(operand);
   }
   return found;
 }
 
-async function imagesBelow(folder: string): Promise<string[]> {
-  const { images } = await listImages(folder);
+async function imagesBelow(folder: string, onOther?: (folder: string, count: number) => void): Promise<string[]> {
+  const { images, otherFiles } = await listImages(folder);
   if (images.length === 0) {
-    throw new ClipnError('ERR_CLIPN_IMAGE_NOT_FOUND', `the folder ${folder} holds no image`, {
-      hint: EXTENSIONS_HINT,
-    });
+    throw new ClipnError('ERR_CLIPN_IMAGE_NOT_FOUND', `the folder ${folder} holds no image`, { hint: NO_IMAGE_HINT });
   }
+  if (otherFiles > 0) onOther?.(folder, otherFiles);
   return images.map((name) => join(folder, name));
 }
 

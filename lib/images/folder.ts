@@ -3,7 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClipnError } from '../base/errors';
 import { firstFew } from '../base/wording';
-import { EXTENSIONS_HINT, listImages } from './find';
+import { listImages, NO_IMAGE_HINT } from './find';
 
 export interface ImageFolder {
   /** As given. */
@@ -14,7 +14,7 @@ export interface ImageFolder {
   classes: string[];
   /** Index into `classes` of each image; -1 for an image that lies in none. */
   classOf: Int32Array;
-  /** Files that are no images by their extension. Names that begin with a dot are not looked at. */
+  /** Files that are no images. Names that begin with a dot are not looked at. */
   otherFiles: number;
 }
 
@@ -25,7 +25,7 @@ export async function readImageFolder(folder: string): Promise<ImageFolder> {
   const { images, otherFiles } = await listImages(folder);
   if (images.length === 0) {
     const found = otherFiles === 0 ? 'is empty' : `holds no image, only ${otherFiles} other files`;
-    throw refusal(folder, found, EXTENSIONS_HINT);
+    throw refusal(folder, found, NO_IMAGE_HINT);
   }
   const classes = await foldersBelow(folder);
   const indexOf = new Map(classes.map((name, index) => [name, index]));

@@ -5,7 +5,7 @@ import { inOrder } from '../base/in-order';
 import { assertCalibrationFits, type Calibration, parseCalibration } from '../decide/calibration';
 import { fittedFor } from '../decide/fitted-for';
 import { type Decision, decide, decisionOf, type Rule, ruleWarning, type Verdict } from '../decide/rule';
-import { type DecodeOptions, decodeRegion } from '../images/decode';
+import { type DecodeOptions, decodeRegion, TRUNCATED } from '../images/decode';
 import { collectImage, type ImageInput, nameOf, type Region, splitRegion } from '../images/image-input';
 import type { LabelBank } from '../labels/bank';
 import type { NativeScores } from '../native/addon';
@@ -229,12 +229,15 @@ export class Detector {
   }
 }
 
-function assertOptions({ topK, limitPixels, limitBytes, score }: DetectorOptions): void {
+function assertOptions({ topK, limitPixels, limitBytes, truncated, score }: DetectorOptions): void {
   if (topK !== undefined && (!Number.isInteger(topK) || topK < 1)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `topK must be a whole number of at least 1, not ${topK}`);
   }
   if (limitPixels !== undefined && !(limitPixels >= 1)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `limitPixels must be at least 1, not ${limitPixels}`);
+  }
+  if (truncated !== undefined && !TRUNCATED.includes(truncated)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `truncated must be one of ${TRUNCATED.join(', ')}, not ${truncated}`);
   }
   if (limitBytes !== undefined && !(limitBytes >= 1)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `limitBytes must be at least 1, not ${limitBytes}`);

@@ -43,6 +43,18 @@ for (const { format, file, rgb } of cmyk.cases) {
   });
 }
 
+// JPEGs cut short and bytes by Pillow with LOAD_TRUNCATED_IMAGES: test/reference/make_truncated_golden.py.
+const truncated = JSON.parse(readFileSync(goldenFile('truncated.json'), 'utf8'));
+for (const { name, file, rgb } of truncated.cases) {
+  test(`a JPEG cut short (${name}) is refused, and with truncated: 'accept' gives what Pillow gives`, async () => {
+    const bytes = Buffer.from(file, 'base64');
+    await assert.rejects(decodeImage(bytes), { code: 'ERR_CLIPN_IMAGE_DECODE' });
+    const { data, ...size } = await decodeImage(bytes, { truncated: 'accept' });
+    assert.deepEqual(size, { width: truncated.width, height: truncated.height, channels: 3 });
+    assert.deepEqual([...data], rgb);
+  });
+}
+
 test('raw samples are copied, so that the caller may go on using his buffer', async () => {
   const data = Uint8Array.from(samples(3));
   const image = await decodeImage({ data, width: 3, height: 2, channels: 3 });
@@ -108,14 +120,30 @@ test("a GIF's transparent pixels have the palette's colour", async () => {
   assert.deepEqual([...data.subarray(0, 3)], [10, 20, 30]);
 });
 
-for (const [what, file] of [
-  ['an SVG', '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="5" height="5"/></svg>'],
-  ['a BMP', Buffer.from(`424d3a0000000000000036000000${'28000000010000000100000001001800'}${'00'.repeat(28)}`, 'hex')],
+for (const [head, kind] of [
+  ['<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="5" height="5"/></svg>', 'an SVG drawing'],
+  ['\0\0\0\x18ftypheic\0\0\0\0mif1heic', 'a HEIC image'],
+  ['\0\0\0\x18ftypisom\0\0\0\0isomavc1', 'a video'],
+  ['\0\0\0\x0cjP  \r\n\x87\n', 'a JPEG 2000 image'],
+  ['\0\0\x01\0\x01\0\x10\x10\0\0', 'a Windows icon (ICO)'],
+  ['P6\n2 2\n255\n............', 'a PNM image'],
+  ['version https://git-lfs.github.com/spec/v1\noid sha256:0', 'a pointer of Git LFS'],
+  ['<!DOCTYPE html><html><body>Not found', 'an HTML page'],
+  ['{"error": "not found"}', 'JSON'],
 ] as const) {
-  test(`${what} is refused with its code`, async () => {
-    await assert.rejects(decodeImage(Buffer.from(file)), { code: 'ERR_CLIPN_IMAGE_DECODE' });
+  test(`${kind} is refused by its name`, async () => {
+    await assert.rejects(decodeImage(Buffer.from(head, 'latin1')), {
+      code: 'ERR_CLIPN_IMAGE_DECODE',
+      message: new RegExp(`the image buffer is ${kind.replace(/[()]/g, '.')}.*, which is not read`),
+    });
   });
 }
+
+test('bytes that are nothing known are refused without "unknown error"', async () => {
+  await assert.rejects(decodeImage(Buffer.from('hello, world')), (error: Error & { code: string }) => {
+    return error.code === 'ERR_CLIPN_IMAGE_DECODE' && !/unknown error/i.test(error.message);
+  });
+});
 
 test('samples of 32 bits are refused, not clipped', async () => {
   // TIFF 6.0: one pixel, a float of 0.5, by its tags 256 to 279 (size, bits, photometric, strip) and 339 (IEEE).

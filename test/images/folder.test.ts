@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
+import sharp from 'sharp';
 import { hasClassFolders, readImageFolder } from '../../lib/images/folder';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-image-folder-'));
@@ -43,6 +44,25 @@ test('follows a class folder that is a link', async () => {
     [read.images, read.classes, hasClassFolders(read)],
     [['a/photo.jpg', 'b/photo.jpg'], ['a', 'b'], true],
   );
+});
+
+test('finds images whatever their names, and counts only what is no image', async () => {
+  const root = tree('names', 'a.JFIF', 'b.jpe', 'c.BMP', 'd.txt');
+  const png = await sharp({ create: { width: 1, height: 1, channels: 3, background: '#000' } })
+    .png()
+    .toBuffer();
+  writeFileSync(path.join(root, 'upload'), png);
+  writeFileSync(path.join(root, 'photo.jpg_large'), png);
+  const { images, otherFiles } = await readImageFolder(root);
+  assert.deepEqual([images, otherFiles], [['a.JFIF', 'b.jpe', 'c.BMP', 'photo.jpg_large', 'upload'], 1]);
+});
+
+test('a link back into the folder lists nothing twice', async () => {
+  const root = tree('loop', 'a/photo.jpg', 'b/');
+  symlinkSync(root, path.join(root, 'a', 'up'));
+  symlinkSync(path.join(root, 'a'), path.join(root, 'again'));
+  symlinkSync(path.join(root, 'a', 'photo.jpg'), path.join(root, 'b', 'copy.jpg'));
+  assert.deepEqual((await readImageFolder(root)).images, ['a/photo.jpg']);
 });
 
 test('a folder of images alone has no classes', async () => {

@@ -4,13 +4,14 @@ import { statSync } from 'node:fs';
 import { ClipnError } from '../../base/errors';
 import { saveCalibration } from '../../decide/calibration';
 import { assertEnough, DEFAULT_TARGET } from '../../decide/conformal';
+import { type DecodeOptions, TRUNCATED } from '../../images/decode';
 import { findImages } from '../../images/find';
 import { bankWarnings } from '../../model/bank-warnings';
 import { type CalibrationRun, calibrate } from '../../model/calibrate';
 import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
 import type { Args, Command } from '../command';
 import { BANK_FLAG, bankFrom, bankOptions, bankSourceFrom, LABEL_FLAGS, MODEL_FLAGS, modelFrom } from '../model-flags';
-import { note, Progress } from '../terminal';
+import { leftOut, note, Progress } from '../terminal';
 
 export const calibrateCommand: Command = {
   summary: 'Fit a threshold that accepts a chosen share of your own images, for `check --calibration`.',
@@ -25,6 +26,7 @@ export const calibrateCommand: Command = {
     score: { value: 'S', choices: DECIDING_SCORES, doc: 'score that will decide, default atd' },
     out: { value: 'FILE', doc: 'calibration file to write' },
     'no-exif': { doc: 'do not turn images as their EXIF orientation says' },
+    truncated: { value: 'HOW', choices: TRUNCATED, doc: 'images cut short: refuse, the default, or accept' },
     json: { doc: 'one JSON object' },
   },
   run,
@@ -36,7 +38,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
     throw new ClipnError('ERR_CLIPN_IMAGE_NOT_FOUND', `there is no folder ${folder}`);
   }
-  const images = await findImages([folder]);
+  const images = await findImages([folder], leftOut);
   const target = args.number('target') ?? DEFAULT_TARGET;
   assertEnough(images.length, target);
   const progress = new Progress();
@@ -48,6 +50,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     score: args.text('score') as DecidingScore | undefined,
     target,
     exif: !args.on('no-exif'),
+    truncated: args.text('truncated') as DecodeOptions['truncated'],
     signal,
     onProgress: (done) => progress.show(`${done} of ${images.length} images`),
   })

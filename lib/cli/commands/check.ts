@@ -1,12 +1,13 @@
 /** `check`: images to verdicts. */
 import { type Calibration, readCalibration } from '../../decide/calibration';
+import { type DecodeOptions, TRUNCATED } from '../../images/decode';
 import { findImages } from '../../images/find';
 import type { CheckFailure, CheckResult } from '../../model/detector';
 import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
 import type { Args, Command } from '../command';
 import { BANK_FLAG, bankFrom, bankOptions, bankSourceFrom, LABEL_FLAGS, MODEL_FLAGS, modelFrom } from '../model-flags';
 import { resultTable } from '../result-table';
-import { note, Progress } from '../terminal';
+import { leftOut, note, Progress } from '../terminal';
 
 /** As an operand: the image comes on standard input. */
 const STANDARD_INPUT = '-';
@@ -23,6 +24,7 @@ export const checkCommand: Command = {
     threshold: { value: 'X', number: true, doc: "in when the score is at least X; the paper's rule when absent" },
     calibration: { value: 'F', doc: 'calibration file: in, out or review' },
     'no-exif': { doc: 'do not turn images as their EXIF orientation says' },
+    truncated: { value: 'HOW', choices: TRUNCATED, doc: 'images cut short: refuse, the default, or accept' },
     top: { value: 'K', number: true, doc: 'entries of the top list, default 5' },
     json: { doc: 'one JSON object a line' },
     trace: { doc: 'also logits, the hash of the pixels seen, and the feature (implies --json)' },
@@ -34,7 +36,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const source = await bankSourceFrom(args);
   const calibrationPath = args.text('calibration');
   const calibration = calibrationPath === undefined ? undefined : await readCalibration(calibrationPath);
-  const images = await findImages(args.operands);
+  const images = await findImages(args.operands, leftOut);
   const progress = new Progress();
   await using model = await modelFrom(args, signal);
   const bank = await bankFrom(source, model, bankOptions(args, progress, signal));
@@ -63,6 +65,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
 function detectorOptions(args: Args, calibration: Calibration | undefined, trace: boolean) {
   return {
     exif: !args.on('no-exif'),
+    truncated: args.text('truncated') as DecodeOptions['truncated'],
     trace,
     topK: args.number('top'),
     threshold: args.number('threshold'),
