@@ -68,6 +68,9 @@ Napi::Value Lane::submit(Napi::Env env, std::unique_ptr<Job> job) {
     } catch (const std::exception&) {  // the buffers for results are made here: sizes come from the model file
       job->status = CLIPN_OUT_OF_MEMORY;
       std::snprintf(job->error.text, sizeof(job->error.text), "no memory for the results of this call");
+    } catch (...) {  // the core lets nothing through; what came here anyway must not end the process
+      job->status = CLIPN_INTERNAL;
+      std::snprintf(job->error.text, sizeof(job->error.text), "an exception of unknown type");
     }
     // From the call on, the JS thread may free the job.
     const auto done = job->done;
