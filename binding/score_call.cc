@@ -1,14 +1,26 @@
 // score: features and a label bank to every score (core.h, clipn_score).
 #include <array>
 #include <cstring>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "arguments.h"
 #include "errors.h"
 #include "lane.h"
 
-// score({features, yes, no | undefined, n, c, d, k, scale, logits: boolean, device, bankId: number}) → one array per
-// field of clipn_score_output
+namespace {
+
+Napi::Int32Array indices(Napi::Env env, const std::vector<int32_t>& values) {
+  auto array = Napi::Int32Array::New(env, values.size());
+  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(int32_t));
+  return array;
+}
+
+}  // namespace
+
+// score({features, yes, no | undefined, n, c, d, k, scale, logits: boolean, device, bankId: number, words | undefined,
+// groupEnds: number[] | undefined}) → one array per field of clipn_score_output
 Napi::Value Lane::score(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto work = job(env);
@@ -24,6 +36,12 @@ Napi::Value Lane::score(const Napi::CallbackInfo& info) {
     work->keep.push_back(Napi::Persistent(array.As<Napi::Object>()));
     return array.Data();
   };
+  const auto group_ends = std::make_shared<std::vector<int64_t>>();
+  if (!in.Get("groupEnds").IsUndefined()) {
+    const auto ends = in.Get("groupEnds").As<Napi::Array>();
+    for (uint32_t i = 0; i < ends.Length(); ++i) group_ends->push_back(integer(ends.Get(i)));
+  }
+  const int64_t w = group_ends->empty() ? 0 : group_ends->back();
   const clipn_score_input input{sizeof(clipn_score_input),
                                 in.Get("scale").As<Napi::Number>().FloatValue(),
                                 rows("features", n),
@@ -34,21 +52,26 @@ Napi::Value Lane::score(const Napi::CallbackInfo& info) {
                                 d,
                                 k,
                                 device_of(in.Get("device").As<Napi::String>()),
-                                static_cast<uint64_t>(integer(in.Get("bankId")))};
+                                static_cast<uint64_t>(integer(in.Get("bankId"))),
+                                rows("words", w),
+                                w,
+                                group_ends->data(),
+                                static_cast<int64_t>(group_ends->size())};
   const bool logits = in.Get("logits").ToBoolean();
 
-  // The nine per-image scores, then the top lists and logits.
+  // The twelve per-image scores, then the top lists, logits and the nearest word.
   struct Output {
-    std::array<std::vector<float>, 9> scores;
-    std::vector<int32_t> top_index;
+    std::array<std::vector<float>, 12> scores;
+    std::vector<int32_t> top_index, word_index;
     std::vector<float> top_p, top_p_yes, logits_yes, logits_no;
   };
   auto out = std::make_shared<Output>();
-  work->run = [core = &core_, input, logits, out](clipn_error* error) {
+  work->run = [core = &core_, input, group_ends, logits, out](clipn_error* error) {
     const auto n = static_cast<size_t>(input.n), nk = n * static_cast<size_t>(input.k),
                nc = n * static_cast<size_t>(input.c);
     for (auto& score : out->scores) score.resize(n);
     out->top_index.resize(nk);
+    out->word_index.resize(n);
     out->top_p.resize(nk);
     out->top_p_yes.resize(nk);
     if (logits) {
@@ -70,19 +93,20 @@ Napi::Value Lane::score(const Napi::CallbackInfo& info) {
                                     out->top_p.data(),
                                     out->top_p_yes.data(),
                                     out->logits_yes.empty() ? nullptr : out->logits_yes.data(),
-                                    out->logits_no.empty() ? nullptr : out->logits_no.data()};
+                                    out->logits_no.empty() ? nullptr : out->logits_no.data(),
+                                    s[9].data(),
+                                    s[10].data(),
+                                    s[11].data(),
+                                    out->word_index.data()};
     return core->score(&input, &output, error);
   };
   work->result = [out, logits](Napi::Env e) -> Napi::Value {
-    static constexpr std::array<const char*, 9> kNames{"ctw", "atd", "msp",     "maxLogit", "energy",
-                                                       "mcm", "gap", "logPOut", "logQMax"};
+    static constexpr std::array<const char*, 12> kNames{"ctw", "atd",     "msp",     "maxLogit", "energy", "mcm",
+                                                        "gap", "logPOut", "logQMax", "negLabel", "ole",    "wordMax"};
     Napi::Object object = Napi::Object::New(e);
     for (size_t i = 0; i < kNames.size(); ++i) object.Set(kNames[i], floats(e, out->scores[i]));
-    auto index = Napi::Int32Array::New(e, out->top_index.size());
-    if (!out->top_index.empty()) {
-      std::memcpy(index.Data(), out->top_index.data(), out->top_index.size() * sizeof(int32_t));
-    }
-    object.Set("topIndex", index);
+    object.Set("topIndex", indices(e, out->top_index));
+    object.Set("wordIndex", indices(e, out->word_index));
     object.Set("topP", floats(e, out->top_p));
     object.Set("topPYes", floats(e, out->top_p_yes));
     if (logits) {

@@ -39,7 +39,8 @@ target_compile_options(clipn_image PRIVATE -ffp-contract=off)
 
 # at::parallel_for is a template that runs serially without -fopenmp. The core itself does not link an OpenMP runtime: it
 # must use the one that libtorch_cpu brings, and a second one would not know that the first is in a parallel region.
-clipn_add_objects(clipn_score ${CLIPN_CPP_DIR}/score/score.cpp)
+clipn_add_objects(clipn_score ${CLIPN_CPP_DIR}/score/products.cpp ${CLIPN_CPP_DIR}/score/score.cpp
+                  ${CLIPN_CPP_DIR}/score/words.cpp)
 target_compile_options(clipn_score PRIVATE -fopenmp)
 target_link_libraries(clipn_score PRIVATE clipn_torch)
 

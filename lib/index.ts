@@ -58,7 +58,7 @@ export type { Device, Precision } from './native/placement';
 export { renderReport, reportCsv } from './report/render';
 export { writeReport } from './report/write';
 export type { DecidingScore, Scores } from './scores/names';
-export { type ScoreOptions, type ScoreResult, score } from './scores/score';
+export { type NegativeRows, type ScoreOptions, type ScoreResult, score } from './scores/score';
 export type { ScoreBlock, Scorer } from './scores/scorers';
 export {
   type Negatives,

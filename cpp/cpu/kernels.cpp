@@ -12,6 +12,7 @@ namespace clipn::cpu::CLIPN_CPU_TARGET {
 #include "cpu/exp2.inl"
 #include "image/resize.inl"
 #include "score/score.inl"
+#include "score/words.inl"
 #include "tower/rows.inl"
 
 const Kernels kernels = {
@@ -19,6 +20,7 @@ const Kernels kernels = {
     resize_horizontal,
     resize_vertical,
     score_block,
+    sum_words,
     {layer_norm<float>, store_linear<float>, softmax<float>, store_scaled<float>},
     {layer_norm<uint16_t>, store_linear<uint16_t>, softmax<uint16_t>, store_scaled<uint16_t>},
     transpose_words,

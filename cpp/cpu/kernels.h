@@ -38,6 +38,12 @@ struct ScoreState {
   float gap;     // x - y at the first maximum of x
 };
 
+// Some of an image's words; x = <f, u_k>.
+struct WordSum {
+  float m;    // max x
+  float sum;  // sum of e^{s (x - m)}
+};
+
 enum class Activation { kNone, kGelu, kQuickGelu };
 
 // Kernels of a transformer over rows of one element type: float, or the bits of a bf16 (tower/rows.inl).
@@ -67,6 +73,9 @@ struct Kernels {
   // Adds `count` classes of one image to `state`. x, y: [count]; y NULL without a no bank.
   // chunk_max: [ceil(count / kChunkClasses)], the largest x of each chunk, NaN ignored.
   void (*score_block)(const float* x, const float* y, int64_t count, float scale, ScoreState* state, float* chunk_max);
+
+  // Words of one image, piece after piece: sums[i] of x[ends[i - 1] ... ends[i]), the first from 0. No piece is empty.
+  void (*sum_words)(const float* x, const int32_t* ends, int64_t pieces, float scale, WordSum* sums);
 
   RowKernels<float> fp32;
   RowKernels<uint16_t> bf16;

@@ -1,8 +1,6 @@
 #include "score/score.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/from_blob.h>
-#include <ATen/ops/mm.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -14,6 +12,8 @@
 #include "cpu/dispatch.h"
 #include "cuda/open.h"
 #include "error.h"
+#include "score/products.h"
+#include "score/words.h"
 #include "tower/gemm.h"
 
 #ifndef _OPENMP
@@ -23,14 +23,10 @@
 namespace clipn {
 namespace {
 
-// A tile of dot products, kRows x kClasses for yes and for no, stays in one core's L2. Fixed: sums depend on them.
-constexpr int64_t kRows = 64;
-constexpr int64_t kClasses = 512;
-// Products of fewer rows, or of a number of rows that is no multiple of this, may take another path and other
-// roundings; padding to it makes an image's bits independent of its batch (verified with MKL and brgemm: 1-200 rows).
-constexpr int64_t kRowStep = 16;
 // Class ranges that may run in parallel. Their borders depend on the number of classes alone.
 constexpr int64_t kMaxSegments = 16;
+// Ranges of words are as long as leaves each thread this many tasks: what is summed does not depend on them.
+constexpr int64_t kTasksPerThread = 16;
 // States and top lists of the images in flight.
 constexpr int64_t kStateBytes = int64_t{64} << 20;
 
@@ -71,70 +67,25 @@ struct Plan {
   int64_t segments, segment_classes;  // every segment but the last is this long
   int64_t capacity;                   // candidates per image and segment
   int64_t chunk_rows;                 // images per round
+  WordPieces pieces;
+  int64_t spans, span_blocks;  // ranges of words, 0 without; every span but the last has this many blocks
 
-  Plan(int64_t n, int64_t c, int64_t k) {
-    const int64_t blocks = (c + kClasses - 1) / kClasses;
+  explicit Plan(const clipn_score_input& input) : pieces(input) {
+    const int64_t n = input.n, c = input.c, k = input.k;
+    const int64_t blocks = (c + kTileClasses - 1) / kTileClasses;
     const int64_t blocks_each = (blocks + kMaxSegments - 1) / kMaxSegments;
-    segment_classes = blocks_each * kClasses;
+    segment_classes = blocks_each * kTileClasses;
     segments = (blocks + blocks_each - 1) / blocks_each;
     capacity = std::min({k, segment_classes, c});
-    const int64_t row_bytes = segments * (int64_t{sizeof(cpu::ScoreState)} + int64_t{sizeof(Candidate)} * capacity);
-    chunk_rows = std::clamp(kStateBytes / row_bytes / kRows * kRows, kRows, int64_t{4096});
+    const int64_t row_bytes = segments * (int64_t{sizeof(cpu::ScoreState)} + int64_t{sizeof(Candidate)} * capacity) +
+                              pieces.count() * int64_t{sizeof(cpu::WordSum)};
+    chunk_rows = std::clamp(kStateBytes / row_bytes / kTileImages * kTileImages, kTileImages, int64_t{4096});
     chunk_rows = std::min(chunk_rows, n);
+    const int64_t row_blocks = (chunk_rows + kTileImages - 1) / kTileImages;
+    const int64_t wanted = (kTasksPerThread * at::get_num_threads() + row_blocks - 1) / row_blocks;
+    span_blocks = std::max<int64_t>(1, pieces.blocks() / wanted);
+    spans = (pieces.blocks() + span_blocks - 1) / span_blocks;
   }
-};
-
-int64_t padded(int64_t rows) { return (rows + kRowStep - 1) / kRowStep * kRowStep; }
-
-// One thread's tile: cosines, and what they are made of.
-struct Tile {
-  void reserve(int64_t rows, int64_t d, bool both) {
-    features.resize(padded(rows) * d);
-    by_class.resize(padded(rows) * kClasses);
-    x.resize(padded(rows) * kClasses);
-    if (both) y.resize(x.size());
-  }
-  std::vector<float> features, by_class, x, y;
-  float chunk_max[kClasses / cpu::kChunkClasses];
-};
-
-// Products of one block of images with blocks of a bank. With brgemm the classes are the rows of the product, since a
-// bank lies as a left factor does; of the images, its right factor, a transposed copy is made once, and each tile is
-// transposed within L2. bench/README.md has what the BLAS took.
-class Products {
- public:
-  Products(const cpu::Kernels& kernels, const float* features, int64_t rows, int64_t d, Tile& tile)
-      : kernels_(kernels), rows_(rows), padded_(padded(rows)), d_(d), tile_(tile) {
-    if (by_brgemm_) {
-      kernels.transpose_words(words(features), rows, d, d, words(tile.features.data()), padded_);
-    } else {
-      std::copy_n(features, rows * d, tile.features.data());
-      std::fill(tile.features.begin() + rows * d, tile.features.begin() + padded_ * d, 0.0f);
-    }
-  }
-
-  // out [rows, count] = features bank^T, of bank [count, d].
-  void with(const float* bank, int64_t count, float* out) {
-    if (by_brgemm_) {
-      multiply(bank, d_, tile_.features.data(), padded_, count, padded_, d_, tile_.by_class.data(), padded_);
-      kernels_.transpose_words(words(tile_.by_class.data()), count, padded_, rows_, words(out), count);
-    } else {
-      at::Tensor product = view(out, padded_, count);
-      at::mm_out(product, view(tile_.features.data(), padded_, d_), view(bank, count, d_).t());
-    }
-  }
-
- private:
-  static const uint32_t* words(const float* data) { return reinterpret_cast<const uint32_t*>(data); }
-  static uint32_t* words(float* data) { return reinterpret_cast<uint32_t*>(data); }
-  static at::Tensor view(const float* data, int64_t rows, int64_t columns) {
-    return at::from_blob(const_cast<float*>(data), {rows, columns}, at::kFloat);
-  }
-
-  const cpu::Kernels& kernels_;
-  const bool by_brgemm_ = can_multiply<float>();
-  int64_t rows_, padded_, d_;
-  Tile& tile_;
 };
 
 void write_logits(const float* from, float scale, int64_t count, float* to) {
@@ -151,8 +102,8 @@ void score_segment(const cpu::Kernels& kernels, const clipn_score_input& input, 
   const bool both = input.bank_no != nullptr;
   tile.reserve(rows, input.d, both);
   Products products(kernels, input.features + row * input.d, rows, input.d, tile);
-  for (int64_t first = begin; first < end; first += kClasses) {
-    const int64_t count = std::min(kClasses, end - first);
+  for (int64_t first = begin; first < end; first += kTileClasses) {
+    const int64_t count = std::min(kTileClasses, end - first);
     products.with(input.bank_yes + first * input.d, count, tile.x.data());
     if (both) products.with(input.bank_no + first * input.d, count, tile.y.data());
     for (int64_t i = 0; i < rows; ++i) {
@@ -206,13 +157,16 @@ struct Totals {
   }
 };
 
-void finish_row(const clipn_score_input& input, const clipn_score_output& output, int64_t row,
-                const cpu::ScoreState* states, const TopList* tops, int64_t segments, std::vector<Candidate>& merged) {
+// Returns what the words are held against.
+LabelSums finish_row(const clipn_score_input& input, const clipn_score_output& output, int64_t row,
+                     const cpu::ScoreState* states, const TopList* tops, int64_t segments,
+                     std::vector<Candidate>& merged) {
   const double s = input.scale;
   const bool both = input.bank_no != nullptr;
   const Totals t(states, segments, s);
   // l = sum of e^{a - s m}: every class is part "in", part "out".
-  const double l = t.in * std::exp(s * (t.k - t.m)) + (both ? t.out * std::exp(s * (t.n - t.m)) : 0.0);
+  const double in = t.in * std::exp(s * (t.k - t.m));
+  const double l = in + (both ? t.out * std::exp(s * (t.n - t.m)) : 0.0);
   const bool valid = !std::isnan(l) && !std::isnan(t.mcm);
   const bool no = valid && both;
   const auto write = [row](float* to, bool known, double value) { to[row] = known ? static_cast<float>(value) : kNaN; };
@@ -243,6 +197,7 @@ void finish_row(const clipn_score_input& input, const clipn_score_output& output
     output.top_p[at] = static_cast<float>(std::exp(s * (static_cast<double>(entry.x) - t.m)) / l);
     output.top_p_yes[at] = both ? static_cast<float>(sigmoid(s * (static_cast<double>(entry.x) - entry.y))) : kNaN;
   }
+  return {t.m, valid ? l : kNaN, no ? in : kNaN};
 }
 
 void check(const clipn_score_input& in, const clipn_score_output& out) {
@@ -258,12 +213,26 @@ void check(const clipn_score_input& in, const clipn_score_output& out) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / int64_t{sizeof(float)};
   require(in.d <= kMost / in.c && (in.n == 0 || std::max(in.c, in.d) <= kMost / in.n),
           "score: n, c and d are too large");
+  require(in.w >= 0 && in.w <= std::numeric_limits<int32_t>::max() && in.d <= kMost / std::max<int64_t>(in.w, 1),
+          "score: w must be in 0..2147483647, and w and d not too large");
+  require((in.w == 0) == (in.groups == 0) && in.groups >= 0 && in.groups <= in.w,
+          "score: groups must be in 1..w, or 0 without words");
+  require(in.w == 0 || (in.words != nullptr && in.group_ends != nullptr),
+          "score: words and group_ends must not be NULL when w > 0");
+  int64_t grouped = 0;
+  for (int64_t group = 0; group < in.groups; ++group) {
+    require(in.group_ends[group] > grouped, "score: group_ends must rise from more than 0 to w");
+    grouped = in.group_ends[group];
+  }
+  require(grouped == in.w, "score: group_ends must rise from more than 0 to w");
   if (in.n == 0) return;
   require(in.features != nullptr && in.bank_yes != nullptr, "score: features and bank_yes must not be NULL");
   require(out.ctw && out.atd && out.msp && out.max_logit && out.energy && out.mcm && out.gap && out.log_p_out &&
               out.log_q_max,
           "score: every [n] output must be given");
   require(in.k == 0 || (out.top_index && out.top_p && out.top_p_yes), "score: the top list must be given when k > 0");
+  require(in.w == 0 || (out.neg_label && out.ole && out.word_max && out.word_index),
+          "score: neg_label, ole, word_max and word_index must be given when w > 0");
 }
 
 }  // namespace
@@ -274,28 +243,45 @@ void score(const cpu::Kernels& kernels, const clipn_score_input& input, const cl
   if (output.logits_no != nullptr && input.bank_no == nullptr) {
     std::fill_n(output.logits_no, input.n * input.c, kNaN);
   }
-  const Plan plan(input.n, input.c, input.k);
+  const Plan plan(input);
   std::vector<cpu::ScoreState> states(plan.chunk_rows * plan.segments);
   std::vector<Candidate> candidates(plan.chunk_rows * plan.segments * plan.capacity);
   std::vector<TopList> tops(plan.chunk_rows * plan.segments);
+  std::vector<cpu::WordSum> sums(plan.chunk_rows * plan.pieces.count());
+  std::vector<NearestWord> nearest(plan.chunk_rows * plan.spans);
   std::vector<Tile> tiles(at::get_num_threads());
+  if (input.w == 0) write_no_words(input, output);
 
   for (int64_t row = 0; row < input.n; row += plan.chunk_rows) {
     const int64_t rows = std::min(plan.chunk_rows, input.n - row);
     for (size_t i = 0; i < tops.size(); ++i) tops[i] = {candidates.data() + i * plan.capacity, plan.capacity};
-    const int64_t row_blocks = (rows + kRows - 1) / kRows;
-    for_each_task(row_blocks * plan.segments, [&](int64_t task, int64_t thread) {
+    const int64_t row_blocks = (rows + kTileImages - 1) / kTileImages;
+    const int64_t label_tasks = row_blocks * plan.segments;
+    for_each_task(label_tasks + row_blocks * plan.spans, [&](int64_t task, int64_t thread) {
       const c10::InferenceMode inference;
-      const int64_t first_row = task / plan.segments * kRows, segment = task % plan.segments;
-      const int64_t begin = segment * plan.segment_classes, end = std::min(begin + plan.segment_classes, input.c);
-      const int64_t at = first_row * plan.segments + segment;
-      score_segment(kernels, input, output, row + first_row, std::min(kRows, rows - first_row), begin, end,
-                    plan.segments, tiles[thread], &states[at], &tops[at]);
+      const bool labels = task < label_tasks;
+      const int64_t place = labels ? task : task - label_tasks, ranges = labels ? plan.segments : plan.spans;
+      const int64_t first = place / ranges * kTileImages, range = place % ranges;
+      const int64_t count = std::min(kTileImages, rows - first), at = first * ranges + range;
+      if (labels) {
+        const int64_t begin = range * plan.segment_classes, end = std::min(begin + plan.segment_classes, input.c);
+        score_segment(kernels, input, output, row + first, count, begin, end, ranges, tiles[thread], &states[at],
+                      &tops[at]);
+      } else {
+        const int64_t begin = range * plan.span_blocks, end = std::min(begin + plan.span_blocks, plan.pieces.blocks());
+        sum_word_blocks(kernels, input, plan.pieces, row + first, count, begin, end, ranges, tiles[thread],
+                        &sums[first * plan.pieces.count()], &nearest[at]);
+      }
     });
-    at::parallel_for(0, rows, kRows, [&](int64_t from, int64_t to) {
+    at::parallel_for(0, rows, kTileImages, [&](int64_t from, int64_t to) {
       std::vector<Candidate> merged;
       for (int64_t i = from; i < to; ++i) {
-        finish_row(input, output, row + i, &states[i * plan.segments], &tops[i * plan.segments], plan.segments, merged);
+        const LabelSums labels = finish_row(input, output, row + i, &states[i * plan.segments],
+                                            &tops[i * plan.segments], plan.segments, merged);
+        if (input.w > 0) {
+          finish_words(input, output, plan.pieces, row + i, labels, &sums[i * plan.pieces.count()],
+                       &nearest[i * plan.spans], plan.spans);
+        }
       }
     });
   }
@@ -304,9 +290,11 @@ void score(const cpu::Kernels& kernels, const clipn_score_input& input, const cl
 void score(const clipn_score_input& input, const clipn_score_output& output) {
   if (input.device == CLIPN_CUDA) {
     check(input, output);
-    // The device keeps no logits and short lists only; the rest is the CPU's, to the same 1e-5.
-    const bool on_device = input.k <= kCudaMaxTop && output.logits_yes == nullptr && output.logits_no == nullptr;
+    // The device keeps no logits, no words and short lists only; the rest is the CPU's, to the same 1e-5.
+    const bool on_device =
+        input.k <= kCudaMaxTop && output.logits_yes == nullptr && output.logits_no == nullptr && input.w == 0;
     if (on_device && input.n > 0) {
+      write_no_words(input, output);
       score_by_plugin(input, output);
       return;
     }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -73,6 +74,112 @@ TEST_P(Score, MatchesDoubleOnUnitFeatures) {
   expect_reference(problem, Scores::of(*GetParam(), problem), 5e-5);
 }
 
+// Groups of one word, of a vector register, of a tile of the pass and across its border, many in one tile, one in all.
+TEST_P(Score, MatchesDoubleWithWordsInGroupsOfAnySize) {
+  std::vector<int64_t> single(700), even;
+  std::iota(single.begin(), single.end(), 1);
+  for (int64_t end = 100; end <= 10000; end += 100) even.push_back(end);
+  const std::vector<std::vector<int64_t>> all = {
+      {1}, {15}, {16}, {17, 50}, {512}, {513}, {511, 512, 513, 2000}, {3, 1300}, {1024}, {20000}, single, even};
+  for (const std::vector<int64_t>& ends : all) {
+    SCOPED_TRACE(testing::Message() << ends.size() << " groups of " << ends.back() << " words");
+    Problem problem = exact_problem(9, 70, 3, 11);
+    give_words(problem, ends, 12);
+    expect_reference(problem, Scores::of(*GetParam(), problem), 4e-6);
+  }
+}
+
+TEST_P(Score, MatchesDoubleOnFiftyThousandWords) {
+  std::vector<int64_t> ends(100);
+  for (size_t i = 0; i < ends.size(); ++i) ends[i] = static_cast<int64_t>(i + 1) * 500;
+  Problem problem = exact_problem(3, 1000, 5, 13);
+  give_words(problem, ends, 14);
+  expect_reference(problem, Scores::of(*GetParam(), problem), 4e-6);
+}
+
+// e^-80 and e^80 beside the labels' 1: what is left of either is still right.
+TEST_P(Score, WordsMayBeFarAboveTheLabelsAndFarBelow) {
+  Problem problem{{1.0f}, {0.0f, -0.125f}, {-0.5f, 0.25f}, 1, 2, 1, 2};
+  problem.group_ends = {1, 2};
+  for (const Floats& words : {Floats{0.8f, 0.75f}, Floats{-0.8f, -0.75f}, Floats{-0.8f, 0.5f}}) {
+    problem.words = words;
+    expect_reference(problem, Scores::of(*GetParam(), problem), 4e-6);
+  }
+  problem.scale = 2000.0f;  // e^1000 is no double
+  problem.words = {0.5f, 0.5f};
+  const Scores s = Scores::of(*GetParam(), problem);
+  EXPECT_EQ(s.neg_label[0], 0.0f);
+  EXPECT_EQ(s.ole[0], 0.0f);
+}
+
+// The rule "in when the nearest is a label" hangs on it. Words: the labels and as many others, in another order, so
+// that equal rows stand at other places of other tiles.
+TEST_P(Score, AWordThatIsALabelTiesWithItExactly) {
+  for (const int64_t c : {1, 3, 17, 100, 513, 1000}) {
+    SCOPED_TRACE(testing::Message() << c << " classes");
+    Problem problem = unit_problem(67, c, 512, 1, static_cast<uint32_t>(c));
+    problem.words.resize(c * 512);
+    for (int64_t j = 0; j < c; ++j) {
+      std::copy_n(problem.yes.begin() + j * 512, 512, problem.words.begin() + (c - 1 - j) * 512);
+    }
+    problem.group_ends = {c};
+    const Scores s = Scores::of(*GetParam(), problem);
+    for (size_t row = 0; row < 67; ++row) {
+      EXPECT_EQ(s.word_max[row], s.max_logit[row]);
+      EXPECT_EQ(s.word_index[row], c - 1 - s.top_index[row]);
+    }
+  }
+}
+
+TEST_P(Score, OfEqualWordsTheFirstIsNamed) {
+  Problem problem = exact_problem(1, 3, 1, 5);
+  give_words(problem, {400, 20000}, 6);
+  for (const int64_t k : {19999, 701, 700, 9000}) problem.words[k] = 1.5f;
+  const Scores s = Scores::of(*GetParam(), problem);
+  EXPECT_EQ(s.word_index[0], 700);
+  EXPECT_EQ(s.word_max[0], 150.0f);
+}
+
+TEST_P(Score, WordsChangeNoOtherScore) {
+  Problem problem = unit_problem(3, 40, 16, 4, 21);
+  Scores without = Scores::of(*GetParam(), problem);
+  for (const Floats* values : without.word_rows()) {
+    for (size_t row = 0; row < 3; ++row) EXPECT_TRUE(std::isnan((*values)[row]));
+  }
+  EXPECT_EQ(std::vector<int32_t>(without.word_index.begin(), without.word_index.end() - 1),
+            (std::vector<int32_t>{-1, -1, -1}));
+  give_words(problem, {7, 30}, 22);
+  Scores with = Scores::of(*GetParam(), problem);
+  for (size_t i = 0; i < with.rows().size(); ++i) EXPECT_EQ(*with.rows()[i], *without.rows()[i]);
+  EXPECT_EQ(with.top_p, without.top_p);
+}
+
+TEST_P(Score, WithoutANoBankOleIsNanAndNegLabelStands) {
+  Problem problem = unit_problem(3, 40, 16, 4, 23);
+  give_words(problem, {7, 30}, 24);
+  const Scores both = Scores::of(*GetParam(), problem);
+  problem.no.clear();
+  const Scores plain = Scores::of(*GetParam(), problem);
+  for (size_t row = 0; row < 3; ++row) {
+    EXPECT_TRUE(std::isnan(plain.ole[row]));
+    expect_relative(plain.neg_label[row], both.neg_label[row], 2e-6, "neg_label");
+    EXPECT_EQ(plain.word_max[row], both.word_max[row]);
+    EXPECT_EQ(plain.word_index[row], both.word_index[row]);
+  }
+}
+
+TEST_P(Score, ANanInAWordSpoilsTheScoresWithWordsAlone) {
+  Problem problem = unit_problem(2, 40, 16, 4, 25);
+  give_words(problem, {700, 1500}, 26);
+  problem.words[1100 * 16 + 3] = std::numeric_limits<float>::quiet_NaN();
+  Scores s = Scores::of(*GetParam(), problem);
+  for (size_t row = 0; row < 2; ++row) {
+    for (const Floats* values : s.word_rows()) EXPECT_TRUE(std::isnan((*values)[row]));
+    EXPECT_EQ(s.word_index[row], -1);
+    for (const Floats* values : s.rows()) EXPECT_FALSE(std::isnan((*values)[row]));
+  }
+}
+
 TEST_P(Score, EqualClassesKeepTheirOrderInTheTopList) {
   Problem problem = exact_problem(1, 20000, 5, 5);
   for (const int64_t j : {19999, 700, 12, 13, 9000}) problem.yes[j] = 1.5f;
@@ -113,23 +220,33 @@ TEST_P(Score, AFarClassMayDecideLogPOut) {
 
 TEST_P(Score, ANanFeatureSpoilsItsImageOnly) {
   Problem problem = unit_problem(5, 100, 16, 3, 2);
+  give_words(problem, {10, 600}, 2);
   const Scores clean = Scores::of(*GetParam(), problem);
   problem.features[2 * 16 + 7] = std::numeric_limits<float>::quiet_NaN();
   Scores s = Scores::of(*GetParam(), problem);
   for (Floats* values : s.rows()) EXPECT_TRUE(std::isnan((*values)[2]));
+  for (Floats* values : s.word_rows()) EXPECT_TRUE(std::isnan((*values)[2]));
+  EXPECT_EQ(s.word_index[2], -1);
   for (int32_t i = 0; i < 3; ++i) {
     EXPECT_EQ(s.top_index[6 + i], i);
     EXPECT_TRUE(std::isnan(s.top_p[6 + i]) && std::isnan(s.top_p_yes[6 + i]));
   }
-  for (const size_t row : {0, 1, 3, 4}) EXPECT_EQ(s.atd[row], clean.atd[row]);
+  for (const size_t row : {0, 1, 3, 4}) {
+    EXPECT_EQ(s.atd[row], clean.atd[row]);
+    EXPECT_EQ(s.ole[row], clean.ole[row]);
+    EXPECT_EQ(s.word_index[row], clean.word_index[row]);
+  }
 }
 
 TEST_P(Score, ANanInTheBankSpoilsEveryImage) {
   for (const bool in_no : {false, true}) {
     Problem problem = unit_problem(2, 1000, 16, 3, 2);
+    give_words(problem, {10, 600}, 2);
     (in_no ? problem.no : problem.yes)[777 * 16] = std::numeric_limits<float>::quiet_NaN();
     Scores s = Scores::of(*GetParam(), problem);
-    for (Floats* values : s.rows()) EXPECT_TRUE(std::isnan((*values)[0]) && std::isnan((*values)[1])) << in_no;
+    for (const auto& list : {s.rows(), s.word_rows()}) {
+      for (Floats* values : list) EXPECT_TRUE(std::isnan((*values)[0]) && std::isnan((*values)[1])) << in_no;
+    }
   }
 }
 
@@ -164,7 +281,8 @@ TEST_P(Score, TheTopListMayBeEmptyOrComplete) {
 
 TEST_P(Score, AnImagesBitsDependNeitherOnItsBatchNorOnThreads) {
   if (!at::hasMKL()) GTEST_SKIP() << "holds for MKL's matrix product only";
-  const Problem all = unit_problem(130, 600, 512, 3, 9);
+  Problem all = unit_problem(130, 600, 512, 3, 9);
+  give_words(all, {90, 500, 4000}, 10);
   const Scores whole = Scores::of(*GetParam(), all);
   const int threads = at::get_num_threads();
   for (const auto& [first, n] : {std::pair<int64_t, int64_t>{0, 1}, {5, 1}, {127, 3}, {3, 65}}) {
@@ -176,6 +294,10 @@ TEST_P(Score, AnImagesBitsDependNeitherOnItsBatchNorOnThreads) {
     for (int64_t row = 0; row < n; ++row) {
       EXPECT_EQ(s.atd[row], whole.atd[first + row]);
       EXPECT_EQ(s.energy[row], whole.energy[first + row]);
+      EXPECT_EQ(s.neg_label[row], whole.neg_label[first + row]);
+      EXPECT_EQ(s.ole[row], whole.ole[first + row]);
+      EXPECT_EQ(s.word_max[row], whole.word_max[first + row]);
+      EXPECT_EQ(s.word_index[row], whole.word_index[first + row]);
       EXPECT_TRUE(std::equal(s.logits_yes.begin() + row * 600, s.logits_yes.begin() + (row + 1) * 600,
                              whole.logits_yes.begin() + (first + row) * 600));
     }
@@ -183,20 +305,23 @@ TEST_P(Score, AnImagesBitsDependNeitherOnItsBatchNorOnThreads) {
   at::set_num_threads(threads);
 }
 
-TEST(ScoreArguments, LogitsMayBeLeftOut) {
+TEST(ScoreArguments, LogitsAndWithoutWordsTheirScoresMayBeLeftOut) {
   const Problem problem = unit_problem(3, 40, 8, 2, 6);
   const Scores with = Scores::of(cpu::kernels(), problem);
   Scores without = with;
   std::fill(without.atd.begin(), without.atd.end(), 0.0f);
   clipn_score_output output = without.output();
   output.logits_yes = output.logits_no = nullptr;
+  output.neg_label = output.ole = output.word_max = nullptr;  // of words, and there are none
+  output.word_index = nullptr;
   const clipn_score_input input = problem.input();
   score(input, output);
   EXPECT_TRUE(std::equal(without.atd.begin(), without.atd.begin() + 3, with.atd.begin()));
 }
 
 TEST(ScoreArguments, OutsideTheirRangeAreRefused) {
-  const Problem problem = unit_problem(2, 4, 8, 2, 6);
+  Problem problem = unit_problem(2, 4, 8, 2, 6);
+  give_words(problem, {2, 5}, 7);
   Scores room = Scores::of(cpu::kernels(), problem);
   using Spoil = std::function<void(clipn_score_input&, clipn_score_output&)>;
   const auto status = [&](const Spoil& spoil) {
@@ -213,6 +338,7 @@ TEST(ScoreArguments, OutsideTheirRangeAreRefused) {
   EXPECT_EQ(status([](auto&, auto&) {}), CLIPN_OK);
   EXPECT_EQ(status([](auto& in, auto&) { in.n = 0; }), CLIPN_OK) << "no image is no error";
   const float inf = std::numeric_limits<float>::infinity();
+  static constexpr int64_t falling[] = {7, 5}, empty[] = {0, 5};
   const std::vector<Spoil> wrong = {
       [](auto& in, auto&) { in.size = 4; },
       [](auto&, auto& out) { out.size = 4; },
@@ -230,6 +356,23 @@ TEST(ScoreArguments, OutsideTheirRangeAreRefused) {
       [](auto& in, auto&) { in.bank_yes = nullptr; },
       [](auto&, auto& out) { out.top_p = nullptr; },
       [](auto& in, auto&) { in.n = in.d = std::numeric_limits<int64_t>::max() / 2; },
+      [](auto& in, auto&) { in.w = -1; },
+      [](auto& in, auto&) { in.w = 0; },
+      [](auto& in, auto&) { in.w = 4; },
+      [](auto& in, auto&) { in.w = 6; },
+      [](auto& in, auto&) { in.w = int64_t{1} << 31; },
+      [](auto& in, auto&) { in.groups = 0; },
+      [](auto& in, auto&) { in.groups = -1; },
+      [](auto& in, auto&) { in.groups = 1; },
+      [](auto& in, auto&) { in.groups = 6; },
+      [](auto& in, auto&) { in.words = nullptr; },
+      [](auto& in, auto&) { in.group_ends = nullptr; },
+      [](auto& in, auto&) { in.group_ends = falling; },
+      [](auto& in, auto&) { in.group_ends = empty; },
+      [](auto&, auto& out) { out.neg_label = nullptr; },
+      [](auto&, auto& out) { out.ole = nullptr; },
+      [](auto&, auto& out) { out.word_max = nullptr; },
+      [](auto&, auto& out) { out.word_index = nullptr; },
   };
   for (size_t i = 0; i < wrong.size(); ++i) EXPECT_EQ(status(wrong[i]), CLIPN_INVALID_ARG) << "case " << i;
 }

@@ -8,12 +8,12 @@ import { ClipnError } from '../base/errors';
 import { assertCalibrationFits, type Calibration } from '../decide/calibration';
 import { type FittedFor, fittedFor } from '../decide/fitted-for';
 import { hasClassFolders, readImageFolder, refusal } from '../images/folder';
-import { type LabelBank, selectRows } from '../labels/bank';
 import { matchClasses } from '../labels/class-names';
 import { bankWarnings } from '../model/bank-warnings';
 import { loadModel } from '../model/load';
 import type { Model } from '../model/model';
 import { groupNegatives } from '../scores/negatives';
+import type { NegativeRows } from '../scores/score';
 import { examplesOf, worstImages } from './examples';
 import { figuresOf, type KnownClasses, trueLabels } from './figures';
 import { assertOptions, DEFAULT_BATCH, DEFAULT_EXAMPLES, type EvalOptions, type EvalProgress } from './options';
@@ -95,7 +95,7 @@ async function prepare(model: Model, sets: IdAndOod<ScannedSet>, classes: KnownC
   const words = options.negatives && groupNegatives(options.negatives, classes.labels);
   const scorers = scorersFor(model.info, options);
   if (!scorers.usable.some(({ name }) => name === deciding)) throw cannotDecide(deciding, scorers);
-  const negatives = words ? await negativeBanks(model, words.groups, options) : null;
+  const negatives = words && (await negativeRows(model, words.groups, options));
 
   const onProgress = (done: number, total: number) => options.onProgress?.({ stage: 'features', done, total });
   const { store, readable } = await storedFeatures(model, bank, sets, { ...options, exif, batch, onProgress });
@@ -134,18 +134,11 @@ async function labelBank(model: Model, labels: readonly string[], options: EvalO
   return await model.createLabelBank(labels, { templates, yesOnly, signal, onProgress });
 }
 
-/** One bank for all words, so that it is encoded and cached as one, cut into those of the groups. */
-async function negativeBanks(model: Model, groups: readonly string[][], options: EvalOptions): Promise<LabelBank[]> {
-  const all = await labelBank(model, groups.flat(), options, true);
-  let first = 0;
-  return groups.map(({ length }) => {
-    const from = first;
-    first += length;
-    return selectRows(
-      all,
-      Array.from({ length }, (_, i) => from + i),
-    );
-  });
+/** One bank for all words, so that it is encoded and cached as one. */
+async function negativeRows(model: Model, groups: readonly string[][], options: EvalOptions): Promise<NegativeRows> {
+  const { yes: rows } = await labelBank(model, groups.flat(), options, true);
+  let end = 0;
+  return { rows, groupEnds: groups.map(({ length }) => (end += length)) };
 }
 
 /** Adds up blocks to a progress of `total`. */

@@ -3,7 +3,7 @@ import { ClipnError } from '../base/errors';
 import type { FeatureStore } from '../features/store';
 import type { LabelBank } from '../labels/bank';
 import type { NativeLane } from '../native/addon';
-import { scoreOn } from '../scores/score';
+import { type NegativeRows, scoreOn } from '../scores/score';
 import type { ScoreBlock, Scorer } from '../scores/scorers';
 
 /** Rows scored together: 8 MB of features at D = 512. */
@@ -17,8 +17,7 @@ export interface ScorePass {
   bank: LabelBank;
   scale: number;
   scorers: readonly Scorer[];
-  /** A bank for each group of negative words; null without. */
-  negatives: readonly LabelBank[] | null;
+  negatives: NegativeRows | undefined;
   signal?: AbortSignal | undefined;
   onBlock?: ((images: number) => void) | undefined;
 }
@@ -54,11 +53,8 @@ export async function scoreRows(
     const features = space.subarray(0, (to - from) * bank.dim);
     const patchMcm = patchSpace?.subarray(0, to - from) ?? null;
     await store.read(rows.subarray(from, to), features, patchMcm);
-    const { logitsYes, logitsNo, ...core } = await scoreOn(lane, features, bank, { topK: 1, scale, signal, logits });
-    const energies: Float32Array[] = [];
-    for (const group of negatives ?? []) {
-      energies.push((await scoreOn(lane, features, group, { topK: 0, scale, signal })).energy);
-    }
+    const options = { topK: 1, scale, negatives, signal, logits };
+    const { logitsYes, logitsNo, ...core } = await scoreOn(lane, features, bank, options);
     const input: ScoreBlock = {
       n: to - from,
       scale,
@@ -67,7 +63,6 @@ export async function scoreRows(
       core,
       logits: logitsYes === undefined ? null : { yes: logitsYes, no: bank.no && logitsNo! },
       patchMcm,
-      negativeEnergies: negatives && energies,
     };
     for (const scorer of scorers) scores[scorer.name]!.set(checked(scorer, input, from, nameOf), from);
     top.set(core.topIndex, from);

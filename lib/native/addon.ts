@@ -80,6 +80,10 @@ export interface NativeScoreInput {
   device: 'cpu' | 'cuda';
   /** Not 0: names the bank's numbers, which a GPU keeps under it. */
   bankId: number;
+  /** [w, d], group after group. */
+  words?: Float32Array | undefined;
+  /** The word after each group's last; the last of them is w. */
+  groupEnds?: readonly number[] | undefined;
 }
 
 /** One entry per image in each; `top*` are [n, k], `logits*` [n, c]. Meanings: `clipn_score_output` in core.h. */
@@ -93,6 +97,13 @@ export interface NativeScores {
   gap: Float32Array;
   logPOut: Float32Array;
   logQMax: Float32Array;
+  /** NaN without words, as the next two. */
+  negLabel: Float32Array;
+  /** NaN for a plain CLIP, too. */
+  ole: Float32Array;
+  wordMax: Float32Array;
+  /** -1 without words. */
+  wordIndex: Int32Array;
   topIndex: Int32Array;
   topP: Float32Array;
   topPYes: Float32Array;

@@ -11,10 +11,5 @@ export const negLabel: Scorer = {
   formula: 'mean over groups of Σ_j exp(a_j) / (Σ_j exp(a_j) + Σ_k exp(s·⟨f, u_k⟩)), u_k the negative words',
   source: 'Jiang et al. (ICLR 2024), words and groups as docs/evaluation.md says',
   needs: ['negatives'],
-  read: ({ core, negativeEnergies: groups }) =>
-    Float64Array.from(core.energy, (id, i) => {
-      let sum = 0;
-      for (const energies of groups!) sum += 1 / (1 + Math.exp(energies[i]! - id));
-      return sum / groups!.length;
-    }),
+  read: ({ core }) => core.negLabel,
 };

@@ -9,11 +9,21 @@ import type { LabelBank } from '../labels/bank';
 import type { NativeLane, NativeScores } from '../native/addon';
 import { runTask, sharedLane } from '../native/lane';
 
+/** Negative words, group after group; NegLabel is the mean over the groups. */
+export interface NegativeRows {
+  /** [W, D], unit rows, of the yes tower that made the bank's. */
+  rows: Float32Array;
+  /** The word after each group's last: rising, and the last is W. */
+  groupEnds: readonly number[];
+}
+
 export interface ScoreOptions {
   /** Entries of the top list, 0 to C. Default 5 (or C, if fewer). */
   topK?: number;
   /** s, the factor on cosines. Default 100, which the published models use (spec 1.6). */
   scale?: number;
+  /** Words that are none of the labels, for `negLabel`, `ole`, `wordMax` and `wordIndex`. Without: NaN, and -1. */
+  negatives?: NegativeRows | undefined;
   signal?: AbortSignal;
 }
 
@@ -27,7 +37,8 @@ export interface ScoreResult extends Omit<NativeScores, 'logitsYes' | 'logitsNo'
  * Scores features of your own: one fused pass that never stores N × C numbers.
  *
  * @param features float [N, D], unit rows, as the bank's model makes them
- * @throws ERR_CLIPN_INVALID_ARG when `features` is not a whole number of rows of the bank's width
+ * @throws ERR_CLIPN_INVALID_ARG when `features` or `negatives.rows` is not a whole number of rows of the bank's width, or
+ *   `negatives.groupEnds` do not end with the number of words
  */
 export async function score(features: Float32Array, bank: LabelBank, options: ScoreOptions = {}): Promise<ScoreResult> {
   const { logitsYes: _a, logitsNo: _b, ...result } = await scoreOn(await sharedLane(), features, bank, options);
@@ -52,6 +63,7 @@ export async function scoreOn(
   {
     topK = 5,
     scale = 100,
+    negatives,
     signal,
     logits = false,
     device = 'cpu',
@@ -65,10 +77,25 @@ export async function scoreOn(
   if (!Number.isInteger(topK) || topK < 0) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `topK must be a whole number of at least 0, not ${topK}`);
   }
+  if (negatives) assertGroups(negatives, d);
   if (!(scale > 0)) throw new ClipnError('ERR_CLIPN_INVALID_ARG', `scale must be positive, not ${scale}`);
   const n = features.length / d;
   const k = Math.min(topK, c);
   const bankId = device === 'cuda' ? idOf(bank) : 0;
-  const input = { features, yes: bank.yes, no: bank.no ?? undefined, n, c, d, k, scale, logits, device, bankId };
+  const [words, groupEnds] = [negatives?.rows, negatives?.groupEnds];
+  const { yes } = bank;
+  const no = bank.no ?? undefined;
+  const input = { features, yes, no, n, c, d, k, scale, logits, device, bankId, words, groupEnds };
   return { ...(await runTask(lane, signal, () => lane.score(input))), n, k };
+}
+
+function assertGroups({ rows, groupEnds }: NegativeRows, d: number): void {
+  const refuse = (what: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', what);
+  if (rows.length === 0 || rows.length % d !== 0) {
+    throw refuse(`negatives.rows has ${rows.length} numbers, not rows of ${d}`);
+  }
+  const rising = groupEnds.every((end, i) => Number.isInteger(end) && end > (i === 0 ? 0 : groupEnds[i - 1]!));
+  if (!rising || groupEnds.at(-1) !== rows.length / d) {
+    throw refuse(`negatives.groupEnds must rise to ${rows.length / d}, the number of words`);
+  }
 }

@@ -13,14 +13,12 @@ export interface ScoreBlock {
   bank: LabelBank;
   /** [n, D], unit rows. */
   features: Float32Array;
-  /** The core's fused pass, with the single best label in its top list. */
+  /** The core's fused pass, with the single best label in its top list; with need `negatives` over the words, too. */
   core: ScoreResult;
   /** With need `logits`: a and b of spec 3, [n, C]. */
   logits: { yes: Float32Array; no: Float32Array | null } | null;
   /** With need `patches`: the largest `mcm` of an image's patches. */
   patchMcm: Float32Array | null;
-  /** With need `negatives`: of each group of words k, log Σ_k exp(s·⟨f, u_k⟩). */
-  negativeEnergies: readonly Float32Array[] | null;
 }
 
 /** A score. Higher = more in-distribution, always. */

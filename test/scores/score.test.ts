@@ -2,33 +2,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { decide } from '../../lib/decide/rule';
-import type { LabelBank } from '../../lib/labels/bank';
 import { openEngine } from '../../lib/native/engine';
 import { type ScoreResult, score } from '../../lib/scores/score';
 import { goldenFile } from '../support/paths';
+import { bankOf, near } from '../support/score-bank';
 
 // Computed in float64 with the original code (spec 3.1).
 const golden = JSON.parse(readFileSync(goldenFile('worked-example.json'), 'utf8')).scoring.expected;
-
-function bankOf(yes: number[][], no: number[][] | null): LabelBank {
-  return {
-    labels: yes.map((_, i) => `class ${i}`),
-    dim: yes[0]!.length,
-    yes: Float32Array.from(yes.flat()),
-    no: no && Float32Array.from(no.flat()),
-    templates: { name: 'none', sha256: '', count: 0, lines: [] },
-    model: { contentId: '', precision: 'fp32' },
-    truncated: [],
-    warnings: [],
-  };
-}
-
-function near(found: ArrayLike<number>, expected: number[], tolerance: number, what: string): void {
-  assert.equal(found.length, expected.length, what);
-  expected.forEach((value, i) => {
-    assert.ok(Math.abs(found[i]! - value) <= tolerance, `${what}[${i}]: ${found[i]} is not ${value}`);
-  });
-}
 
 const features = Float32Array.from(golden.image_features_normalised.flat());
 const bank = bankOf(golden.classifier_yes, golden.classifier_no);

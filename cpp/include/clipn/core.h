@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Major in the high 16 bits: another major is another contract. */
-#define CLIPN_ABI_VERSION 0x00020000u
+#define CLIPN_ABI_VERSION 0x00020001u
 
 typedef enum clipn_status {
   CLIPN_OK = 0,
@@ -195,13 +195,18 @@ typedef struct clipn_score_input {
   const float* bank_yes; /* g [c, d], unit rows */
   const float* bank_no;  /* h [c, d], unit rows; NULL for a plain CLIP */
   int64_t n, c, d;
-  int64_t k; /* entries of the top list, 0 <= k <= c */
-  clipn_device
-      device;       /* CUDA: the same scores to 1e-5; with logits wanted or k > 16 the CPU computes them all the same */
-  uint64_t bank_id; /* CUDA: not 0: names the bank's numbers, which are kept on the device under it */
+  int64_t k;           /* entries of the top list, 0 <= k <= c */
+  clipn_device device; /* CUDA: the same scores to 1e-5; with logits wanted, words given or k > 16 the CPU computes them
+                          all the same */
+  uint64_t bank_id;    /* CUDA: not 0: names the bank's numbers, which are kept on the device under it */
+  const float* words;  /* u [w, d], unit rows of negative words, group after group; NULL for none */
+  int64_t w;
+  const int64_t* group_ends; /* [groups] the word after each group's last: rising, the last is w; NULL for none */
+  int64_t groups;
 } clipn_score_input;
 
-/* Every score is higher = more in-distribution, except log_p_out. Without bank_no, those marked (no) are NaN. */
+/* Every score is higher = more in-distribution, except log_p_out. Without bank_no, those marked (no) are NaN. Without
+ * words, those marked (words) are NaN and the index is -1; they may then be NULL. */
 typedef struct clipn_score_output {
   uint32_t size;
   float* ctw;       /* [n] (no) p_yes at the top class */
@@ -219,6 +224,14 @@ typedef struct clipn_score_output {
   float* top_p_yes;   /* [n, k] (no) p_yes */
   float* logits_yes;  /* [n, c] a, or NULL when not wanted */
   float* logits_no;   /* [n, c] b, or NULL when not wanted */
+  /* (words) NegLabel (Jiang et al., ICLR 2024) [n]: mean over groups of S / (S + sum of e^{s <f, u_k>}, k in the
+   * group), S = sum_j e^{a_j}; in [0, 1] */
+  float* neg_label;
+  /* (words, no) OLE (arXiv 2406.01170) [n]: sum over classes of p_yes_j times the softmax of a_j over all logits, a of
+   * the classes and s <f, u> of the words; in [0, 1] */
+  float* ole;
+  float* word_max;     /* [n] (words) max_k s <f, u_k>: as exact as max_logit, equal to it for equal rows */
+  int32_t* word_index; /* [n] (words) where that stands, lower first among equals; -1 for an image with NaN */
 } clipn_score_output;
 
 CLIPN_API clipn_status clipn_score(const clipn_score_input* input, const clipn_score_output* output,
