@@ -14,6 +14,9 @@ inline constexpr int32_t kStripRows = 32;
 // Classes per entry of score_block's `chunk_max`.
 inline constexpr int64_t kChunkClasses = 64;
 
+// Images in a tile of products come in multiples of this.
+inline constexpr int64_t kImageStep = 16;
+
 // Filter of one axis for `count` consecutive outputs: output i is the sum over t < taps[i] of
 // weights[i * capacity + t] * input[first[i] + t], in units of 2^-22.
 struct ResizeAxis {
@@ -74,8 +77,10 @@ struct Kernels {
   // chunk_max: [ceil(count / kChunkClasses)], the largest x of each chunk, NaN ignored.
   void (*score_block)(const float* x, const float* y, int64_t count, float scale, ScoreState* state, float* chunk_max);
 
-  // Words of one image, piece after piece: sums[i] of x[ends[i - 1] ... ends[i]), the first from 0. No piece is empty.
-  void (*sum_words)(const float* x, const int32_t* ends, int64_t pieces, float scale, WordSum* sums);
+  // x [words, images] holds `rows` images, and others up to a multiple of kImageStep. Piece p is the words from
+  // ends[p - 1] (0 for the first) to ends[p], and no piece is empty; that of image i goes to sums[i * ld + p].
+  void (*sum_words)(const float* x, int64_t images, int64_t rows, const int32_t* ends, int64_t pieces, float scale,
+                    WordSum* sums, int64_t ld);
 
   RowKernels<float> fp32;
   RowKernels<uint16_t> bf16;

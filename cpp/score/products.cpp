@@ -10,11 +10,10 @@
 namespace clipn {
 namespace {
 
-// Products of fewer rows, or of a number of rows that is no multiple of this, may take another path and other
-// roundings; padding to it makes an image's bits independent of its batch (verified with MKL and brgemm: 1-200 rows).
-constexpr int64_t kRowStep = 16;
-
-int64_t padded(int64_t rows) { return (rows + kRowStep - 1) / kRowStep * kRowStep; }
+// Products of fewer rows, or of a number of rows that is no multiple of 16, may take another path and other roundings;
+// padding to it makes an image's bits independent of its batch (verified with MKL and brgemm: 1-200 rows).
+static_assert(cpu::kImageStep % 16 == 0);
+int64_t padded(int64_t rows) { return (rows + cpu::kImageStep - 1) / cpu::kImageStep * cpu::kImageStep; }
 
 const uint32_t* words(const float* data) { return reinterpret_cast<const uint32_t*>(data); }
 uint32_t* words(float* data) { return reinterpret_cast<uint32_t*>(data); }
@@ -44,12 +43,23 @@ Products::Products(const cpu::Kernels& kernels, const float* features, int64_t r
 
 void Products::with(const float* bank, int64_t count, float* out) {
   if (by_brgemm_) {
-    multiply(bank, d_, tile_.features.data(), padded_, count, padded_, d_, tile_.by_class.data(), padded_);
-    kernels_.transpose_words(words(tile_.by_class.data()), count, padded_, rows_, words(out), count);
+    kernels_.transpose_words(words(by_class(bank, count)), count, padded_, rows_, words(out), count);
   } else {
     at::Tensor product = view(out, padded_, count);
     at::mm_out(product, view(tile_.features.data(), padded_, d_), view(bank, count, d_).t());
   }
+}
+
+const float* Products::by_class(const float* bank, int64_t count) {
+  float* out = tile_.by_class.data();
+  if (by_brgemm_) {
+    multiply(bank, d_, tile_.features.data(), padded_, count, padded_, d_, out, padded_);
+  } else {
+    // Not the product of bank and features: its roundings may differ from those of with().
+    with(bank, count, tile_.x.data());
+    kernels_.transpose_words(words(tile_.x.data()), padded_, count, count, words(out), padded_);
+  }
+  return out;
 }
 
 }  // namespace clipn

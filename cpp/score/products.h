@@ -32,6 +32,10 @@ class Products {
   // out [rows, count] = features bank^T, of bank [count, d]; count <= kTileClasses.
   void with(const float* bank, int64_t count, float* out);
 
+  // The same numbers as [count, images()], in the tile: rows, then what fills up to a multiple of cpu::kImageStep.
+  const float* by_class(const float* bank, int64_t count);
+  int64_t images() const { return padded_; }
+
  private:
   const cpu::Kernels& kernels_;
   const bool by_brgemm_;

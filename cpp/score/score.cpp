@@ -26,7 +26,7 @@ namespace {
 // Class ranges that may run in parallel. Their borders depend on the number of classes alone.
 constexpr int64_t kMaxSegments = 16;
 // Ranges of words are as long as leaves each thread this many tasks: what is summed does not depend on them.
-constexpr int64_t kTasksPerThread = 16;
+constexpr int64_t kTasksPerThread = 4;
 // States and top lists of the images in flight.
 constexpr int64_t kStateBytes = int64_t{64} << 20;
 
@@ -256,11 +256,11 @@ void score(const cpu::Kernels& kernels, const clipn_score_input& input, const cl
     const int64_t rows = std::min(plan.chunk_rows, input.n - row);
     for (size_t i = 0; i < tops.size(); ++i) tops[i] = {candidates.data() + i * plan.capacity, plan.capacity};
     const int64_t row_blocks = (rows + kTileImages - 1) / kTileImages;
-    const int64_t label_tasks = row_blocks * plan.segments;
-    for_each_task(label_tasks + row_blocks * plan.spans, [&](int64_t task, int64_t thread) {
+    const int64_t word_tasks = row_blocks * plan.spans;  // the longer ones, so first
+    for_each_task(word_tasks + row_blocks * plan.segments, [&](int64_t task, int64_t thread) {
       const c10::InferenceMode inference;
-      const bool labels = task < label_tasks;
-      const int64_t place = labels ? task : task - label_tasks, ranges = labels ? plan.segments : plan.spans;
+      const bool labels = task >= word_tasks;
+      const int64_t place = labels ? task - word_tasks : task, ranges = labels ? plan.segments : plan.spans;
       const int64_t first = place / ranges * kTileImages, range = place % ranges;
       const int64_t count = std::min(kTileImages, rows - first), at = first * ranges + range;
       if (labels) {

@@ -36,15 +36,18 @@ void sum_word_blocks(const cpu::Kernels& kernels, const clipn_score_input& input
   for (int64_t block = begin; block < end; ++block) {
     const int64_t first = block * kTileClasses, words = std::min(kTileClasses, input.w - first);
     const int64_t piece = pieces.of_block[block], count = pieces.of_block[block + 1] - piece;
-    products.with(input.words + first * input.d, words, tile.x.data());
+    const float* x = products.by_class(input.words + first * input.d, words);
+    kernels.sum_words(x, products.images(), rows, &pieces.ends[piece], count, input.scale, sums + piece,
+                      pieces.count());
     for (int64_t i = 0; i < rows; ++i) {
-      const float* x = tile.x.data() + i * words;
-      cpu::WordSum* of_image = sums + i * pieces.count() + piece;
-      kernels.sum_words(x, &pieces.ends[piece], count, input.scale, of_image);
+      const cpu::WordSum* of_image = sums + i * pieces.count() + piece;
       NearestWord& best = nearest[i * spans];
       float m = best.x;
       for (int64_t p = 0; p < count; ++p) m = std::max(m, of_image[p].m);
-      if (m > best.x) best = {m, static_cast<int32_t>(first + (std::find(x, x + words, m) - x))};
+      if (m == best.x) continue;
+      int64_t word = 0;
+      while (x[word * products.images() + i] != m) ++word;
+      best = {m, static_cast<int32_t>(first + word)};
     }
   }
 }

@@ -1,18 +1,35 @@
-// The words of one image: of each piece its largest product and its sum of exponentials relative to that.
-// Cost      one exponential a word. Reading twice costs nothing: a piece lies in L1.
+// The words of a block of images: of each image and piece the largest product and the sum of exponentials relative to
+// it. Shapes    x: [words, images], as the products come: the images are a vector's lanes, so that a piece may be of
+// any
+//           length, and nothing is turned or added across lanes. images: a multiple of kLanes.
+// Cost      one exponential a word and image. Reading twice costs nothing: a piece of kLanes images lies in L1.
 // Numerics  as score.inl: (x - maximum) first, then times s log2(e). NaN in x makes the sum NaN.
 
-static void sum_words(const float* x, const int32_t* ends, int64_t pieces, float scale, WordSum* sums) {
+static void sum_words(const float* x, int64_t images, int64_t rows, const int32_t* ends, int64_t pieces, float scale,
+                      WordSum* sums, int64_t ld) {
+  constexpr int64_t kLanes = kImageStep;
   const float e = scale * kLog2E;
-  int32_t begin = 0;
-  for (int64_t i = 0; i < pieces; ++i) {
-    const int32_t end = ends[i];
-    float m = kNone, sum = 0.0f;
-#pragma omp simd reduction(max : m)
-    for (int32_t j = begin; j < end; ++j) m = x[j] > m ? x[j] : m;
-#pragma omp simd reduction(+ : sum)
-    for (int32_t j = begin; j < end; ++j) sum += exp2_below((x[j] - m) * e);
-    sums[i] = {m, sum};
-    begin = end;
+  for (int64_t first = 0; first < rows; first += kLanes) {
+    const int64_t lanes = rows - first < kLanes ? rows - first : kLanes;
+    int32_t begin = 0;
+    for (int64_t piece = 0; piece < pieces; ++piece) {
+      float m[kLanes], sum[kLanes];
+      for (int64_t i = 0; i < kLanes; ++i) {
+        m[i] = kNone;
+        sum[i] = 0.0f;
+      }
+      for (int32_t j = begin; j < ends[piece]; ++j) {
+        const float* from = x + j * images + first;
+#pragma omp simd
+        for (int64_t i = 0; i < kLanes; ++i) m[i] = from[i] > m[i] ? from[i] : m[i];
+      }
+      for (int32_t j = begin; j < ends[piece]; ++j) {
+        const float* from = x + j * images + first;
+#pragma omp simd
+        for (int64_t i = 0; i < kLanes; ++i) sum[i] += exp2_below((from[i] - m[i]) * e);
+      }
+      for (int64_t i = 0; i < lanes; ++i) sums[(first + i) * ld + piece] = {m[i], sum[i]};
+      begin = ends[piece];
+    }
   }
 }
