@@ -23,7 +23,7 @@ struct CudaPlugin {
   // The towers of `module` on device 0; the module's weights move there. Throws Error.
   std::unique_ptr<PackedTowers> (*open_towers)(torch::jit::Module module, clipn_precision precision);
 
-  // As score() of score/score.h, for arguments that it has checked: no logits, k <= 16. Throws Error.
+  // As score() of score/score.h, for arguments that it has checked: no logits, no words, k <= 16. Throws Error.
   void (*score)(const clipn_score_input& input, const clipn_score_output& output);
 };
 

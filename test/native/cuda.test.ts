@@ -97,6 +97,21 @@ describe('without a GPU of any kind, on a fake driver and plugin', { skip: skipF
     assert.deepEqual(features, [1, ...features.slice(1).map(() => 0)], "the fake plugin's feature");
   });
 
+  test('with negative words the CPU scores: the plugin knows no words', async () => {
+    const result = await run(
+      {},
+      `const model = await lib.loadModel(${JSON.stringify(model)}, { device: 'cuda' });
+       const bank = await model.createLabelBank(['cat', 'dog'], { cache: false, templates: 'plain' });
+       const negatives = { rows: bank.yes, groupEnds: [2] };
+       const { negLabel } = await model.scoreFeatures(bank.yes, bank, { topK: 1, logits: false, negatives });
+       const { negLabel: none } = await model.scoreFeatures(bank.yes, bank, { topK: 1, logits: false });
+       await model.close();
+       return { negLabel: [...negLabel], none: [...none].map(Number.isNaN) };`,
+    );
+    // Words that are the labels have the same sum: exactly half.
+    assert.deepEqual(result, { negLabel: [0.5, 0.5], none: [true, true] });
+  });
+
   for (const [fails, code] of [
     ['lost', 'ERR_CLIPN_DEVICE_LOST'],
     ['memory', 'ERR_CLIPN_OUT_OF_MEMORY'],
