@@ -1,8 +1,7 @@
-// The words of a block of images: of each image and piece the largest product and the sum of exponentials relative to
-// it. Shapes    x: [words, images], as the products come: the images are a vector's lanes, so that a piece may be of
-// any
-//           length, and nothing is turned or added across lanes. images: a multiple of kLanes.
-// Cost      one exponential a word and image. Reading twice costs nothing: a piece of kLanes images lies in L1.
+// The words of a block of images: of each image and piece the largest product, and the sum of e^{s (x - that)}.
+// Shapes    x: [words, images], as the products come. The images are a vector's lanes: a piece may be of any length
+//           and nothing is added across lanes.
+// Cost      one exponential a word and image. Reading twice costs nothing: 16 images of a piece lie in L1.
 // Numerics  as score.inl: (x - maximum) first, then times s log2(e). NaN in x makes the sum NaN.
 
 static void sum_words(const float* x, int64_t images, int64_t rows, const int32_t* ends, int64_t pieces, float scale,

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <numeric>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "score/score.h"
@@ -234,23 +235,21 @@ inline void give_words(Problem& problem, std::vector<int64_t> group_ends, uint32
 }
 
 // Rows as CLIP's: unit, around a common direction.
-inline void fill_with_unit_rows(Floats& rows, int64_t d, std::mt19937& random) {
-  std::normal_distribution<float> normal;
-  for (size_t begin = 0; begin < rows.size(); begin += d) {
-    double square = 0;
-    for (int64_t i = 0; i < d; ++i) {
-      float& value = rows[begin + i];
-      value = normal(random) + (i % 7 == 0 ? 2.0f : 0.0f);
-      square += double{value} * value;
-    }
-    for (int64_t i = 0; i < d; ++i) rows[begin + i] /= static_cast<float>(std::sqrt(square));
-  }
-}
-
 inline Problem unit_problem(int64_t n, int64_t c, int64_t d, int64_t k, uint32_t seed) {
   std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
   Problem problem{Floats(n * d), Floats(c * d), Floats(c * d), n, c, d, k};
-  for (Floats* rows : {&problem.features, &problem.yes, &problem.no}) fill_with_unit_rows(*rows, d, random);
+  for (Floats* rows : {&problem.features, &problem.yes, &problem.no}) {
+    for (size_t begin = 0; begin < rows->size(); begin += d) {
+      double square = 0;
+      for (int64_t i = 0; i < d; ++i) {
+        float& value = (*rows)[begin + i];
+        value = normal(random) + (i % 7 == 0 ? 2.0f : 0.0f);
+        square += double{value} * value;
+      }
+      for (int64_t i = 0; i < d; ++i) (*rows)[begin + i] /= static_cast<float>(std::sqrt(square));
+    }
+  }
   return problem;
 }
 
