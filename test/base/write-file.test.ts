@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, describe, test } from 'node:test';
+import { writeThenRename } from '../../lib/base/write-file';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'clipn-write-file-'));
+after(() => rmSync(folder, { recursive: true }));
+
+describe('a name as long as file systems allow, 255 bytes, can be written:', () => {
+  for (const [what, name] of [
+    ['of letters', `${'m'.repeat(252)}.pt`],
+    ['of characters that take four bytes each', '🐈'.repeat(63)],
+  ] as const) {
+    test(what, async () => {
+      const out = path.join(folder, name);
+      await writeThenRename(out, (temporary) => writeFile(temporary, what));
+      assert.equal(readFileSync(out, 'utf8'), what);
+      rmSync(out);
+      assert.deepEqual(readdirSync(folder), []);
+    });
+  }
+});
+
+test('what fails leaves neither the file nor its temporary', async () => {
+  const out = path.join(folder, 'model.pt');
+  const failing = writeThenRename(out, async (temporary) => {
+    await writeFile(temporary, 'half');
+    throw new Error('enough');
+  });
+  await assert.rejects(failing, /enough/);
+  assert.deepEqual(readdirSync(folder), []);
+});
