@@ -1,15 +1,18 @@
 /** The base of a training: a CLIP, whose no tower begins as a copy of its yes tower, or a CLIPN to go on with. */
 import type { TensorTable } from '../formats/tensor-table';
 import { createTokenizer, type Tokenizer } from '../text/tokenizer';
-import { type Checkpoint, readCheckpoint } from '../weights/checkpoint';
+import type { Checkpoint } from '../weights/checkpoint';
 import { loadTokenizer } from '../weights/checkpoint-tokenizer';
 import { hashTensors } from '../weights/content-id';
 import { type Network, readNetwork } from '../weights/network';
-import { readOpenClipConfig } from '../weights/openclip-config';
+import { MEAN, STD } from '../weights/preprocessing';
+import type { Source } from '../weights/source';
 import { readTrainedScale } from '../weights/trained-scale';
 import { PROMPTS, type TeachOptions } from './options';
 
 export interface Base {
+  /** The weights, and what stood beside them. */
+  source: Source;
   checkpoint: Checkpoint;
   network: Network;
   tokenizer: Tokenizer;
@@ -36,17 +39,18 @@ export function isNoKey(key: string): boolean {
 }
 
 /** @throws ClipnError as `exportModel` does for a checkpoint that is neither a CLIP nor a CLIPN. */
-export async function openBase(path: string, options: TeachOptions): Promise<Base> {
+export async function openBase(source: Source, options: TeachOptions): Promise<Base> {
   const { signal } = options;
-  const checkpoint = await readCheckpoint(path, { signal });
-  const config = options.config === undefined ? undefined : await readOpenClipConfig(options.config);
+  const { checkpoint, config } = source;
   const network = readNetwork(checkpoint.tensors, { config, act: options.act });
-  const { json } = await loadTokenizer(options.tokenizer, network);
+  const { json } = await loadTokenizer(options.tokenizer ?? source.tokenizer, network);
   const { visionHeads, textHeads, quickGelu, contextLength, textWidth } = network.architecture;
   const hash = (keys: string[], closing: string) =>
-    hashTensors(path, checkpoint.tensors, keys, `${closing}\n`, { signal });
+    hashTensors(checkpoint.path, checkpoint.tensors, keys, `${closing}\n`, { signal });
   const frozen = network.keys.filter((key) => !isNoKey(key));
-  const frozenId = await hash(frozen, `frozen, heads ${visionHeads} ${textHeads}, quick gelu ${quickGelu}`);
+  const preparation = [config?.mean ?? MEAN, config?.std ?? STD].join(' ');
+  const usual = preparation === [MEAN, STD].join(' ') ? '' : `, mean and deviation ${preparation}`;
+  const frozenId = await hash(frozen, `frozen, heads ${visionHeads} ${textHeads}, quick gelu ${quickGelu}${usual}`);
   const own = network.keys.filter(isNoKey);
 
   const start: TensorTable = new Map();
@@ -57,6 +61,7 @@ export async function openBase(path: string, options: TeachOptions): Promise<Bas
   const trained = [...start].map(([name, { shape }]) => ({ name, shape }));
   if (!start.has('prompt_no')) trained.push({ name: 'prompt_no', shape: [PROMPTS, contextLength, textWidth] });
   return {
+    source,
     checkpoint,
     network,
     tokenizer: createTokenizer(json, contextLength),

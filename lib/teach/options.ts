@@ -64,6 +64,7 @@ export interface TeachOptions {
   /** As for `exportModel`: what the base's shapes do not tell, and the precision of model.pt. */
   tokenizer?: string;
   config?: string;
+  key?: string;
   act?: Activation;
   dtype?: StoredDtype;
   libtorch?: string;

@@ -2,8 +2,8 @@
  * The folder of a run: `run.json` (its settings), `log.jsonl` (a line a step), `epoch_N.pt` (at the end of each epoch),
  * `state.pt` (in between, to go on from), `model.pt` (at the end).
  */
-import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { appendFile, mkdir, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { ClipnError } from '../base/errors';
 import { writeThenRename } from '../base/write-file';
 import type { TeachStep } from './options';
@@ -11,6 +11,10 @@ import { readTrainingFile } from './training-file';
 
 /** What makes two runs the same. */
 export type RunSettings = Readonly<Record<string, string | number>>;
+
+export const MODEL_FILE = 'model.pt';
+/** The temporaries of `writeThenRename` for the files of a run. */
+const LEFTOVER = /^\.(run\.json|log\.jsonl|(epoch_\d+|state|frozen|model)\.pt)\.[0-9a-f-]{36}\.tmp$/;
 
 /** Settings that say nothing to a person. */
 const HASHES = ['base', 'data'];
@@ -21,11 +25,30 @@ export class RunFolder {
   readonly log: string;
 
   private constructor(readonly path: string) {
-    [this.model, this.state, this.log] = [this.in('model.pt'), this.in('state.pt'), this.in('log.jsonl')];
+    [this.model, this.state, this.log] = [this.in(MODEL_FILE), this.in('state.pt'), this.in('log.jsonl')];
   }
 
   /**
-   * Makes the folder, or goes on with the run in it when its settings are these.
+   * Runs `use` with the folder there; when it fails, a folder that this made and that is empty is taken away again.
+   * @throws ClipnError ERR_CLIPN_IO; what `use` throws
+   */
+  static async within<T>(path: string, use: () => Promise<T>): Promise<T> {
+    let made: string | undefined;
+    try {
+      made = await mkdir(path, { recursive: true });
+    } catch (cause) {
+      throw new ClipnError('ERR_CLIPN_IO', `cannot use the folder ${path}: ${(cause as Error).message}`, { cause });
+    }
+    try {
+      return await use();
+    } catch (error) {
+      if (made !== undefined) await rmdir(path).catch(() => undefined); // it is not empty
+      throw error;
+    }
+  }
+
+  /**
+   * Goes on with the run in the folder when its settings are these, or begins one.
    * @throws ClipnError ERR_CLIPN_INVALID_ARG when it holds another run, ERR_CLIPN_IO
    */
   static async open(path: string, settings: RunSettings): Promise<RunFolder> {
@@ -33,7 +56,6 @@ export class RunFolder {
     const file = folder.in('run.json');
     let stored: string | undefined;
     try {
-      await mkdir(path, { recursive: true });
       stored = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
         if (error.code === 'ENOENT') return undefined;
         throw error;
@@ -102,6 +124,12 @@ export class RunFolder {
         return [];
       }
     });
+  }
+
+  /** Removes what calls of this run left that were killed. @param own a file that this call uses */
+  async removeLeftovers(own: string): Promise<void> {
+    const names = (await readdir(this.path)).filter((name) => LEFTOVER.test(name) && name !== basename(own));
+    await Promise.all(names.map((name) => rm(this.in(name), { force: true })));
   }
 
   async removeState(): Promise<void> {

@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
+import path from 'node:path';
 import { ClipnError } from '../base/errors';
 import { loadModel } from '../model/load';
 import type { Model } from '../model/model';
@@ -12,14 +13,16 @@ import type { NativeLane } from '../native/addon';
 import { openEngine } from '../native/engine';
 import { runTask, withLane } from '../native/lane';
 import { choosePlacement } from '../native/placement';
-import { exportModel } from '../weights/export';
+import { readCheckpoint } from '../weights/checkpoint';
+import { exportSource } from '../weights/export';
+import { type Source, withSource } from '../weights/source';
 import { type Base, openBase } from './base-checkpoint';
 import type { Dataset } from './data/dataset';
 import { openDataset } from './data/open';
 import { describeSkipped, encodeDataset, type FeatureFiles } from './encode-dataset';
 import { FeatureReader } from './feature-reader';
 import { ADAMW, checkTeachOptions, TEACH_DEFAULTS, type TeachOptions, type TeachStep } from './options';
-import { RunFolder } from './run-folder';
+import { MODEL_FILE, RunFolder } from './run-folder';
 import { learningRate, Sampler } from './sampler';
 import { TRAINED_ARRAYS, writeTrainingFile } from './training-file';
 
@@ -50,7 +53,7 @@ type OptionalName = Exclude<keyof TeachOptions, keyof typeof TEACH_DEFAULTS>;
  * Called again with the same arguments it goes on where it stopped, to the same weights; when it was done, it returns
  * at once. Aborted, it saves its state after the step that is running and rejects with `signal.reason`.
  *
- * @param base checkpoint of a CLIP or, to go on with it, of a CLIPN (.pt, .bin, .safetensors)
+ * @param base weights of a CLIP or, to go on with it, of a CLIPN: a file or folder that `exportModel` takes
  * @param data folder of .tar shards, .csv or .tsv file, or folder of class folders (docs/teach.md)
  * @throws ClipnError ERR_CLIPN_TEACH_DATA, ERR_CLIPN_TEACH_DIVERGED (a loss or gradient is not finite; the last good
  *   state is kept), ERR_CLIPN_INVALID_ARG, ERR_CLIPN_IO, ERR_CLIPN_CUDA_UNAVAILABLE, and those of `exportModel`
@@ -58,12 +61,24 @@ type OptionalName = Exclude<keyof TeachOptions, keyof typeof TEACH_DEFAULTS>;
 export async function teach(base: string, data: string, out: string, options: TeachOptions = {}): Promise<TeachResult> {
   checkTeachOptions(options);
   const settings: Settings = { ...TEACH_DEFAULTS, ...withoutUndefined(options) };
-  const { signal } = settings;
+  const { config, key, signal } = settings;
   signal?.throwIfAborted();
-  const start = await openBase(base, settings);
-  if (start.network.kind === 'clipn') {
-    settings.onWarning?.(`${base} is a CLIPN: training goes on from its no tower, not from a copy of its yes tower`);
-  }
+  return await RunFolder.within(out, async () => {
+    // What of the base has to be written anew lies in the folder as long as the run lasts.
+    const model = path.join(out, MODEL_FILE);
+    return await withSource(base, model, { config, key, signal }, async (source) => {
+      const start = await openBase(source, settings);
+      if (start.network.kind === 'clipn') {
+        settings.onWarning?.(
+          `${base} is a CLIPN: training goes on from its no tower, not from a copy of its yes tower`,
+        );
+      }
+      return await teachFrom(start, data, out, settings);
+    });
+  });
+}
+
+async function teachFrom(start: Base, data: string, out: string, settings: Settings): Promise<TeachResult> {
   const dataset = await openDataset(data, settings);
   for (const warning of dataset.warnings) settings.onWarning?.(warning);
   // Where it can be told before hours of encoding.
@@ -74,7 +89,8 @@ export async function teach(base: string, data: string, out: string, options: Te
   );
   const where = await whereToTeach(settings);
   const folder = await RunFolder.open(out, runSettings(start, dataset, settings, where));
-  const features = await cachedFeatures(base, start, dataset, folder, settings, where);
+  await folder.removeLeftovers(start.checkpoint.path);
+  const features = await cachedFeatures(start, dataset, folder, settings, where);
   if (Object.keys(features.skipped.counts).length > 0) {
     settings.onWarning?.(`samples left out: ${describeSkipped(features.skipped)}`);
   }
@@ -90,7 +106,7 @@ export async function teach(base: string, data: string, out: string, options: Te
     const run = { start, folder, sampler, steps, settings, where };
     await withLane((lane) => trainOn(lane, run));
     const checkpoint = folder.epoch(Math.ceil(steps / sampler.stepsPerEpoch));
-    await exportResult(checkpoint, folder, settings);
+    await exportResult(checkpoint, start.source, folder, settings);
     return {
       steps,
       stepsPerEpoch: sampler.stepsPerEpoch,
@@ -152,20 +168,19 @@ function runSettings(start: Base, dataset: Dataset, settings: Settings, { device
 }
 
 async function cachedFeatures(
-  base: string,
   start: Base,
   dataset: Dataset,
   folder: RunFolder,
   settings: Settings,
   { device, precision }: Where,
 ): Promise<FeatureFiles> {
-  const { signal, onProgress, augmentations, seed, tokenizer, config, act } = settings;
+  const { signal, onProgress, augmentations, seed, tokenizer, act } = settings;
   const temporary = folder.in('frozen.pt');
   let model: Model | undefined;
   const loadFrozen = async () => {
     if (!model) {
       // The frozen towers run as they will after the training: as a model file.
-      await exportModel(base, temporary, { tokenizer, config, act, ...(signal && { signal }) });
+      await exportSource(start.source, 'base', temporary, { tokenizer, act, ...(signal && { signal }) });
       model = await loadModel(temporary, { device, precision, libtorch: settings.libtorch, signal });
     }
     return model;
@@ -277,11 +292,13 @@ function diverged(step: number, losses: Record<string, number>, state: string | 
   );
 }
 
-async function exportResult(checkpoint: string, folder: RunFolder, settings: Settings): Promise<void> {
-  const { tokenizer, config, act, dtype, signal, onProgress } = settings;
-  await exportModel(checkpoint, folder.model, {
+/** The model file of an epoch's checkpoint; what the base's config says holds for it too. */
+async function exportResult(file: string, base: Source, folder: RunFolder, settings: Settings): Promise<void> {
+  const { tokenizer, act, dtype, signal, onProgress } = settings;
+  const checkpoint = await readCheckpoint(file, { signal });
+  const source: Source = { ...base, checkpoint, files: [file], layout: 'openclip' };
+  await exportSource(source, path.basename(file), folder.model, {
     tokenizer,
-    config,
     act,
     dtype,
     ...(signal && { signal }),

@@ -63,8 +63,16 @@ export async function exportModel(
   );
 }
 
-/** @param name what the model file says that it comes from */
-async function exportSource(source: Source, name: string, out: string, options: ExportOptions): Promise<ModelConfig> {
+/**
+ * `exportModel` of weights that are open already.
+ * @param name what the model file says that it comes from
+ */
+export async function exportSource(
+  source: Source,
+  name: string,
+  out: string,
+  options: Omit<ExportOptions, 'config' | 'key'>,
+): Promise<ModelConfig> {
   const { signal, dtype = 'fp32', imageOnly = false } = options;
   const { checkpoint } = source;
   const network = readNetwork(checkpoint.tensors, { config: source.config, act: options.act });
