@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { ClipnError } from '../base/errors';
+import { findTokenizer, TOKENIZER_FILES, type TokenizerFiles } from './checkpoint-tokenizer';
 import { readJsonFile } from './json-file';
 import type { NetworkConfig } from './network';
 import { MEAN, STD } from './preprocessing';
@@ -14,8 +15,8 @@ export interface HuggingFaceClip {
   config: NetworkConfig;
   visionLayers: number;
   textLayers: number;
-  /** Its tokenizer.json, where there is one. */
-  tokenizer: string | undefined;
+  /** Its tokenizer, where there is one. */
+  tokenizer: TokenizerFiles | undefined;
   /** Every file that the folder's model consists of, as far as it is read. */
   read: string[];
 }
@@ -102,16 +103,15 @@ export async function openHuggingFace(folder: string, files?: string[]): Promise
     );
   }
   const imageSize = visionConfig.size('image_size');
-  const tokenizer = path.join(folder, 'tokenizer.json');
   const weights = files ?? (await findWeights(folder));
-  const beside = ['config.json', PROCESSOR, PREPROCESSOR, 'tokenizer.json', ...WEIGHTS];
+  const beside = ['config.json', PROCESSOR, PREPROCESSOR, ...TOKENIZER_FILES, ...WEIGHTS];
   return {
     folder,
     files: weights,
     read: [...weights, ...beside.map((name) => path.join(folder, name))],
     visionLayers: vision.layers,
     textLayers: text.layers,
-    tokenizer: existsSync(tokenizer) ? tokenizer : undefined,
+    tokenizer: findTokenizer(folder),
     config: {
       path: config.path,
       quickGelu: vision.quickGelu,

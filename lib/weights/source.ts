@@ -5,6 +5,7 @@ import path from 'node:path';
 import { ClipnError } from '../base/errors';
 import { withTemporaryFile } from '../base/write-file';
 import { type Checkpoint, readCheckpoint } from './checkpoint';
+import type { TokenizerFiles } from './checkpoint-tokenizer';
 import { openHuggingFace } from './hugging-face';
 import { isHuggingFaceLayout, writeAsOpenClip } from './hugging-face-layout';
 import type { NetworkConfig } from './network';
@@ -14,8 +15,8 @@ import { readOpenClipConfig } from './openclip-config';
 export interface Source {
   checkpoint: Checkpoint;
   config: NetworkConfig | undefined;
-  /** A tokenizer.json that belongs to the weights. */
-  tokenizer: string | undefined;
+  /** The tokenizer that belongs to the weights. */
+  tokenizer: TokenizerFiles | undefined;
   /** The user's files of weights, in a fixed order. */
   files: string[];
   layout: 'openclip' | 'huggingface';
