@@ -3,6 +3,7 @@
  * a call on one a `PickleCall`, and a global outside the caller's list is an error before anything else happens.
  */
 import { ClipnError, type ClipnErrorCode } from '../base/errors';
+import { INERT_NAMES } from './inert-names';
 
 /** A name such as `torch._utils._rebuild_tensor_v2`: only a name. */
 export class PickleGlobal {
@@ -35,6 +36,8 @@ export interface PickleOptions {
   code?: ClipnErrorCode;
   /** Told of every call when it is read, those too that are dropped later. */
   onCall?: (call: PickleCall) => void;
+  /** Told of everything that the pickle refers to outside itself. */
+  onReference?: (reference: PickleReference) => void;
 }
 
 /** What the pickle refers to outside itself: torch's storages. */
@@ -65,15 +68,11 @@ class Damaged extends Error {}
 /** Each instruction makes one value at most. A ViT-L/14 with its optimizer takes fewer than 100,000. */
 const MAX_INSTRUCTIONS = 1_000_000;
 const MAX_INTEGER_BYTES = 255;
-/** These make an empty dict, which later instructions fill; defaultdict's one argument is what it would add by itself. */
-const DICT_ARGUMENTS: ReadonlyMap<string, number> = new Map([
-  ['collections.OrderedDict', 0],
-  ['collections.defaultdict', 1],
-]);
-
 class Reader {
-  private position = 0;
-  constructor(private readonly bytes: Buffer) {}
+  constructor(
+    private readonly bytes: Buffer,
+    public position = 0,
+  ) {}
 
   take(count: number): Buffer {
     const end = this.position + count;
@@ -154,7 +153,10 @@ class Machine {
       throw new ClipnError(
         'ERR_CLIPN_CHECKPOINT_UNSAFE',
         `${this.options.source}: the pickle names ${full.slice(0, 200)}, which no table of tensors needs`,
-        { details: { global: full } },
+        {
+          hint: 'If you trust the file, save its tensors alone with PyTorch, as a dict of name and tensor.',
+          details: { global: full },
+        },
       );
     }
     this.push(new PickleGlobal(full));
@@ -164,10 +166,9 @@ class Machine {
     const callee = this.pop();
     if (!(callee instanceof PickleGlobal) || !Array.isArray(args))
       throw new Damaged('it calls something that is no name');
-    const most = DICT_ARGUMENTS.get(callee.name);
-    if (most !== undefined && args.length > most) throw new Damaged(`it fills a ${callee.name} by its constructor`);
-    if (most !== undefined) {
-      this.push(new Map());
+    const container = emptyContainer(callee.name, args);
+    if (container !== undefined) {
+      this.push(container);
       return;
     }
     if (this.options.objects?.(callee.name)) {
@@ -198,11 +199,32 @@ class Machine {
     if (!(state instanceof Map)) throw new Damaged('an object has no attributes by name');
     for (const [name, value] of state) target.attributes.set(name, value);
   }
+  reference(): void {
+    const reference = new PickleReference(this.pop());
+    this.options.onReference?.(reference);
+    this.push(reference);
+  }
   add(items: PickleValue[]): void {
     const target = this.top();
     if (!(target instanceof Set)) throw new Damaged('it adds to something that is no set');
     for (const item of items) target.add(item);
   }
+}
+
+/** What the pickle fills afterwards; a constructor's arguments may say how it behaves, not what is in it. */
+function emptyContainer(name: string, args: readonly PickleValue[]): PickleValue | undefined {
+  const kind = INERT_NAMES.get(name);
+  if (kind === 'name') throw new Damaged(`it calls ${name}, which is no type`);
+  if (kind !== 'dict' && kind !== 'list') return undefined;
+  const [content] = args;
+  // A defaultdict's argument is the type that it would add by itself; a deque's are nothing and its length.
+  const isEmpty = content === undefined || (kind === 'dict' ? content instanceof PickleGlobal : isEmptyList(content));
+  if (!isEmpty) throw new Damaged(`it fills a ${name} by its constructor`);
+  return kind === 'dict' ? new Map() : [];
+}
+
+function isEmptyList(value: PickleValue): boolean {
+  return Array.isArray(value) && value.length === 0;
 }
 
 type Instruction = (m: Machine, r: Reader) => void;
@@ -246,6 +268,7 @@ const INSTRUCTIONS: ReadonlyMap<number, Instruction> = new Map<number, Instructi
   [0x73, (m) => m.setItems(m.popMany(2))],
   [0x75, (m) => m.setItems(m.popMark())],
   [0x90, (m) => m.add(m.popMark())],
+  [0x91, (m) => m.push(new Set(m.popMark()))], // FROZENSET
   [0x71, (m, r) => m.put(r.u8())], // BINPUT
   [0x72, (m, r) => m.put(r.u32())],
   [0x94, (m) => m.memoize()],
@@ -253,7 +276,7 @@ const INSTRUCTIONS: ReadonlyMap<number, Instruction> = new Map<number, Instructi
   [0x6a, (m, r) => m.get(r.u32())],
   [0x63, (m, r) => m.global(r.line(), r.line())], // GLOBAL
   [0x93, (m) => m.global(...(m.popMany(2) as [PickleValue, PickleValue]))],
-  [0x51, (m) => m.push(new PickleReference(m.pop()))], // BINPERSID
+  [0x51, (m) => m.reference()], // BINPERSID
   [0x52, (m) => m.call()], // REDUCE
   [0x81, (m) => m.call()], // NEWOBJ
   [0x62, (m) => m.build()], // BUILD
@@ -266,8 +289,17 @@ const STOP = 0x2e;
  * @throws ClipnError ERR_CLIPN_CHECKPOINT_UNSAFE for another global; `options.code` when it is damaged.
  */
 export function readPickle(bytes: Buffer, options: PickleOptions): PickleValue {
+  return readPickleAt(bytes, 0, options).value;
+}
+
+/** As `readPickle`, of the pickle that begins at a byte; `end` is the byte behind it. */
+export function readPickleAt(
+  bytes: Buffer,
+  start: number,
+  options: PickleOptions,
+): { value: PickleValue; end: number } {
   const machine = new Machine(options);
-  const reader = new Reader(bytes);
+  const reader = new Reader(bytes, start);
   try {
     let count = 0;
     for (let opcode = reader.u8(); opcode !== STOP; opcode = reader.u8()) {
@@ -276,7 +308,7 @@ export function readPickle(bytes: Buffer, options: PickleOptions): PickleValue {
       if (!instruction) throw new Damaged(`opcode 0x${opcode.toString(16)} has no place in a table of tensors`);
       instruction(machine, reader);
     }
-    return machine.pop();
+    return { value: machine.pop(), end: reader.position };
   } catch (error) {
     if (!(error instanceof Damaged)) throw error;
     const { code = 'ERR_CLIPN_CHECKPOINT_FORMAT', source } = options;

@@ -1,44 +1,33 @@
-/** What `torch.save` writes since PyTorch 1.6: a zip of `<top>/data.pkl` and one stored entry `<top>/data/<key>` per storage. */
+/**
+ * What `torch.save` writes: since PyTorch 1.6 a zip of `<top>/data.pkl` and one stored entry `<top>/data/<key>` per storage;
+ * before, or on demand, pickles and storages in a row (torch-legacy.ts).
+ */
+import { open } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
-import { PickleCall, PickleGlobal, PickleObject, PickleReference, type PickleValue, readPickle } from './pickle';
-import { elementCount, ITEM_SIZE, type TensorDtype, type TensorEntry, type TensorTable } from './tensor-table';
+import { INERT_NAMES } from './inert-names';
+import { PickleCall, PickleObject, type PickleValue, readPickle } from './pickle';
+import { elementCount, ITEM_SIZE, type TensorEntry, type TensorTable } from './tensor-table';
+import { readLegacyFile } from './torch-legacy';
+import { isSize, STORAGE_DTYPES, type Storages, storageReference } from './torch-storage';
 import { TorchZip } from './torch-zip';
-
-const STORAGE_DTYPES: ReadonlyMap<string, TensorDtype> = new Map<string, TensorDtype>([
-  ['torch.DoubleStorage', 'float64'],
-  ['torch.FloatStorage', 'float32'],
-  ['torch.HalfStorage', 'float16'],
-  ['torch.BFloat16Storage', 'bfloat16'],
-  ['torch.LongStorage', 'int64'],
-  ['torch.IntStorage', 'int32'],
-  ['torch.ShortStorage', 'int16'],
-  ['torch.CharStorage', 'int8'],
-  ['torch.ByteStorage', 'uint8'],
-  ['torch.BoolStorage', 'bool'],
-]);
 
 /** The call that makes a tensor of a storage, an offset, a shape and strides. */
 export const TENSOR = 'torch._utils._rebuild_tensor_v2';
 const PARAMETER = 'torch._utils._rebuild_parameter';
 
-/** Tensors, and what optimizer states hold beside them: a schedule computed with numpy leaves its scalars as rates. */
+/** Tensors, and the data that trainings keep beside them. */
 const ALLOWED_GLOBALS: ReadonlySet<string> = new Set([
   ...STORAGE_DTYPES.keys(),
   TENSOR,
   PARAMETER,
-  'collections.OrderedDict',
-  'collections.defaultdict',
-  'builtins.dict',
-  '__builtin__.dict',
-  'torch.Size',
-  'numpy.core.multiarray.scalar',
-  'numpy._core.multiarray.scalar',
-  'numpy.dtype',
-  '_codecs.encode',
+  ...INERT_NAMES.keys(),
 ]);
 
 /** A ViT-L/14 with its optimizer has 0.3 MB. */
 const MAX_PICKLE_BYTES = 16 << 20;
+
+/** Of the storages, in the names of them. */
+const FOLDER = 'data';
 
 /** A dictionary with tensors in it, as a file may hold several. */
 export interface NamedDict {
@@ -135,8 +124,13 @@ function at(value: PickleValue | undefined, key: PickleValue): PickleValue | und
 async function useArchive<T>(
   path: string,
   signal: AbortSignal | undefined,
-  use: (root: PickleValue, archive: TorchZip) => Promise<T>,
+  use: (root: PickleValue, archive: Storages) => Promise<T>,
 ): Promise<T> {
+  if (!(await isZip(path))) {
+    const limits = { allowed: ALLOWED_GLOBALS, mostBytes: MAX_PICKLE_BYTES, folder: FOLDER, signal };
+    const { root, storages } = await readLegacyFile(path, limits);
+    return await use(root, storages);
+  }
   return await TorchZip.use(path, 'ERR_CLIPN_CHECKPOINT_FORMAT', signal, async (archive) => {
     refuseModelFile(archive);
     if (archive.has('byteorder') && (await archive.read('byteorder')).toString() !== 'little') {
@@ -147,6 +141,17 @@ async function useArchive<T>(
     const root = readPickle(data, { allowed: ALLOWED_GLOBALS, objects, source: path });
     return await use(root instanceof PickleObject ? tensorsOf(root, archive) : root, archive);
   });
+}
+
+async function isZip(path: string): Promise<boolean> {
+  const file = await open(path, 'r');
+  try {
+    const head = Buffer.alloc(2);
+    await file.read(head, 0, 2, 0);
+    return head.toString('latin1') === 'PK';
+  } finally {
+    await file.close();
+  }
 }
 
 /** Whether this is a TorchScript program, as OpenAI's own files of CLIP are; its data is read, its code is not. */
@@ -169,7 +174,7 @@ function refuseModelFile(archive: TorchZip): void {
 const MOST_MODULES = 32;
 
 /** The tensors of a module and of the modules in it, by their attributes' names joined by dots: its state dict. */
-function tensorsOf(root: PickleObject, archive: TorchZip): Map<PickleValue, PickleValue> {
+function tensorsOf(root: PickleObject, archive: Storages): Map<PickleValue, PickleValue> {
   const found = new Map<PickleValue, PickleValue>();
   const seen = new Set<PickleObject>();
   const visit = (object: PickleObject, prefix: string, depth: number) => {
@@ -185,7 +190,7 @@ function tensorsOf(root: PickleObject, archive: TorchZip): Map<PickleValue, Pick
   return found;
 }
 
-function stateDictOf(root: PickleValue, archive: TorchZip): Map<PickleValue, PickleValue> {
+function stateDictOf(root: PickleValue, archive: Storages): Map<PickleValue, PickleValue> {
   const dict = root instanceof Map && root.has('state_dict') ? root.get('state_dict') : root;
   if (dict instanceof Map) return dict;
   throw archive.damaged('it holds no state dict');
@@ -193,7 +198,7 @@ function stateDictOf(root: PickleValue, archive: TorchZip): Map<PickleValue, Pic
 
 async function tableOf(
   dict: Map<PickleValue, PickleValue>,
-  archive: TorchZip,
+  archive: Storages,
   signal: AbortSignal | undefined,
 ): Promise<TensorTable> {
   const table: TensorTable = new Map();
@@ -205,10 +210,10 @@ async function tableOf(
   return table;
 }
 
-async function entryOf(key: string, value: PickleValue, archive: TorchZip): Promise<TensorEntry> {
+async function entryOf(key: string, value: PickleValue, archive: Storages): Promise<TensorEntry> {
   const call = tensorCall(value);
   if (call === undefined) return { dtype: 'object', shape: [], stride: [], offset: 0, byteLength: 0 };
-  const entry = await locateTensor(`tensor ${key}`, call, archive, 'data');
+  const entry = await locateTensor(`tensor ${key}`, call, archive, FOLDER);
   // Strides of 0 make any number of elements out of one: no weight is stored so.
   if (elementCount(entry.shape) * ITEM_SIZE[entry.dtype] <= entry.byteLength) return entry;
   throw archive.damaged(`tensor ${key} has more elements than are stored of it`);
@@ -222,16 +227,19 @@ async function entryOf(key: string, value: PickleValue, archive: TorchZip): Prom
 export async function locateTensor(
   what: string,
   { args }: PickleCall,
-  archive: TorchZip,
+  archive: Storages,
   folder: string,
 ): Promise<TensorEntry> {
   const [storage, first, shape, stride] = args;
-  const { dtype, name, count } = storageOf(what, storage, archive, folder);
+  const reference = storageReference(storage);
+  if (reference === undefined) throw archive.damaged(`${what} refers to no storage`);
+  const { dtype, key, count } = reference;
   if (!isSize(first) || !isSizes(shape) || !isSizes(stride) || shape.length !== stride.length) {
     throw archive.damaged(`${what} has no valid offset, shape and strides`);
   }
   const reach = shape.reduce((last, size, i) => last + (size - 1) * stride[i]!, 1);
   const span = elementCount(shape) === 0 ? 0 : reach;
+  const name = `${folder}/${key}`;
   const data = await archive.locate(name);
   const item = ITEM_SIZE[dtype];
   if (count * item > data.byteLength || first + span > count) {
@@ -239,21 +247,6 @@ export async function locateTensor(
   }
   const entry = { dtype, shape, stride, offset: data.offset + first * item, byteLength: span * item };
   return data.crc32 !== null && entry.byteLength === data.byteLength ? { ...entry, crc32: data.crc32 } : entry;
-}
-
-/** A storage is ('storage', type, key, device, element count). */
-function storageOf(what: string, value: PickleValue | undefined, archive: TorchZip, folder: string) {
-  const id = value instanceof PickleReference ? value.id : undefined;
-  const [tag, type, key, , count] = Array.isArray(id) ? id : [];
-  const dtype = type instanceof PickleGlobal ? STORAGE_DTYPES.get(type.name) : undefined;
-  if (tag !== 'storage' || !dtype || typeof key !== 'string' || !isSize(count)) {
-    throw archive.damaged(`${what} refers to no storage`);
-  }
-  return { dtype, name: `${folder}/${key}`, count };
-}
-
-function isSize(value: PickleValue | undefined): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
 /** At most as many dimensions as PyTorch has: one long list may stand for many tensors. */

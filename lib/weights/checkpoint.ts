@@ -21,6 +21,9 @@ export interface Checkpoint {
   tensors: TensorTable;
 }
 
+/** In the header of a tar's first file. */
+const [TAR_MARK, TAR_MARK_AT] = ['ustar', 257];
+
 export interface CheckpointOptions {
   /** Which dictionary of the file to read, where several hold a CLIP, e.g. `state_dict_ema`. */
   key?: string | undefined;
@@ -28,7 +31,7 @@ export interface CheckpointOptions {
 }
 
 /**
- * Reads the table of a checkpoint: a torch zip archive (.pt, .bin) or a .safetensors file (spec 1.8).
+ * Reads the table of a checkpoint: a file of `torch.save` (.pt, .bin) or a .safetensors file (spec 1.8).
  *
  * @throws ClipnError ERR_CLIPN_IO, ERR_CLIPN_CHECKPOINT_FORMAT, ERR_CLIPN_CHECKPOINT_UNSAFE; ERR_CLIPN_INVALID_ARG for a file
  *   with several CLIPs in it, or a key that it does not have
@@ -45,7 +48,7 @@ export async function readCheckpoint(path: string, { key, signal }: CheckpointOp
   }
   try {
     const { size } = await file.stat();
-    const head = Buffer.alloc(9);
+    const head = Buffer.alloc(TAR_MARK_AT + TAR_MARK.length);
     const { bytesRead } = await file.read(head, 0, head.length, 0);
     const format = formatOf(head.subarray(0, bytesRead), path);
     const choose = (dicts: readonly NamedDict[]) => chosenDict(dicts, key, path);
@@ -61,17 +64,15 @@ export async function readCheckpoint(path: string, { key, signal }: CheckpointOp
 
 function formatOf(head: Buffer, path: string): Checkpoint['format'] {
   if (head.subarray(0, 2).toString('latin1') === 'PK') return 'torch';
-  if (head.length === 9 && head[8] === 0x7b) return 'safetensors'; // 8 bytes of length, then '{'
-  if (head[0] === 0x80 && head[1]! >= 2 && head[1]! <= 5) {
-    throw new ClipnError(
-      'ERR_CLIPN_CHECKPOINT_FORMAT',
-      `${path} is in the format torch.save wrote before PyTorch 1.6`,
-      {
-        hint: 'Save it again with PyTorch: torch.save(torch.load("old.pt", map_location="cpu"), "new.pt")',
-      },
-    );
+  if (head[8] === 0x7b) return 'safetensors'; // 8 bytes of length, then '{'
+  // A pickle of protocol 2 to 5: the format from before PyTorch 1.6.
+  if (head[0] === 0x80 && head[1]! >= 2 && head[1]! <= 5) return 'torch';
+  if (head.subarray(TAR_MARK_AT).toString('latin1') === TAR_MARK) {
+    throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${path} is a tar archive`, {
+      hint: "Unpack it, and name the file of weights in it. PyTorch's first releases wrote such: save those again with PyTorch.",
+    });
   }
-  const what = head.length === 0 ? 'is empty' : 'is neither a torch zip archive nor a safetensors file';
+  const what = head.length === 0 ? 'is empty' : 'is neither a file of torch.save nor a safetensors file';
   throw new ClipnError('ERR_CLIPN_CHECKPOINT_FORMAT', `${path} ${what}`);
 }
 

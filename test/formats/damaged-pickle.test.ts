@@ -23,9 +23,9 @@ const FUNCTIONS = `os.system posix.system nt.system os.popen os.execv subprocess
   subprocess.run builtins.eval builtins.exec builtins.__import__ builtins.getattr builtins.open builtins.compile
   __builtin__.eval __builtin__.dict.update importlib.import_module runpy.run_path pty.spawn shutil.rmtree
   functools.partial operator.attrgetter operator.methodcaller types.FunctionType copyreg._reconstructor
-  webbrowser.open socket.socket ctypes.CDLL numpy.load numpy.core.multiarray._reconstruct torch.load torch.hub.load
+  webbrowser.open socket.socket ctypes.CDLL numpy.load numpy.fromfile torch.load torch.hub.load
   torch.jit.load torch.serialization.load torch.nn.Linear torch._utils._rebuild_tensor torch._utils._import_dotted_name
-  torch.storage._load_from_bytes torch.FloatStorage.from_file collections.Counter collections.OrderedDict.fromkeys`;
+  torch.storage._load_from_bytes torch.FloatStorage.from_file collections.OrderedDict.fromkeys collections.namedtuple`;
 
 test('a pickle that names a function is refused, however it calls it, and nothing runs', async () => {
   const command = pickle.string(`touch ${canary}`);

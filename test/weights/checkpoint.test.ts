@@ -225,12 +225,6 @@ test('a big-endian checkpoint is refused', async () => {
   await refuses(readCheckpoint(file), 'ERR_CLIPN_CHECKPOINT_FORMAT', 'big-endian');
 });
 
-test('a file from before PyTorch 1.6 is refused with the way to save it again', async () => {
-  const magic = Buffer.from('80028a0a6cfc9c46f9206aa850192e', 'hex');
-  await writeFile(at('legacy.pt'), magic);
-  await refuses(readCheckpoint(at('legacy.pt')), 'ERR_CLIPN_CHECKPOINT_FORMAT', 'torch\\.save\\(torch\\.load');
-});
-
 /** A module as TorchScript pickles it: an object of a class of the program, its attributes a dict. */
 function scriptModule(attributes: Record<string, Buffer>): Buffer {
   const made = Buffer.concat([
