@@ -14,6 +14,7 @@ import { openBase } from '../lib/teach/base-checkpoint';
 import { openDataset } from '../lib/teach/data/open';
 import { below } from '../lib/teach/draw';
 import { encodeDataset } from '../lib/teach/encode-dataset';
+import { withSource } from '../lib/weights/source';
 import { vitB16WithText } from './prepare';
 
 const WORDS =
@@ -63,7 +64,9 @@ async function main(): Promise<void> {
   try {
     const { checkpoint: base, model: file } = await vitB16WithText();
     const data = await writeData(path.join(folder, 'data'), images);
-    const { frozenId, tokenizer } = await openBase(base, {});
+    const { frozenId, tokenizer } = await withSource(base, path.join(folder, 'model.pt'), {}, (source) =>
+      openBase(source, {}),
+    );
     const features = path.join(folder, 'features');
 
     const model = await loadModel(file, { device: asked, precision });

@@ -29,16 +29,25 @@ const MAX_PICKLE_BYTES = 16 << 20;
 /** Of the storages, in the names of them. */
 const FOLDER = 'data';
 
+type Dict = Map<PickleValue, PickleValue>;
+
 /** A dictionary with tensors in it, as a file may hold several. */
 export interface NamedDict {
   /** Its keys from the root on, joined by dots; '' for the root itself. */
   name: string;
   keys: string[];
+  content: Dict;
 }
 
 export interface TorchArchiveOptions {
-  /** Which dictionary to read, of those that hold tensors; undefined for `state_dict`, or the root where there is none. */
-  choose?: ((dicts: readonly NamedDict[]) => string | undefined) | undefined;
+  /**
+   * Which dictionary to read, of those that hold tensors; undefined for `state_dict`, or the root where there is none. In
+   * `dicts` each stands under one name; `named` gives those of any name, for a file may call one dictionary by several and
+   * keys may have dots in them.
+   */
+  choose?:
+    | ((dicts: readonly NamedDict[], named: (name: string) => readonly NamedDict[]) => NamedDict | undefined)
+    | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -48,33 +57,57 @@ export async function readTorchArchive(
   { choose, signal }: TorchArchiveOptions = {},
 ): Promise<TensorTable> {
   return await useArchive(path, signal, (root, archive) => {
-    const dicts = dictsWithTensors(root);
-    const named = [...dicts].map(([name, dict]) => ({
-      name,
-      keys: [...dict.keys()].filter((key) => typeof key === 'string'),
-    }));
-    const chosen = choose?.(named);
-    const dict = chosen === undefined ? stateDictOf(root, archive) : dicts.get(chosen)!;
-    return tableOf(dict, archive, signal);
+    const chosen = choose?.(dictsWithTensors(root), (name) => dictsNamed(root, name));
+    return tableOf(chosen?.content ?? stateDictOf(root, archive), archive, signal);
   });
 }
 
 /** How deep a training nests its weights: e.g. `model.state_dict`. */
 const MOST_NESTED = 2;
 
-function dictsWithTensors(root: PickleValue): Map<string, Map<PickleValue, PickleValue>> {
-  const found = new Map<string, Map<PickleValue, PickleValue>>();
-  // A pickle may name one dictionary any number of times.
+function dictsWithTensors(root: PickleValue): NamedDict[] {
+  const found: NamedDict[] = [];
+  // A pickle may name one dictionary any number of times: it counts where it is least deep.
   const seen = new Set<PickleValue>();
-  const visit = (value: PickleValue, name: string[]) => {
-    if (!(value instanceof Map) || seen.has(value)) return;
-    seen.add(value);
-    if ([...value.values()].some(isTensor)) found.set(name.join('.'), value);
-    if (name.length === MOST_NESTED) return;
-    for (const [key, inner] of value) if (typeof key === 'string') visit(inner, [...name, key]);
-  };
-  visit(root, []);
+  let level: [name: string, value: PickleValue][] = [['', root]];
+  for (let depth = 0; depth <= MOST_NESTED; depth++) {
+    const below: typeof level = [];
+    for (const [name, value] of level) {
+      if (!(value instanceof Map) || seen.has(value)) continue;
+      seen.add(value);
+      if (holdsTensors(value)) found.push(namedDict(name, value));
+      if (depth === MOST_NESTED) continue;
+      for (const [key, inner] of value) {
+        if (typeof key === 'string' && inner instanceof Map) below.push([depth === 0 ? key : `${name}.${key}`, inner]);
+      }
+    }
+    level = below;
+  }
   return found;
+}
+
+/** Each dictionary once, whichever of its dots part the name into keys. */
+function dictsNamed(root: PickleValue, name: string): NamedDict[] {
+  const found = new Set<Dict>();
+  const visit = (value: PickleValue | undefined, rest: string, depth: number) => {
+    const inner = at(value, rest);
+    if (inner instanceof Map && holdsTensors(inner)) found.add(inner);
+    if (depth === MOST_NESTED) return;
+    for (let dot = rest.indexOf('.'); dot >= 0; dot = rest.indexOf('.', dot + 1)) {
+      visit(at(value, rest.slice(0, dot)), rest.slice(dot + 1), depth + 1);
+    }
+  };
+  if (name === '' && root instanceof Map && holdsTensors(root)) found.add(root);
+  visit(root, name, 1);
+  return [...found].map((dict) => namedDict(name, dict));
+}
+
+function namedDict(name: string, content: Dict): NamedDict {
+  return { name, keys: [...content.keys()].filter((key) => typeof key === 'string'), content };
+}
+
+function holdsTensors(dict: Dict): boolean {
+  return [...dict.values()].some(isTensor);
 }
 
 /** The call that rebuilds a tensor, as it stands or as a parameter; undefined for what is none. */
@@ -190,17 +223,13 @@ function tensorsOf(root: PickleObject, archive: Storages): Map<PickleValue, Pick
   return found;
 }
 
-function stateDictOf(root: PickleValue, archive: Storages): Map<PickleValue, PickleValue> {
+function stateDictOf(root: PickleValue, archive: Storages): Dict {
   const dict = root instanceof Map && root.has('state_dict') ? root.get('state_dict') : root;
   if (dict instanceof Map) return dict;
   throw archive.damaged('it holds no state dict');
 }
 
-async function tableOf(
-  dict: Map<PickleValue, PickleValue>,
-  archive: Storages,
-  signal: AbortSignal | undefined,
-): Promise<TensorTable> {
+async function tableOf(dict: Dict, archive: Storages, signal: AbortSignal | undefined): Promise<TensorTable> {
   const table: TensorTable = new Map();
   for (const [key, value] of dict) {
     signal?.throwIfAborted();

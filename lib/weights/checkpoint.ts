@@ -8,7 +8,7 @@ import { ClipnError } from '../base/errors';
 import { firstFew } from '../base/wording';
 import { readSafetensors } from '../formats/safetensors';
 import type { TensorTable } from '../formats/tensor-table';
-import { type NamedDict, readTorchArchive } from '../formats/torch-archive';
+import { type NamedDict, readTorchArchive, type TorchArchiveOptions } from '../formats/torch-archive';
 
 export interface Checkpoint {
   path: string;
@@ -51,7 +51,8 @@ export async function readCheckpoint(path: string, { key, signal }: CheckpointOp
     const head = Buffer.alloc(TAR_MARK_AT + TAR_MARK.length);
     const { bytesRead } = await file.read(head, 0, head.length, 0);
     const format = formatOf(head.subarray(0, bytesRead), path);
-    const choose = (dicts: readonly NamedDict[]) => chosenDict(dicts, key, path);
+    const choose: TorchArchiveOptions['choose'] = (dicts, named) =>
+      key === undefined ? onlyClip(dicts, path) : dictOf(key, named(key), dicts, path);
     if (format === 'safetensors' && key !== undefined) throw noSuchKey(key, path, []);
     const table =
       format === 'torch' ? await readTorchArchive(path, { choose, signal }) : await readSafetensors(file, size, path);
@@ -96,17 +97,21 @@ const CLIP_KEYS = [
 ];
 
 /** The dictionary that holds a CLIP; undefined when none does, so that what is there can be told by its keys. */
-function chosenDict(dicts: readonly NamedDict[], key: string | undefined, path: string): string | undefined {
-  if (key !== undefined) {
-    if (dicts.some(({ name }) => name === key)) return key;
-    throw noSuchKey(key, path, dicts);
-  }
+function onlyClip(dicts: readonly NamedDict[], path: string): NamedDict | undefined {
   const clips = dicts.filter(({ keys }) => keys.some((each) => CLIP_KEYS.includes(withoutWrapper(each))));
-  if (clips.length <= 1) return clips[0]?.name;
+  if (clips.length <= 1) return clips[0];
   const names = firstFew(clips.map(({ name }) => name || 'the file itself'));
   throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${path} holds ${clips.length} models: ${names}`, {
     hint: 'Choose one with --key NAME.',
   });
+}
+
+/** The one dictionary of a name. */
+function dictOf(key: string, named: readonly NamedDict[], dicts: readonly NamedDict[], path: string): NamedDict {
+  const [found, other] = named;
+  if (found === undefined) throw noSuchKey(key, path, dicts);
+  if (other === undefined) return found;
+  throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${path} has several dictionaries that ${key} could mean`);
 }
 
 function noSuchKey(key: string, path: string, dicts: readonly NamedDict[]): ClipnError {

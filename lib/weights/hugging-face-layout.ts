@@ -6,7 +6,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
 import { firstFew } from '../base/wording';
 import { type StreamedTensor, streamSafetensors } from '../formats/safetensors';
-import type { TensorEntry, TensorTable } from '../formats/tensor-table';
+import type { TensorDtype, TensorEntry, TensorTable } from '../formats/tensor-table';
 import { type CheckpointOptions, readCheckpoint } from './checkpoint';
 import { readDense } from './content-id';
 import type { HuggingFaceClip } from './hugging-face';
@@ -19,41 +19,58 @@ export function isHuggingFaceLayout(tensors: TensorTable): boolean {
 /** Where one of OpenCLIP's tensors comes from: pieces below one another, or the transpose of one. */
 interface Origin {
   pieces: string[];
+  /** Of each piece. */
+  shape: number[];
   transposed?: boolean;
 }
 
-const NORMS = { ln_1: 'layer_norm1', ln_2: 'layer_norm2' } as const;
-const LINEARS = { 'attn.out_proj': 'self_attn.out_proj', 'mlp.c_fc': 'mlp.fc1', 'mlp.c_proj': 'mlp.fc2' } as const;
+type Sizes = HuggingFaceClip['config']['sizes'];
 
-function origins(visionLayers: number, textLayers: number): Map<string, Origin> {
+/** What transformers has of a network; `mlp` is the width between an MLP's two products, of the image and the text tower. */
+function origins({ config, visionLayers, textLayers }: HuggingFaceClip, mlp: [number, number]): Map<string, Origin> {
+  const { embedDim, imageSize, patchSize, visionWidth, contextLength, vocabSize, textWidth } =
+    config.sizes as Required<Sizes>;
   const out = new Map<string, Origin>();
-  const same = (name: string, key: string) => out.set(name, { pieces: [key] });
-  const both = (name: string, key: string) => {
-    for (const part of ['weight', 'bias']) same(`${name}.${part}`, `${key}.${part}`);
+  const same = (name: string, key: string, shape: number[]) => out.set(name, { pieces: [key], shape });
+  const linear = (name: string, key: string, rows: number, columns: number) => {
+    same(`${name}.weight`, `${key}.weight`, [rows, columns]);
+    same(`${name}.bias`, `${key}.bias`, [rows]);
   };
-  const blocks = (tower: string, model: string, layers: number) => {
+  const norm = (name: string, key: string, width: number) => {
+    for (const part of ['weight', 'bias']) same(`${name}.${part}`, `${key}.${part}`, [width]);
+  };
+  const blocks = (tower: string, model: string, layers: number, width: number, inner: number) => {
     for (let layer = 0; layer < layers; layer++) {
       const [block, from] = [`${tower}.resblocks.${layer}`, `${model}.encoder.layers.${layer}`];
-      for (const [name, key] of Object.entries({ ...NORMS, ...LINEARS })) both(`${block}.${name}`, `${from}.${key}`);
-      for (const part of ['weight', 'bias']) {
+      norm(`${block}.ln_1`, `${from}.layer_norm1`, width);
+      norm(`${block}.ln_2`, `${from}.layer_norm2`, width);
+      linear(`${block}.attn.out_proj`, `${from}.self_attn.out_proj`, width, width);
+      linear(`${block}.mlp.c_fc`, `${from}.mlp.fc1`, inner, width);
+      linear(`${block}.mlp.c_proj`, `${from}.mlp.fc2`, width, inner);
+      for (const [part, shape] of [
+        ['weight', [width, width]],
+        ['bias', [width]],
+      ] as const) {
         const pieces = ['q', 'k', 'v'].map((each) => `${from}.self_attn.${each}_proj.${part}`);
-        out.set(`${block}.attn.in_proj_${part}`, { pieces });
+        out.set(`${block}.attn.in_proj_${part}`, { pieces, shape: [...shape] });
       }
     }
   };
-  same('logit_scale', 'logit_scale');
-  same('visual.class_embedding', 'vision_model.embeddings.class_embedding');
-  same('visual.conv1.weight', 'vision_model.embeddings.patch_embedding.weight');
-  same('visual.positional_embedding', 'vision_model.embeddings.position_embedding.weight');
-  both('visual.ln_pre', 'vision_model.pre_layrnorm'); // so it is spelt there
-  both('visual.ln_post', 'vision_model.post_layernorm');
-  out.set('visual.proj', { pieces: ['visual_projection.weight'], transposed: true });
-  same('token_embedding.weight', 'text_model.embeddings.token_embedding.weight');
-  same('positional_embedding', 'text_model.embeddings.position_embedding.weight');
-  both('ln_final', 'text_model.final_layer_norm');
-  out.set('text_projection', { pieces: ['text_projection.weight'], transposed: true });
-  blocks('visual.transformer', 'vision_model', visionLayers);
-  blocks('transformer', 'text_model', textLayers);
+  same('logit_scale', 'logit_scale', []);
+  same('visual.class_embedding', 'vision_model.embeddings.class_embedding', [visionWidth]);
+  const [vision, text] = ['vision_model.embeddings', 'text_model.embeddings'];
+  same('visual.conv1.weight', `${vision}.patch_embedding.weight`, [visionWidth, 3, patchSize, patchSize]);
+  const patches = Math.floor(imageSize / patchSize) ** 2;
+  same('visual.positional_embedding', `${vision}.position_embedding.weight`, [1 + patches, visionWidth]);
+  norm('visual.ln_pre', 'vision_model.pre_layrnorm', visionWidth); // so it is spelt there
+  norm('visual.ln_post', 'vision_model.post_layernorm', visionWidth);
+  out.set('visual.proj', { pieces: ['visual_projection.weight'], shape: [embedDim, visionWidth], transposed: true });
+  same('token_embedding.weight', `${text}.token_embedding.weight`, [vocabSize, textWidth]);
+  same('positional_embedding', `${text}.position_embedding.weight`, [contextLength, textWidth]);
+  norm('ln_final', 'text_model.final_layer_norm', textWidth);
+  out.set('text_projection', { pieces: ['text_projection.weight'], shape: [embedDim, textWidth], transposed: true });
+  blocks('visual.transformer', 'vision_model', visionLayers, visionWidth, mlp[0]);
+  blocks('transformer', 'text_model', textLayers, textWidth, mlp[1]);
   return out;
 }
 
@@ -80,10 +97,13 @@ export async function writeAsOpenClip(
       const { tensors } = await readCheckpoint(path, options);
       const file = await open(path, 'r');
       handles.push(file);
-      for (const [key, entry] of tensors) stored.set(key, { file, entry });
+      for (const [key, entry] of tensors) {
+        if (stored.has(key)) throw keysError(clip, `${key} stands in several files`);
+        stored.set(key, { file, entry });
+      }
     }
-    const wanted = origins(clip.visionLayers, clip.textLayers);
-    assertKeys(clip, stored, wanted);
+    const wanted = origins(clip, mlpWidths(clip, stored));
+    assertTensors(clip, stored, wanted);
     const streamed = [...wanted].map(([name, origin]) => [name, streamedTensor(origin, stored)] as const);
     await streamSafetensors(target, new Map(streamed), { signal: options.signal });
   } finally {
@@ -91,34 +111,52 @@ export async function writeAsOpenClip(
   }
 }
 
-function assertKeys(clip: HuggingFaceClip, stored: ReadonlyMap<string, Stored>, wanted: ReadonlyMap<string, Origin>) {
-  const expected = new Set([...wanted.values()].flatMap(({ pieces }) => pieces));
-  const missing = [...expected].filter((key) => !stored.has(key));
+/** Its config says it too, which is compared when the network is read. */
+function mlpWidths({ config }: HuggingFaceClip, stored: ReadonlyMap<string, Stored>): [number, number] {
+  const { visionWidth, textWidth } = config.sizes as Required<Sizes>;
+  const rows = (model: string) => stored.get(`${model}.encoder.layers.0.mlp.fc1.bias`)?.entry.shape[0];
+  return [rows('vision_model') ?? 4 * visionWidth, rows('text_model') ?? 4 * textWidth];
+}
+
+const FLOATS: readonly TensorDtype[] = ['float32', 'float16', 'bfloat16'];
+
+function assertTensors(
+  clip: HuggingFaceClip,
+  stored: ReadonlyMap<string, Stored>,
+  wanted: ReadonlyMap<string, Origin>,
+) {
+  const expected = new Map([...wanted.values()].flatMap(({ pieces, shape }) => pieces.map((key) => [key, shape])));
+  const missing = [...expected.keys()].filter((key) => !stored.has(key));
   // Older files have the numbers of the positions as a buffer.
   const unexpected = [...stored.keys()].filter((key) => !expected.has(key) && !key.endsWith('.position_ids'));
-  if (missing.length + unexpected.length === 0) return;
-  const parts = Object.entries({ missing, unexpected }).filter(([, keys]) => keys.length > 0);
-  throw new ClipnError(
-    'ERR_CLIPN_CHECKPOINT_KEYS',
-    `${clip.folder}: the weights are not those of the CLIP in config.json; ` +
-      parts.map(([what, keys]) => `${what}: ${firstFew(keys)}`).join('; '),
-    { details: { missing, unexpected } },
-  );
+  const wrong: string[] = [];
+  for (const [key, shape] of expected) {
+    const entry = stored.get(key)?.entry;
+    if (entry === undefined) continue;
+    if (entry.dtype === 'object') wrong.push(`${key}, which is no tensor`);
+    else if (!FLOATS.includes(entry.dtype)) wrong.push(`${key} ${entry.dtype} (expected ${FLOATS.join(', ')})`);
+    else if (entry.shape.join() !== shape.join()) {
+      wrong.push(`${key} [${entry.shape.join(', ')}] (expected [${shape.join(', ')}])`);
+    }
+  }
+  const parts = Object.entries({ missing, unexpected, wrong }).filter(([, keys]) => keys.length > 0);
+  if (parts.length === 0) return;
+  const told = parts.map(([what, keys]) => `${what}: ${firstFew(keys)}`).join('; ');
+  throw keysError(clip, told, { missing, unexpected, wrong });
+}
+
+function keysError({ folder }: HuggingFaceClip, what: string, details?: Record<string, unknown>): ClipnError {
+  const message = `${folder}: the weights are not those of the CLIP in config.json; ${what}`;
+  return new ClipnError('ERR_CLIPN_CHECKPOINT_KEYS', message, details && { details });
 }
 
 function streamedTensor({ pieces, transposed = false }: Origin, stored: ReadonlyMap<string, Stored>): StreamedTensor {
   const parts = pieces.map((key) => ({ key, ...stored.get(key)! }));
   const first = parts[0]!.entry;
-  for (const { key, entry } of parts) {
-    const fits = entry.dtype !== 'object' && entry.dtype === first.dtype && entry.shape.join() === first.shape.join();
-    if (fits && (!transposed || entry.shape.length === 2)) continue;
-    throw new ClipnError(
-      'ERR_CLIPN_CHECKPOINT_KEYS',
-      `${key} is ${entry.dtype === 'object' ? 'no tensor' : `${entry.dtype} [${entry.shape.join(', ')}]`}`,
-      {
-        hint: 'q, k and v of a block must be alike, and projections have two dimensions.',
-      },
-    );
+  const other = parts.find(({ entry }) => entry.dtype !== first.dtype);
+  if (other !== undefined) {
+    const message = `${parts[0]!.key} is ${first.dtype}, ${other.key} ${other.entry.dtype}`;
+    throw new ClipnError('ERR_CLIPN_CHECKPOINT_KEYS', message, { hint: 'q, k and v of a block must be alike.' });
   }
   const flip = <T>(list: readonly T[]): T[] => (transposed ? list.toReversed() : [...list]);
   const [rows, ...rest] = flip(first.shape);

@@ -132,6 +132,34 @@ describe('the same weights are found', () => {
     assert.deepEqual(await shapesOf(file, { key: 'state_dict_ema' }), golden.shapes);
   });
 
+  test('by a name with dots in it, and by either name of one dictionary', async () => {
+    // Put into the memo where it first stands, and taken from there the second time.
+    const root = (dict: Buffer) => {
+      const put = Buffer.concat([dict, Buffer.from('q\x07', 'latin1')]);
+      const get = Buffer.from('h\x07', 'latin1');
+      return pickle.dict(keyed({ 'ema.v1': put, nets: pickle.dict(keyed({ 'ema.0': get })), alias: get }));
+    };
+    const file = await written('dotted.pt', root);
+    for (const key of ['ema.v1', 'nets.ema.0', 'alias', undefined]) {
+      assert.deepEqual(await shapesOf(file, { key }), golden.shapes, key);
+    }
+  });
+
+  test('a name that two dictionaries have is refused', async () => {
+    const root = (dict: Buffer) => pickle.dict(keyed({ 'a.b': dict, a: pickle.dict(keyed({ b: dict })) }));
+    const file = await written('twice.pt', root);
+    await refuses(readCheckpoint(file, { key: 'a.b' }), 'ERR_CLIPN_INVALID_ARG', 'several dictionaries .* a\\.b');
+  });
+
+  test('in a dictionary that stands deeper under its first name than under its second', async () => {
+    const root = (dict: Buffer) => {
+      const put = Buffer.concat([pickle.dict(keyed({ weights: dict })), Buffer.from('q\x07', 'latin1')]);
+      const outer = pickle.dict(keyed({ net: put }));
+      return pickle.dict(keyed({ trainer: outer, model: Buffer.from('h\x07', 'latin1') }));
+    };
+    assert.deepEqual(await shapesOf(await written('shallow.pt', root)), golden.shapes);
+  });
+
   test('a name that the file does not have is refused with those that it has', async () => {
     const file = await written('named.pt', (dict) => pickle.dict(keyed({ state_dict: dict })));
     await refuses(readCheckpoint(file, { key: 'ema' }), 'ERR_CLIPN_INVALID_ARG', 'under ema', 'there is state_dict');

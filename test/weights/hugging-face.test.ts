@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import { exportModel } from '../../lib';
+import { type StreamedTensor, streamSafetensors } from '../../lib/formats/safetensors';
+import type { TensorDtype } from '../../lib/formats/tensor-table';
 import { openHuggingFace } from '../../lib/weights/hugging-face';
 import { writeCheckpoint } from '../support/checkpoint-writer';
 import {
@@ -189,7 +191,12 @@ describe('refused, with the field or file that is at fault:', () => {
       'ERR_CLIPN_INVALID_ARG',
       /64 does not divide into 5/,
     ],
-    ['a config of another size', vision({ patch_size: 8 }), 'ERR_CLIPN_INVALID_ARG', /patchSize 8.*shapes say 16/],
+    [
+      'a config of another size',
+      vision({ patch_size: 8 }),
+      'ERR_CLIPN_CHECKPOINT_KEYS',
+      /wrong: vision_model\.embeddings\.patch_embedding\.weight \[64, 3, 16, 16\] \(expected \[64, 3, 8, 8\]\)/,
+    ],
     [
       'more layers than there are',
       vision({ num_hidden_layers: 3 }),
@@ -263,6 +270,51 @@ describe('refused, with the field or file that is at fault:', () => {
     await assert.rejects(exportModel(folder, out()), {
       code: 'ERR_CLIPN_CHECKPOINT_FORMAT',
       message: /\/scale: .*NaN/,
+    });
+  });
+
+  test('tensors of another type or shape, by the names that they have in the file', async () => {
+    const projection = weights.get('visual_projection.weight')!;
+    const key = 'text_model.encoder.layers.0.self_attn.k_proj.weight';
+    const tensor = (dtype: TensorDtype, shape: number[], bytes: number): StreamedTensor => ({
+      dtype,
+      shape,
+      read: () => Promise.resolve(Buffer.alloc(shape.reduce((product, size) => product * size, bytes))),
+    });
+    const CHANGES: [what: string, key: string, StreamedTensor, RegExp][] = [
+      ['double', key, tensor('float64', [64, 64], 8), /wrong: \S+k_proj\.weight float64 \(expected float32/],
+      ['whole', 'logit_scale', tensor('int64', [], 8), /wrong: logit_scale int64/],
+      [
+        'turned',
+        'visual_projection.weight',
+        tensor('float32', projection.shape.toReversed(), 4),
+        /\[64, 24\] .*24, 64/,
+      ],
+      ['mixed', key, tensor('float16', [64, 64], 2), /q_proj\.weight is float32, \S+k_proj\.weight float16/],
+    ];
+    for (const [what, changed, replacement, message] of CHANGES) {
+      const folder = hfFolder(at(`tensors ${what}`));
+      const all = [...weights].map(([name, { shape, data }]): [string, StreamedTensor] => {
+        const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+        return [name, name === changed ? replacement : { dtype: 'float32', shape, read: () => Promise.resolve(bytes) }];
+      });
+      await streamSafetensors(path.join(folder, 'model.safetensors'), new Map(all));
+      await assert.rejects(exportModel(folder, out()), (error: NodeJS.ErrnoException) => {
+        assert.equal(error.code, 'ERR_CLIPN_CHECKPOINT_KEYS', error.message);
+        assert.match(error.message, message);
+        return true;
+      });
+    }
+  });
+
+  test('a tensor that stands in two shards', async () => {
+    const folder = hfFolder(at('twofold'));
+    const map = { a: 'a.safetensors', b: 'b.safetensors' };
+    writeFileSync(path.join(folder, 'model.safetensors.index.json'), JSON.stringify({ weight_map: map }));
+    for (const name of Object.values(map)) await writeHfSafetensors(path.join(folder, name), weights);
+    await assert.rejects(exportModel(folder, out()), {
+      code: 'ERR_CLIPN_CHECKPOINT_KEYS',
+      message: /stands in several files/,
     });
   });
 
