@@ -10,7 +10,8 @@ const WITHOUT_DEPENDENCIES = 'test/reference/requirements-no-deps.txt';
 function isReady(python) {
   const { LIBTORCH_VERSION } = require('./dist/libtorch/release.js');
   const modules = 'import ftfy, importlib.util, numpy, PIL, regex, sklearn, torch';
-  const right = `torch.__version__.split('+')[0] == '${LIBTORCH_VERSION}' and importlib.util.find_spec('open_clip')`;
+  const found = "all(map(importlib.util.find_spec, ('open_clip', 'transformers')))";
+  const right = `torch.__version__.split('+')[0] == '${LIBTORCH_VERSION}' and ${found}`;
   return output(python, ['-c', `${modules}; assert ${right}`]) !== null;
 }
 

@@ -1,4 +1,4 @@
-"""The comparison with PyTorch, Pillow, open_clip and scikit-learn that `npm test` runs: every check below, one line each.
+"""The comparison with PyTorch, Pillow, open_clip, transformers and scikit-learn that `npm test` runs: every check below, one line each.
 
     python test/reference/check.py CHECKPOINT [--full]
 
@@ -54,6 +54,7 @@ def main() -> int:
             ("the stored golden values are the reference's", script("make_golden", "--check", args.checkpoint)),
             ("torch.jit.load gives the reference's features", script("check_torchscript", model, args.checkpoint, "ViT-B-16")),
             ("an archive as OpenAI's gives the reference's image features", script("check_archive")),
+            ("weights as people have them give transformers' and open_clip's features and ids", script("check_weights")),
             ("every stage is the reference's", script("check_stages", "--networks", networks, "--model", model)),
             ("`check` on the sample photos agrees with Pillow and the reference", script("check_photos")),
             ("50 steps of `teach`, its checkpoint and a resumed run are PyTorch's", script("check_teach")),

@@ -23,29 +23,36 @@ TEXTS = [
 ]
 
 
-def main() -> None:
+def tokens() -> list[str]:
+    """In the order of their ids."""
     symbols = dict.fromkeys(LETTERS + BYTES)
-    tokens = [*symbols, *(f"{symbol}</w>" for symbol in symbols)]
+    all_tokens = [*symbols, *(f"{symbol}</w>" for symbol in symbols)]
     for merge in MERGES:
         token = merge.replace(" ", "")
-        if token not in tokens:
-            tokens.append(token)
-    tokens += ["<|startoftext|>", "<|endoftext|>"]
+        if token not in all_tokens:
+            all_tokens.append(token)
+    return [*all_tokens, "<|startoftext|>", "<|endoftext|>"]
+
+
+def write_bpe(folder: Path) -> None:
+    (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens())}))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(MERGES) + "\n")
+
+
+def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
-        (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(MERGES) + "\n")
-        tokenizer = CLIPTokenizer.from_pretrained(folder)
+        write_bpe(Path(name))
+        tokenizer = CLIPTokenizer.from_pretrained(name)
         cases = [{"text": text, "ids": tokenizer(text)["input_ids"]} for text in TEXTS]
-    end = len(tokens) - 1
+    end = len(tokens()) - 1
     for case in cases:
         assert case["ids"].count(end) == 1 and case["ids"][0] == end - 1, case
     golden = {"description": "Ids of transformers' CLIPTokenizer, by test/reference/make_bpe_golden.py",
-              "tokens": tokens, "merges": MERGES}
+              "tokens": tokens(), "merges": MERGES}
     lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in golden.items()]
     rows = ",\n  ".join(json.dumps(case, ensure_ascii=False) for case in cases)
     GOLDEN.write_text("{\n" + ",\n".join(lines) + ',\n"cases": [\n  ' + rows + "\n]\n}\n")
-    print(f"{GOLDEN.name}: {GOLDEN.stat().st_size} bytes, {len(tokens)} tokens")
+    print(f"{GOLDEN.name}: {GOLDEN.stat().st_size} bytes, {len(tokens())} tokens")
 
 
 if __name__ == "__main__":

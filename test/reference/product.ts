@@ -1,7 +1,7 @@
 /**
  * The product's side of the comparisons with Python: one JSON document on stdin, one on stdout.
  *
- *   node --import tsx test/reference/product.ts pixels|ids|stages|verdicts|metrics|evaluations|checkpoint
+ *   node --import tsx test/reference/product.ts pixels|ids|stages|verdicts|metrics|evaluations|checkpoint|weights
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -13,6 +13,7 @@ import {
   type CheckFailure,
   type CheckResult,
   type EvalOptions,
+  type ExportOptions,
   evaluate,
   exportModel,
   loadModel,
@@ -23,6 +24,7 @@ import { wilsonInterval } from '../../lib/metrics/intervals';
 import { oodMetrics, setMetrics } from '../../lib/metrics/metrics';
 import { createTokenizer } from '../../lib/text/tokenizer';
 import { cachedCheckpoint, writeCheckpoint } from '../support/checkpoint-writer';
+import { encodeImages, encodeText, withModel } from '../support/model-file';
 import { clipTokenizer } from '../support/paths';
 import type { NETWORKS } from '../support/seeded-weights';
 
@@ -137,7 +139,36 @@ async function evaluations({ scores, ...options }: Omit<EvalOptions, 'model'> & 
   return results;
 }
 
-const MODES = { pixels, ids, stages, verdicts, metrics, evaluations, checkpoint };
+interface WeightsInput {
+  /** Exported in turn: what is given to `exportModel`, its options, and how many formula images and which texts to encode. */
+  cases: { from: string; options: ExportOptions; images: number; texts: string[] }[];
+}
+
+/** Of each: token ids as the tower takes them, and the features of images and texts; or the error's code. */
+async function weights({ cases }: WeightsInput) {
+  const folder = await mkdtemp(path.join(tmpdir(), 'clipn-weights-'));
+  const file = path.join(folder, 'model.pt');
+  try {
+    const answers = [];
+    for (const { from, options, images, texts } of cases) {
+      const answer = async () => {
+        await exportModel(from, file, options);
+        return await withModel(file, async (model) => {
+          const tokenizer = createTokenizer(model.tokenizerJson, model.config.contextLength!);
+          const rows = texts.map((each) => tokenizer.encode(each).ids);
+          const padded = rows.map((row) => [...row, ...Array(model.config.contextLength! - row.length).fill(0)]);
+          return { ids: rows, image: await encodeImages(model, images), text: await encodeText(model, 'yes', padded) };
+        });
+      };
+      answers.push(await answer().catch((error) => ({ error: `${error.code}: ${error.message}` })));
+    }
+    return answers;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+const MODES = { pixels, ids, stages, verdicts, metrics, evaluations, checkpoint, weights };
 
 async function main(): Promise<void> {
   const mode = MODES[process.argv[2] as keyof typeof MODES] as (input: unknown) => unknown;
