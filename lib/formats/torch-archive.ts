@@ -138,10 +138,12 @@ export async function readTrainingArchive(
     if (!isSize(step) || !Array.isArray(groups)) throw archive.damaged('it has no steps and optimizer to go on from');
     for (const group of groups) {
       const [numbers, names] = [at(group, 'params'), at(group, 'param_names')];
-      if (!Array.isArray(numbers) || !Array.isArray(names)) throw archive.damaged('its optimizer names no tensors');
+      if (!Array.isArray(numbers) || !Array.isArray(names) || !names.every((name) => typeof name === 'string')) {
+        throw archive.damaged('its optimizer names no tensors');
+      }
       for (const [i, number] of numbers.entries()) {
         for (const moment of ['exp_avg', 'exp_avg_sq']) {
-          named.set(`${moment}:${String(names[i])}`, at(at(state, number), moment) ?? null);
+          named.set(`${moment}:${names[i]}`, at(at(state, number), moment) ?? null);
         }
       }
     }
@@ -215,8 +217,9 @@ function tensorsOf(root: PickleObject, archive: Storages): Map<PickleValue, Pick
     if (seen.has(object)) return;
     seen.add(object);
     for (const [name, value] of object.attributes) {
-      if (value instanceof PickleObject) visit(value, `${prefix}${String(name)}.`, depth + 1);
-      else if (isTensor(value)) found.set(`${prefix}${String(name)}`, value);
+      if (typeof name !== 'string') continue; // written out, one that is no text could be endless
+      if (value instanceof PickleObject) visit(value, `${prefix}${name}.`, depth + 1);
+      else if (isTensor(value)) found.set(`${prefix}${name}`, value);
     }
   };
   visit(root, '', 1);

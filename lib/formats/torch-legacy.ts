@@ -60,7 +60,10 @@ function readPickles(bytes: Buffer, path: string, { allowed }: LegacyOptions) {
   };
   if (next() !== MAGIC) throw new ClipnError(CODE, `${path} is a pickle, but none that torch.save wrote`);
   const version = next();
-  if (version !== VERSION) throw new ClipnError(CODE, `${path}: the version of its format is ${String(version)}`);
+  if (version !== VERSION) {
+    const found = typeof version === 'number' ? version : 'no number';
+    throw new ClipnError(CODE, `${path}: the version of its format is ${found}, not ${VERSION}`);
+  }
   const system = next();
   if (!(system instanceof Map) || system.get('little_endian') !== true) {
     throw new ClipnError(CODE, `${path}: its tensors are not little-endian; save it again on such a machine`);
@@ -97,7 +100,7 @@ async function locateAll(
   for (const key of keys) {
     signal?.throwIfAborted();
     const reference = typeof key === 'string' ? references.get(key) : undefined;
-    const name = `${folder}/${String(key)}`;
+    const name = `${folder}/${reference?.key}`;
     if (reference === undefined || located.has(name)) {
       throw new ClipnError(CODE, `${path}: its list of storages names one that no tensor has, or one twice`);
     }

@@ -141,6 +141,15 @@ describe('a file in the format from before PyTorch 1.6', () => {
     await rejects(file(root, keys('7'), storage.subarray(0, 12)), FORMAT, /cut short/);
   });
 
+  test('whose version or keys would be endless when written out is refused at once', { timeout: 20_000 }, async () => {
+    // Each level names the one below twice.
+    const level = Buffer.from('0](h\x00h\x00eq\x00', 'latin1');
+    const doubled = Buffer.concat([Buffer.from(']q\x00', 'latin1'), ...Array<Buffer>(60).fill(level)]);
+    const version = Buffer.concat([whole.subarray(0, 15), Buffer.from([0x80, 2]), doubled, Buffer.from('.')]);
+    await rejects(version, FORMAT, /version of its format is no number/);
+    await rejects(file(root, pickle.list([doubled]), storage), FORMAT, /names one that no tensor has/);
+  });
+
   test('that names a function is refused by that name, and nothing runs', async () => {
     const attack = pickle.call(pickle.global('posix', 'system'), [pickle.string(`touch ${at('canary')}`)]);
     for (const bytes of [
