@@ -1,24 +1,31 @@
 /**
- * Looks at a model file before libtorch does, which takes sizes and pickles at their word: a damaged file is told here,
- * and before its weights are read.
+ * Looks at a model file before libtorch does, which takes sizes, pickles and weights at their word: a damaged file is told
+ * here.
  */
 import { open, stat } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
 import { type PickleCall, readPickle } from '../formats/pickle';
 import { locateTensor, TENSOR } from '../formats/torch-archive';
 import { TorchZip } from '../formats/torch-zip';
+import { checkZip } from '../formats/zip-check';
 import { type ModelConfig, parseModelConfig } from './model-config';
 
-/** The bytes of tensors are not verified, so that loading costs no second reading of the whole file. */
 const TENSOR_ENTRY = /^(?:data|constants)\/\d+$/;
 
 /**
- * Verifies the structure of the zip and the checksum of everything in it but tensors, and returns its clipn.json.
+ * Verifies every byte of the zip, then that its pickles take from it no more than it has, and returns its clipn.json.
  *
  * @throws ClipnError ERR_CLIPN_MODEL_NOT_FOUND, ERR_CLIPN_MODEL_FORMAT, ERR_CLIPN_IO, or `signal.reason`
  */
 export async function checkModelFile(path: string, signal?: AbortSignal): Promise<ModelConfig> {
   await refuseOther(path);
+  try {
+    await checkZip(path, { damaged: (what) => new ClipnError('ERR_CLIPN_MODEL_FORMAT', `${path}: ${what}`), signal });
+  } catch (cause) {
+    signal?.throwIfAborted();
+    if (cause instanceof ClipnError) throw cause;
+    throw new ClipnError('ERR_CLIPN_IO', `cannot read the model file ${path}: ${(cause as Error).message}`, { cause });
+  }
   return await TorchZip.use(path, 'ERR_CLIPN_MODEL_FORMAT', signal, async (archive) => {
     if (!archive.has('constants.pkl')) {
       throw new ClipnError('ERR_CLIPN_MODEL_FORMAT', `${path} holds weights without a program: it is no model file`);
