@@ -85,11 +85,16 @@ export async function writeSafetensors(
   tensors: Readonly<Record<string, TensorToWrite>>,
   metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const streamed = Object.entries(tensors).map(([name, { dtype, shape, data }]): [string, StreamedTensor] => {
+  await streamSafetensors(path, streamed(tensors), { metadata });
+}
+
+/** Tensors at hand as tensors that are made in their turn. */
+export function streamed(tensors: Readonly<Record<string, TensorToWrite>>): Map<string, StreamedTensor> {
+  const list = Object.entries(tensors).map(([name, { dtype, shape, data }]): [string, StreamedTensor] => {
     const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
     return [name, { dtype: DTYPES[dtype]!, shape, read: () => Promise.resolve(bytes) }];
   });
-  await streamSafetensors(path, new Map(streamed), { metadata });
+  return new Map(list);
 }
 
 /** A tensor whose bytes, dense and row-major, are made when it is its turn. */
@@ -105,6 +110,24 @@ export async function streamSafetensors(
   tensors: ReadonlyMap<string, StreamedTensor>,
   { metadata, signal }: { metadata?: Readonly<Record<string, string>>; signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
+  const file = await open(path, 'w');
+  try {
+    await file.writeFile(headerOf(tensors, metadata));
+    for (const { read } of tensors.values()) {
+      signal?.throwIfAborted();
+      await file.writeFile(await read());
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** What stands before the data: the header's length and the header, which tells `tensors` in this order, without gaps. */
+export function headerOf(
+  tensors: ReadonlyMap<string, Pick<StreamedTensor, 'dtype' | 'shape'>>,
+  metadata?: Readonly<Record<string, string>>,
+): Buffer {
   const header: Record<string, unknown> = metadata === undefined ? {} : { __metadata__: metadata };
   let offset = 0;
   for (const [name, { dtype, shape }] of tensors) {
@@ -118,17 +141,7 @@ export async function streamSafetensors(
   const head = Buffer.alloc(8 + headerLength, ' ');
   head.writeBigUInt64LE(BigInt(headerLength));
   text.copy(head, 8);
-  const file = await open(path, 'w');
-  try {
-    await file.writeFile(head);
-    for (const { read } of tensors.values()) {
-      signal?.throwIfAborted();
-      await file.writeFile(await read());
-    }
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  return head;
 }
 
 function entryOf(value: unknown, start: number): TensorEntry | undefined {

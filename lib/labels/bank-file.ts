@@ -1,17 +1,20 @@
 /**
  * Label banks as .safetensors files: a little-endian u64 header length, a JSON header, then the data. Tensors `yes` and,
- * with a "no" tower, `no`: F32 [C, D]. The header's `__metadata__` holds what the rows stand for, as strings.
+ * with a "no" tower, `no`: F32 [C, D]. The header's `__metadata__` holds what the rows stand for, as strings, and the
+ * checksum of all of it (formats/sealed-safetensors.ts), which files of format 1 lack.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ClipnError } from '../base/errors';
 import { writeThenRename } from '../base/write-file';
-import { writeSafetensors } from '../formats/safetensors';
+import { isSealIntact, writeSealedSafetensors } from '../formats/sealed-safetensors';
 import { freezeBank, type LabelBank } from './bank';
 
 const FORMAT = 'clipn-label-bank';
-export const BANK_FORMAT_VERSION = '1';
+export const BANK_FORMAT_VERSION = '2';
+/** Without a checksum: what can be told of them is that nothing is there but what the format has. */
+const UNSEALED_VERSION = '1';
 /** The format's own limit; JavaScript has no string of more than 512 MB. */
 const MAX_HEADER_BYTES = 100_000_000n;
 
@@ -39,7 +42,7 @@ export async function saveLabelBank(bank: LabelBank, path: string): Promise<void
   const tensors = { yes: matrix(bank.yes), ...(bank.no !== null && { no: matrix(bank.no) }) };
   await writeThenRename(path, async (temporary) => {
     await mkdir(dirname(path), { recursive: true });
-    await writeSafetensors(temporary, tensors, metadataOf(bank));
+    await writeSealedSafetensors(temporary, tensors, metadataOf(bank));
   });
 }
 
@@ -130,6 +133,22 @@ class BankReader {
   }
 }
 
+/** A file without a seal has the fields and tensors of the format and no other, without gaps, in the order they were written. */
+function assertNothingElse(reader: BankReader, start: number, header: Record<string, unknown>, bank: LabelBank): void {
+  const size = 4 * bank.labels.length * bank.dim;
+  const names = ['yes', ...(bank.no === null ? [] : ['no'])];
+  const known = [...Object.keys(metadataOf(bank)), '__metadata__', ...names];
+  const metadata = reader.record('__metadata__', header['__metadata__']);
+  for (const key of [...Object.keys(metadata), ...Object.keys(header)]) {
+    if (!known.includes(key)) reader.fail(key, 'is unknown');
+  }
+  for (const [i, name] of names.entries()) {
+    const [from] = (header[name] as { data_offsets: [number, number] }).data_offsets;
+    if (from !== i * size) reader.fail(name, `begins at ${from}, not at ${i * size}`);
+  }
+  if (reader.bytes.length !== start + names.length * size) reader.fail('data', 'has bytes that belong to no tensor');
+}
+
 /**
  * @throws ClipnError ERR_CLIPN_IO when the file cannot be read, ERR_CLIPN_BANK_FORMAT naming the field that is broken.
  */
@@ -142,12 +161,17 @@ export async function loadLabelBank(path: string): Promise<LabelBank> {
     throw new ClipnError('ERR_CLIPN_IO', `cannot read label bank ${path}: ${reason}`, { cause });
   }
   const reader = new BankReader(path, bytes);
+  const intact = isSealIntact(bytes);
+  if (intact === false) reader.fail('sha256', 'is not the hash of the file, which is damaged or was changed');
   const { start, header } = reader.header();
   const metadata = reader.record('__metadata__', header['__metadata__']);
   if (reader.text(metadata, 'format') !== FORMAT) reader.fail('format', `is not "${FORMAT}"`);
   const version = reader.text(metadata, 'formatVersion');
-  if (version !== BANK_FORMAT_VERSION)
-    reader.fail('formatVersion', `is ${version}; this package reads ${BANK_FORMAT_VERSION}`);
+  if (version !== BANK_FORMAT_VERSION && version !== UNSEALED_VERSION) {
+    reader.fail('formatVersion', `is ${version}; this package reads ${UNSEALED_VERSION} and ${BANK_FORMAT_VERSION}`);
+  }
+  if ((version === BANK_FORMAT_VERSION) !== (intact === true))
+    reader.fail('sha256', 'is missing, or not the first field');
   const labels = reader.strings(metadata, 'labels');
   const lines = reader.strings(metadata, 'templates');
   if (!lines.every((line) => line.includes('{}'))) reader.fail('templates', 'has a line without {}');
@@ -157,7 +181,7 @@ export async function loadLabelBank(path: string): Promise<LabelBank> {
   }
   const yes = reader.matrix('yes', header['yes'], start, labels.length);
   const no = header['no'] === undefined ? null : reader.matrix('no', header['no'], start, labels.length, yes.dim).data;
-  return freezeBank({
+  const bank = freezeBank({
     labels,
     dim: yes.dim,
     yes: yes.data,
@@ -166,4 +190,6 @@ export async function loadLabelBank(path: string): Promise<LabelBank> {
     model: { contentId: reader.text(metadata, 'contentId'), precision: reader.text(metadata, 'precision') },
     truncated: reader.indices(metadata, 'truncated', labels.length),
   });
+  if (version === UNSEALED_VERSION) assertNothingElse(reader, start, header, bank);
+  return bank;
 }

@@ -6,6 +6,7 @@ import { after, beforeEach, test } from 'node:test';
 import { cacheDir } from '../../lib/base/cache-dir';
 import { loadLabelBank, saveLabelBank } from '../../lib/labels/bank-file';
 import { addLabels, buildLabelBank } from '../../lib/labels/build-bank';
+import { withHeader } from '../support/damage';
 import { animals, assertRow, DIM, expectedRow, fakeTowers, templates } from '../support/fake-towers';
 
 const folder = mkdtempSync(join(tmpdir(), 'clipn-banks-'));
@@ -44,19 +45,11 @@ test('saving leaves no temporary file, and a folder that cannot be made is an I/
 });
 
 type Header = Record<string, Record<string, unknown>>;
-/** Writes a bank whose header was changed, as the safetensors format has it. */
+/** Writes a bank whose header or data was changed. */
 async function spoiltBank(change: (header: Header, data: Buffer) => void): Promise<string> {
   const path = join(folder, 'spoilt.safetensors');
   await saveLabelBank(await buildLabelBank(towers, animals, { templates }), path);
-  const bytes = readFileSync(path);
-  const start = 8 + Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.toString('utf8', 8, start)) as Header;
-  const data = Buffer.from(bytes.subarray(start));
-  change(header, data);
-  const text = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(text.length));
-  writeFileSync(path, Buffer.concat([length, text, data]));
+  writeFileSync(path, withHeader(readFileSync(path), change));
   return path;
 }
 const meta = (key: string, value: unknown) => (header: Header) => {
@@ -65,7 +58,7 @@ const meta = (key: string, value: unknown) => (header: Header) => {
 const spoilt: [string, (header: Header, data: Buffer) => void][] = [
   ['__metadata__', (header) => Reflect.deleteProperty(header, '__metadata__')],
   ['format', meta('format', 'pt')],
-  ['formatVersion', meta('formatVersion', '2')],
+  ['formatVersion', meta('formatVersion', '3')],
   ['labels', meta('labels', '["cat", 3]')],
   ['labels', meta('labels', '["cat"')],
   ['templates', meta('templates', '[]')],

@@ -1,5 +1,6 @@
 /** Ways to damage files, and to tell how a call on one ended. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { inflateRawSync } from 'node:zlib';
 import { ClipnError, type ClipnErrorCode } from '../../lib/base/errors';
 
@@ -31,6 +32,36 @@ export function* flips(bytes: Buffer, from: number, to: number, count: number): 
     yield [`bit ${bit} of byte ${at}`, damaged];
   }
 }
+
+/** A .safetensors file with its header changed, sealed again as sealed-safetensors.ts says: only what was changed is wrong. */
+export function withHeader(
+  bytes: Buffer,
+  change: (header: Record<string, Record<string, unknown>>, data: Buffer) => void,
+  sealed = bytes.length,
+): Buffer {
+  const start = 8 + Number(bytes.readBigUInt64LE());
+  const header = JSON.parse(bytes.toString('utf8', 8, start)) as Record<string, Record<string, unknown>>;
+  const data = Buffer.from(bytes.subarray(start));
+  change(header, data);
+  const seal = header['__metadata__']?.['sha256'];
+  if (seal !== undefined) header['__metadata__']!['sha256'] = '0'.repeat(64);
+  const head = Buffer.alloc(8);
+  const text = Buffer.from(JSON.stringify(header));
+  head.writeBigUInt64LE(BigInt(text.length));
+  const file = Buffer.concat([head, text, data]);
+  if (seal !== undefined) {
+    const hash = createHash('sha256').update(file.subarray(0, sealed - bytes.length + file.length));
+    file.write(hash.digest('hex'), file.indexOf('0'.repeat(64)));
+  }
+  return file;
+}
+
+/** The file as it was written before files were sealed. */
+export const unsealed = (bytes: Buffer, version: Record<string, string>): Buffer =>
+  withHeader(bytes, (header) => {
+    const { sha256: _, ...rest } = header['__metadata__']!;
+    header['__metadata__'] = { ...rest, ...version };
+  });
 
 /** Where the central directory of a zip begins. */
 export const directoryOf = (bytes: Buffer): number => bytes.readUInt32LE(bytes.length - 22 + 16);
