@@ -1,16 +1,21 @@
 /**
  * The files of a feature store. Each is a .safetensors file, written whole, renamed into place and never changed.
  *
- * Tensors: `sha256` U8 [n, 32] (of the image files), `feature` F32 [n, D] (unit rows) and, in a store with patches,
- * `patchMcm` F32 [n] (scores/gl-mcm.ts). Metadata: `format`, `identity` (JSON: what the numbers depend on), `files`
- * (JSON: [path, size, mtime in ns, sha256][], to know a file again without reading it).
+ * Tensors: `sha256` U8 [n, 32] (of the image files), in a store with patches `patchMcm` F32 [n] (scores/gl-mcm.ts),
+ * `featureCrc32` I32 [n] (of each row of `feature`), and last `feature` F32 [n, D] (unit rows). Metadata: `sha256` of all
+ * but `feature` (formats/sealed-safetensors.ts), `format`, `identity` (JSON: what the numbers depend on), `files` (JSON:
+ * [path, size, mtime in ns, sha256][], to know a file again without reading it). Format 1 has neither checksum.
  */
 import { type FileHandle, open } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
 import { ClipnError } from '../base/errors';
 import { writeThenRename } from '../base/write-file';
-import { readHeader, writeSafetensors } from '../formats/safetensors';
+import { readHeader } from '../formats/safetensors';
+import { isSealIntact, writeSealedSafetensors } from '../formats/sealed-safetensors';
+import type { TensorEntry, TensorTable } from '../formats/tensor-table';
 
-const FORMAT = 'clipn-native features 1';
+const FORMAT = 'clipn-native features 2';
+const UNSEALED_FORMAT = 'clipn-native features 1';
 export const HASH_BYTES = 32;
 
 /** Whatever changes a feature. */
@@ -33,13 +38,16 @@ export interface KnownFile {
   sha256: Uint8Array;
 }
 
-/** Where the columns of a shard lie. */
+/** What is kept of a shard: all but the features, which stay on disk. */
 export interface Shard {
   path: string;
   rows: number;
-  /** Bytes from the start of the file; `patchMcm` is 0 in a store without. */
+  /** Where the features begin, in bytes from the start of the file. */
   feature: number;
-  patchMcm: number;
+  /** [rows] CRC-32 of each row's bytes; null for a shard of format 1. */
+  crc32: Int32Array | null;
+  /** [rows]; null in a store without. */
+  patchMcm: Float32Array | null;
 }
 
 export interface ShardRows {
@@ -71,23 +79,64 @@ export async function readShard(
   const damaged = (what: string, cause?: unknown) => damagedShard(path, what, cause);
   const file = await open(path, 'r');
   try {
-    const { tensors, metadata } = await readHeader(file, (await file.stat()).size, damaged);
-    if (metadata['format'] !== FORMAT) throw damaged(`its format is not "${FORMAT}"`);
+    const { size } = await file.stat();
+    const { tensors, metadata } = await readHeader(file, size, damaged);
+    const sealed = metadata['format'] === FORMAT;
+    if (!sealed && metadata['format'] !== UNSEALED_FORMAT) throw damaged(`its format is not "${FORMAT}"`);
+    const front = sealed ? Buffer.alloc(tensors.get('feature')?.offset ?? size) : null;
+    if (front !== null) {
+      await readExactly(file, 0, front, path);
+      if (isSealIntact(front) !== true) throw damaged('its checksum is wrong');
+    }
     assertIdentity(path, metadata['identity'], identity);
     const rows = tensors.get('sha256')?.shape[0] ?? -1;
-    const offset = (name: string, shape: number[]) => {
-      const entry = tensors.get(name);
-      if (entry?.shape.join() !== shape.join()) throw damaged(`it lacks ${name} [${shape}]`);
-      return entry.offset;
+    assertColumns(tensors, columnsOf(rows, identity, sealed), size, damaged);
+    const column = async (name: string): Promise<Buffer> => {
+      const { offset, byteLength } = tensors.get(name)!;
+      const bytes = Buffer.alloc(byteLength);
+      if (front === null) await readExactly(file, offset, bytes, path);
+      else front.copy(bytes, 0, offset);
+      return bytes;
     };
-    const hashes = Buffer.alloc(Math.max(0, rows) * HASH_BYTES);
-    await readExactly(file, offset('sha256', [rows, HASH_BYTES]), hashes, path);
-    const feature = offset('feature', [rows, identity.dim]);
-    const patchMcm = identity.patches === '' ? 0 : offset('patchMcm', [rows]);
-    return { shard: { path, rows, feature, patchMcm }, hashes, files: filesOf(metadata['files'], damaged) };
+    const shard = {
+      path,
+      rows,
+      feature: tensors.get('feature')!.offset,
+      crc32: sealed ? new Int32Array((await column('featureCrc32')).buffer) : null,
+      patchMcm: identity.patches === '' ? null : new Float32Array((await column('patchMcm')).buffer),
+    };
+    return { shard, hashes: await column('sha256'), files: filesOf(metadata['files'], damaged) };
   } finally {
     await file.close();
   }
+}
+
+type Column = Pick<TensorEntry, 'dtype' | 'shape'>;
+
+/** What a shard holds, in the order of the file. */
+function columnsOf(rows: number, { dim, patches }: StoreIdentity, sealed: boolean): Record<string, Column> {
+  const sha256: Column = { dtype: 'uint8', shape: [rows, HASH_BYTES] };
+  const feature: Column = { dtype: 'float32', shape: [rows, dim] };
+  const patchMcm = patches !== '' && { patchMcm: { dtype: 'float32' as const, shape: [rows] } };
+  if (!sealed) return { sha256, feature, ...patchMcm };
+  return { sha256, ...patchMcm, featureCrc32: { dtype: 'int32', shape: [rows] }, feature };
+}
+
+/** @throws what `damaged` makes of a tensor that is missing, unknown or out of place, and of bytes that no tensor has */
+function assertColumns(
+  tensors: TensorTable,
+  columns: Record<string, Column>,
+  size: number,
+  damaged: (what: string) => ClipnError,
+): void {
+  let end: number | undefined;
+  for (const [name, { dtype, shape }] of Object.entries(columns)) {
+    const entry = tensors.get(name);
+    if (entry?.dtype !== dtype || entry.shape.join() !== shape.join()) throw damaged(`it lacks ${name} [${shape}]`);
+    if (entry.offset !== (end ?? entry.offset)) throw damaged(`its ${name} lies elsewhere`);
+    end = entry.offset + entry.byteLength;
+  }
+  if (tensors.size !== Object.keys(columns).length || end !== size) throw damaged('it holds more than its columns');
 }
 
 function assertIdentity(path: string, text: unknown, asked: StoreIdentity): void {
@@ -123,20 +172,29 @@ function filesOf(text: unknown, damaged: (what: string, cause?: unknown) => Clip
 /** @throws ERR_CLIPN_IO */
 export async function writeShard(path: string, identity: StoreIdentity, rows: ShardRows): Promise<void> {
   const n = rows.hashes.length;
-  const feature = new Float32Array(n * identity.dim);
-  for (const [row, values] of rows.features.entries()) feature.set(values, row * identity.dim);
+  const data = new Float32Array(n * identity.dim);
+  for (const [row, values] of rows.features.entries()) data.set(values, row * identity.dim);
+  const feature = { dtype: 'F32' as const, shape: [n, identity.dim], data };
   const tensors = {
     sha256: { dtype: 'U8' as const, shape: [n, HASH_BYTES], data: Buffer.concat(rows.hashes) },
-    feature: { dtype: 'F32' as const, shape: [n, identity.dim], data: feature },
     ...(identity.patches !== '' && {
       patchMcm: { dtype: 'F32' as const, shape: [n], data: Float32Array.from(rows.patchMcm) },
     }),
+    featureCrc32: { dtype: 'I32' as const, shape: [n], data: crc32OfRows(data, identity.dim) },
   };
   const files = rows.files.map(({ path, size, mtime, sha256 }) => {
     return [path, size, String(mtime), Buffer.from(sha256).toString('hex')];
   });
   const metadata = { format: FORMAT, identity: JSON.stringify(identity), files: JSON.stringify(files) };
-  await writeThenRename(path, (temporary) => writeSafetensors(temporary, tensors, metadata));
+  await writeThenRename(path, (temporary) => writeSealedSafetensors(temporary, tensors, metadata, { feature }));
+}
+
+/** The CRC-32 of each row's bytes. */
+export function crc32OfRows(features: Float32Array, dim: number): Int32Array {
+  const bytes = Buffer.from(features.buffer, features.byteOffset, features.byteLength);
+  return Int32Array.from({ length: features.length / dim }, (_, row) =>
+    crc32(bytes.subarray(4 * row * dim, 4 * (row + 1) * dim)),
+  );
 }
 
 /** @throws ERR_CLIPN_STORE_FORMAT when the file ends before */

@@ -11,6 +11,7 @@ import { ClipnError } from '../base/errors';
 import { lastAt } from '../base/last-at';
 import { HashIndex } from './hash-index';
 import {
+  crc32OfRows,
   damagedShard,
   HASH_BYTES,
   type KnownFile,
@@ -155,7 +156,8 @@ export class FeatureStore {
    *
    * @param features [rows.length, D], filled
    * @param patchMcm [rows.length], filled; null in a store without
-   * @throws ERR_CLIPN_STORE_FORMAT when a row is not of unit length, naming the shard; ERR_CLIPN_IO
+   * @throws ERR_CLIPN_STORE_FORMAT naming the shard when a row is not what was written (in a shard of format 1: not of
+   *   unit length); ERR_CLIPN_IO
    */
   async read(rows: ArrayLike<number>, features: Float32Array, patchMcm: Float32Array | null): Promise<void> {
     const { dim } = this.identity;
@@ -174,10 +176,9 @@ export class FeatureStore {
         const at = row - shard.first;
         const run = features.subarray(from * dim, to * dim);
         await readExactly(file!, shard.feature + 4 * at * dim, bytesOf(run), shard.path);
-        assertUnitRows(run, dim, at, shard.path);
-        if (patchMcm) {
-          await readExactly(file!, shard.patchMcm + 4 * at, bytesOf(patchMcm.subarray(from, to)), shard.path);
-        }
+        if (shard.crc32 === null) assertUnitRows(run, dim, at, shard.path);
+        else assertChecksums(run, dim, at, shard.crc32, shard.path);
+        patchMcm?.set(shard.patchMcm!.subarray(at, at + to - from), from);
       }
     } catch (cause) {
       throw asClipnError(`cannot read ${shard?.path}`, cause);
@@ -188,6 +189,12 @@ export class FeatureStore {
 }
 
 const bytesOf = (values: Float32Array) => Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+
+function assertChecksums(features: Float32Array, dim: number, first: number, crc32: Int32Array, path: string): void {
+  for (const [i, sum] of crc32OfRows(features, dim).entries()) {
+    if (sum !== crc32[first + i]) throw damagedShard(path, `the checksum of row ${first + i} is wrong`);
+  }
+}
 
 function assertUnitRows(features: Float32Array, dim: number, first: number, path: string): void {
   for (let start = 0; start < features.length; start += dim) {

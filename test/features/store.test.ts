@@ -1,11 +1,21 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import type { ClipnError } from '../../lib/base/errors';
 import { FeatureStore, type StoreIdentity } from '../../lib/features/store';
+import { flips, outcome } from '../support/damage';
 
 const root = mkdtempSync(path.join(tmpdir(), 'clipn-feature-store-'));
 after(() => rmSync(root, { recursive: true }));
@@ -142,7 +152,7 @@ describe('a damaged shard is an error that names the file:', () => {
     'without its list of files': (shard) =>
       writeFileSync(shard, readFileSync(shard).toString('latin1').replace('"files"', '"filez"'), 'latin1'),
     'of another format': (shard) =>
-      writeFileSync(shard, readFileSync(shard).toString('latin1').replace('features 1', 'features 9'), 'latin1'),
+      writeFileSync(shard, readFileSync(shard).toString('latin1').replace('features 2', 'features 9'), 'latin1'),
   };
   for (const [what, damage] of Object.entries(damages)) {
     test(what, async () => {
@@ -162,11 +172,78 @@ describe('a damaged shard is an error that names the file:', () => {
     bytes.fill(0, bytes.length - 8 * 4);
     writeFileSync(shards[0]!, bytes);
     const store = await FeatureStore.open(folder, identity, []);
+    assert.deepEqual(await read(store, [0, 1]), [...row(0), ...row(1)]);
     await assert.rejects(read(store, [0, 1, 2, 3]), {
       code: 'ERR_CLIPN_STORE_FORMAT',
-      message: /row 2 is not of unit length/,
+      message: /checksum of row 2 is wrong/,
     });
   });
+
+  test('with a flipped bit anywhere, when it is opened or the row is read', async () => {
+    const folder = path.join(root, 'flips');
+    const own = { ...identity, patches: 'bank' };
+    const store = await FeatureStore.open(folder, own, []);
+    for (let i = 0; i < 3; i++) {
+      store.add(hash(`${i}`), row(i), i / 4);
+      store.addFile(fileOf(i));
+    }
+    await store.flush();
+    const shard = path.join(folder, readdirSync(folder)[0]!);
+    const whole = readFileSync(shard);
+    const everything = async () => {
+      const opened = await FeatureStore.open(folder, own, []);
+      await opened.read([0, 1, 2], new Float32Array(12), new Float32Array(3));
+    };
+    await everything();
+    for (const [name, bytes] of [
+      ...flips(whole, 0, whole.length, 400),
+      ...flips(whole, whole.length - 3 * 16, whole.length, 100),
+    ]) {
+      writeFileSync(shard, bytes);
+      const code = await outcome(name, everything());
+      assert.equal(code, 'ERR_CLIPN_STORE_FORMAT', name);
+    }
+  });
+});
+
+test('a shard of the format before checksums is read, and refused for what can be told of it', async () => {
+  const folder = path.join(root, 'format 1');
+  const shard = path.join(folder, '1.safetensors');
+  mkdirSync(folder);
+  const features = [...row(5), ...row(6)];
+  const write = (change: (header: Record<string, unknown>) => void, values = features, more = 0) => {
+    const header = {
+      __metadata__: { format: 'clipn-native features 1', identity: JSON.stringify(identity), files: '[]' },
+      sha256: { dtype: 'U8', shape: [2, 32], data_offsets: [0, 64] },
+      feature: { dtype: 'F32', shape: [2, 4], data_offsets: [64, 96] },
+    };
+    change(header);
+    const text = Buffer.from(JSON.stringify(header));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(text.length));
+    const data = [hash('5'), hash('6'), Buffer.from(Float32Array.from(values).buffer), Buffer.alloc(more)];
+    writeFileSync(shard, Buffer.concat([length, text, ...data]));
+  };
+  write(() => {});
+  const store = await FeatureStore.open(folder, identity, []);
+  assert.deepEqual(await read(store, [store.rowOf(hash('6')), store.rowOf(hash('5'))]), [...row(6), ...row(5)]);
+
+  const refused = { code: 'ERR_CLIPN_STORE_FORMAT' };
+  write(
+    () => {},
+    features.map((value, i) => (i === 4 ? 2 : value)),
+  );
+  const longer = await FeatureStore.open(folder, identity, []);
+  await assert.rejects(read(longer, [1]), { ...refused, message: /row 1 is not of unit length/ });
+  for (const [name, change, more] of [
+    ['another column', (header) => Object.assign(header, { featura: header['feature'] }), 0],
+    ['a column in the place of another', (header) => Object.assign(header['feature']!, { data_offsets: [0, 32] }), 0],
+    ['bytes behind it', () => {}, 1],
+    ['another type', (header) => Object.assign(header['feature']!, { dtype: 'I32' }), 0],
+  ] as [string, (header: Record<string, object>) => void, number][]) {
+    write(change as (header: Record<string, unknown>) => void, features, more);
+    await assert.rejects(FeatureStore.open(folder, identity, []), refused, name);
+  }
 });
 
 test('leftovers of a killed process do no harm, and old ones are removed', async () => {
