@@ -1,6 +1,7 @@
 /** Calibrations: thresholds on one score, fitted by `calibrate` or written by hand, and their files. docs/calibration.md */
 import { readFile, writeFile } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
+import { jsonHash } from '../base/json-hash';
 import { writeThenRename } from '../base/write-file';
 import { DECIDING_SCORES, type DecidingScore } from '../scores/names';
 import type { FittedFor } from './fitted-for';
@@ -20,7 +21,7 @@ export interface HandCalibration extends Thresholds {
   templates?: string;
 }
 
-/** A threshold fitted by `calibrate`; `in` and `out` are equal. The file is this object as JSON. */
+/** A threshold fitted by `calibrate`; `in` and `out` are equal. The file is this object as JSON, and its `sha256`. */
 export interface FittedCalibration extends Thresholds {
   formatVersion: 2;
   /** Share of ID images that are accepted on average, at least. */
@@ -34,6 +35,10 @@ export interface FittedCalibration extends Thresholds {
 }
 
 export type Calibration = HandCalibration | FittedCalibration;
+
+const EDITED =
+  'The file is damaged or was edited, and what it promises holds for the fitted threshold alone: calibrate again. ' +
+  'Thresholds by hand stand in a file of formatVersion 1 without sha256 (docs/calibration.md).';
 
 type Check = readonly [valid: (value: unknown) => boolean, expected: string];
 
@@ -62,15 +67,22 @@ const FITTED_FOR: Record<keyof FittedFor, Check> = {
   templates: HASH,
 };
 
+/** SHA-256 of a fitted calibration: of its JSON without white space, keys in alphabetical order. */
+function fittedHash({ fittedFor, ...rest }: FittedCalibration): string {
+  const sorted = (of: object) => Object.fromEntries(Object.entries(of).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return jsonHash(sorted({ ...rest, fittedFor: sorted(fittedFor) }));
+}
+
 /**
- * Checks every field of a calibration; those of `calibrate` may have no other.
+ * Checks every field of a calibration; those of `calibrate` may have no other, and must be as `saveCalibration` wrote them.
+ * `sha256`, which it adds and older files lack, is no part of the result.
  *
  * @param name what messages call it
  * @throws ERR_CLIPN_CALIBRATION naming the field
  */
 export function parseCalibration(value: unknown, name: string): Calibration {
-  const refuse = (what: string): never => {
-    throw new ClipnError('ERR_CLIPN_CALIBRATION', `${name}: ${what}`, { details: { name } });
+  const refuse = (what: string, hint?: string): never => {
+    throw new ClipnError('ERR_CLIPN_CALIBRATION', `${name}: ${what}`, { ...(hint && { hint }), details: { name } });
   };
   const record = (of: unknown, what: string): Record<string, unknown> =>
     typeof of === 'object' && of !== null && !Array.isArray(of) ? { ...of } : refuse(`${what} is not an object`);
@@ -84,13 +96,14 @@ export function parseCalibration(value: unknown, name: string): Calibration {
     if (unknown !== undefined) refuse(`${prefix}${unknown} is unknown`);
   };
 
-  const root = record(value, 'it');
+  const { sha256, ...root } = record(value, 'it');
   if (root['formatVersion'] !== 1 && root['formatVersion'] !== 2) refuse('formatVersion must be 1 or 2');
   check(root, THRESHOLDS);
   if ((root['out'] as number) > (root['in'] as number)) refuse('out must not exceed in');
   if (root['formatVersion'] === 1) {
     const given = Object.entries(OPTIONAL).filter(([key]) => root[key] !== undefined);
     check(root, Object.fromEntries(given));
+    if (sha256 !== undefined) refuse('sha256 belongs to a fitted calibration', EDITED);
     return root as unknown as HandCalibration;
   }
   check(root, FITTED);
@@ -100,7 +113,11 @@ export function parseCalibration(value: unknown, name: string): Calibration {
   check(fittedFor, FITTED_FOR, 'fittedFor.');
   only(fittedFor, Object.keys(FITTED_FOR), 'fittedFor.');
   only(root, ['formatVersion', ...Object.keys(THRESHOLDS), ...Object.keys(FITTED), 'fittedFor']);
-  return root as unknown as FittedCalibration;
+  const fitted = root as unknown as FittedCalibration;
+  if (sha256 !== undefined && sha256 !== fittedHash(fitted)) {
+    refuse('it is not as `calibrate` wrote it: sha256 is that of something else', EDITED);
+  }
+  return fitted;
 }
 
 /** @throws ERR_CLIPN_CALIBRATION naming the field, ERR_CLIPN_IO when the file cannot be read */
@@ -120,9 +137,11 @@ export async function readCalibration(path: string): Promise<Calibration> {
   return parseCalibration(value, path);
 }
 
-/** @throws ERR_CLIPN_IO */
+/** @throws ERR_CLIPN_CALIBRATION for one that could not be read again, ERR_CLIPN_IO */
 export async function saveCalibration(calibration: Calibration, path: string): Promise<void> {
-  const text = `${JSON.stringify(calibration, null, 2)}\n`;
+  const checked = parseCalibration(calibration, 'the calibration');
+  const content = checked.formatVersion === 2 ? { ...checked, sha256: fittedHash(checked) } : checked;
+  const text = `${JSON.stringify(content, null, 2)}\n`;
   await writeThenRename(path, (temporary) => writeFile(temporary, text));
 }
 

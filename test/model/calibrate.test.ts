@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -18,6 +19,7 @@ import { calibrateCommand } from '../../lib/cli/commands/calibrate';
 import { type FittedCalibration, saveCalibration } from '../../lib/decide/calibration';
 import { resolveLibtorch } from '../../lib/libtorch/find';
 import { apiModel } from '../support/api-model';
+import { flips, outcome } from '../support/damage';
 import { runCli } from '../support/run-cli';
 
 const LABELS = ['cat', 'dog', 'bus', 'cup'];
@@ -148,6 +150,49 @@ describe('calibration files', () => {
   test('come back as they were saved', async () => {
     await saveCalibration(fitted, at('saved.json'));
     assert.deepEqual(await readCalibration(at('saved.json')), fitted);
+  });
+
+  test('carry the SHA-256 of what else they say; an edited threshold is refused with what to do', async () => {
+    await saveCalibration(fitted, at('sealed.json'));
+    const { sha256, ...rest } = JSON.parse(readFileSync(at('sealed.json'), 'utf8'));
+    const { contentId, exif, labels, precision, preprocessing, scale, templates } = rest.fittedFor;
+    // Keys in alphabetical order.
+    const canonical = JSON.stringify({
+      created: rest.created,
+      fittedFor: { contentId, exif, labels, precision, preprocessing, scale, templates },
+      formatVersion: 2,
+      images: rest.images,
+      in: rest.in,
+      out: rest.out,
+      score: 'atd',
+      target: rest.target,
+    });
+    assert.equal(sha256, createHash('sha256').update(canonical).digest('hex'));
+    for (const change of [{ in: 0.5, out: 0.5 }, { target: 0.99 }, { formatVersion: 1 }, { sha256: 5 }]) {
+      writeFileSync(at('edited.json'), JSON.stringify({ ...rest, sha256, ...change }));
+      await assert.rejects(readCalibration(at('edited.json')), {
+        code: 'ERR_CLIPN_CALIBRATION',
+        message: /sha256/,
+        hint: /edited.*formatVersion 1/,
+      });
+    }
+    writeFileSync(at('old.json'), JSON.stringify(rest));
+    assert.deepEqual(await readCalibration(at('old.json')), fitted);
+    writeFileSync(at('pretty.json'), JSON.stringify({ sha256, ...rest }, null, '\t').replaceAll('\n', '\r\n'));
+    assert.deepEqual(await readCalibration(at('pretty.json')), fitted);
+  });
+
+  test('with a flipped bit anywhere are refused, or say the same number in other digits', async () => {
+    await saveCalibration(fitted, at('whole.json'));
+    const whole = readFileSync(at('whole.json'));
+    let refused = 0;
+    for (const [name, bytes] of flips(whole, 0, whole.length, 500)) {
+      writeFileSync(at('flipped.json'), bytes);
+      const result = await outcome(name, readCalibration(at('flipped.json')));
+      if (result === 'ERR_CLIPN_CALIBRATION') refused++;
+      else assert.deepEqual(result, fitted, name);
+    }
+    assert.ok(refused >= 495, `only ${refused}`);
   });
 
   const { fittedFor: _, ...none } = { fittedFor: 0 };
