@@ -20,7 +20,7 @@ const END64_BYTES = 56;
 const MAX_DIRECTORY_BYTES = 64 << 20;
 /** The largest entry that is unpacked: programs have some 10 kB. */
 const MAX_UNPACKED_BYTES = 64 << 20;
-const CHUNK = 8 << 20;
+const CHUNK = 2 << 20;
 
 interface Entry {
   name: string;
@@ -46,18 +46,18 @@ export async function checkZip(path: string, { damaged, signal }: ZipCheckOption
   const file = await open(path, 'r');
   try {
     const { size } = await file.stat();
-    const read = async (from: number, count: number): Promise<Buffer> => {
-      const bytes = Buffer.allocUnsafe(count);
-      for (let done = 0; done < count; ) {
-        const { bytesRead } = await file.read(bytes, done, count - done, from + done);
+    const fill = async (bytes: Buffer, from: number): Promise<Buffer> => {
+      for (let done = 0; done < bytes.length; ) {
+        const { bytesRead } = await file.read(bytes, done, bytes.length - done, from + done);
         if (bytesRead === 0) throw damaged('it is cut short');
         done += bytesRead;
       }
       return bytes;
     };
+    const read = (from: number, count: number) => fill(Buffer.alloc(count), from);
     const end = await readEnd(size, read, damaged);
     const entries = readDirectory(await read(end.offset, end.bytes), end.count, damaged);
-    const bytes = new Bytes(end.offset, read, damaged, signal);
+    const bytes = new Bytes(end.offset, fill, damaged, signal);
     for (const entry of entries) await checkEntry(entry, bytes, damaged);
     if (bytes.at !== end.offset) throw damaged('there are bytes between its entries and its directory');
   } finally {
@@ -272,30 +272,32 @@ class Bytes {
   /** Bytes taken. */
   at = 0;
   #part: Buffer = Buffer.alloc(0);
-  #read = 0;
   #next: Promise<Buffer> | undefined;
+  #read = 0;
+  /** Two buffers that take turns: fresh memory for each part would cost as much as reading it. */
+  readonly #buffers: [Buffer, Buffer];
 
   constructor(
     private readonly end: number,
-    private readonly read: Read,
+    private readonly fill: (bytes: Buffer, from: number) => Promise<Buffer>,
     private readonly damaged: Damaged,
     private readonly signal: AbortSignal | undefined,
-  ) {}
+  ) {
+    const size = Math.min(CHUNK, end);
+    this.#buffers = [Buffer.allocUnsafeSlow(size), Buffer.allocUnsafeSlow(size)];
+  }
 
-  /** The next `count` bytes. */
+  /** A copy of the next `count` bytes. */
   async take(count: number): Promise<Buffer> {
-    if (count > this.end - this.at) throw this.damaged('an entry reaches into its directory');
-    if (count <= this.#part.length) return this.#cut(count);
-    const parts: Buffer[] = [];
-    for (let left = count; left > 0; left -= parts.at(-1)!.length) parts.push(await this.#some(left));
-    return Buffer.concat(parts);
+    const taken = Buffer.alloc(this.#within(count));
+    for (let done = 0; done < count; ) done += (await this.#some(count - done)).copy(taken, done);
+    return taken;
   }
 
   /** The CRC-32 of the next `count` bytes. */
   async checksum(count: number): Promise<number> {
-    if (count > this.end - this.at) throw this.damaged('an entry reaches into its directory');
     let sum = 0;
-    for (let left = count; left > 0; ) {
+    for (let left = this.#within(count); left > 0; ) {
       const part = await this.#some(left);
       sum = crc32(part, sum);
       left -= part.length;
@@ -303,6 +305,12 @@ class Bytes {
     return sum;
   }
 
+  #within(count: number): number {
+    if (count > this.end - this.at) throw this.damaged('an entry reaches into its directory');
+    return count;
+  }
+
+  /** At least one of the next bytes, at most `most`; valid until it is called again. */
   async #some(most: number): Promise<Buffer> {
     if (this.#part.length === 0) {
       this.signal?.throwIfAborted();
@@ -310,19 +318,16 @@ class Bytes {
       this.#next = this.#read < this.end ? this.#readNext() : undefined;
       this.#next?.catch(() => undefined); // whoever awaits it hears of it
     }
-    return this.#cut(Math.min(most, this.#part.length));
-  }
-
-  #cut(count: number): Buffer {
-    const cut = this.#part.subarray(0, count);
-    this.#part = this.#part.subarray(count);
-    this.at += count;
-    return cut;
+    const some = this.#part.subarray(0, most);
+    this.#part = this.#part.subarray(some.length);
+    this.at += some.length;
+    return some;
   }
 
   #readNext(): Promise<Buffer> {
     const from = this.#read;
     this.#read = Math.min(from + CHUNK, this.end);
-    return this.read(from, this.#read - from);
+    this.#buffers.reverse();
+    return this.fill(this.#buffers[0].subarray(0, this.#read - from), from);
   }
 }

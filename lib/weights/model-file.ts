@@ -18,7 +18,7 @@ const TENSOR_ENTRY = /^(?:data|constants)\/\d+$/;
  * @throws ClipnError ERR_CLIPN_MODEL_NOT_FOUND, ERR_CLIPN_MODEL_FORMAT, ERR_CLIPN_IO, or `signal.reason`
  */
 export async function checkModelFile(path: string, signal?: AbortSignal): Promise<ModelConfig> {
-  await refuseOther(path);
+  await assertModelPath(path);
   try {
     await checkZip(path, { damaged: (what) => new ClipnError('ERR_CLIPN_MODEL_FORMAT', `${path}: ${what}`), signal });
   } catch (cause) {
@@ -57,8 +57,12 @@ async function checkTensors(content: Buffer, archive: TorchZip, folder: 'data' |
   for (const [i, call] of calls.entries()) await locateTensor(`tensor ${i} of ${folder}.pkl`, call, archive, folder);
 }
 
-/** What is no zip at all gets its own words. */
-async function refuseOther(path: string): Promise<void> {
+/**
+ * What is no file, or no zip at all, gets its own words.
+ *
+ * @throws ClipnError ERR_CLIPN_MODEL_NOT_FOUND, ERR_CLIPN_MODEL_FORMAT, ERR_CLIPN_IO
+ */
+export async function assertModelPath(path: string): Promise<void> {
   const info = await stat(path).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT' || cause.code === 'ENOTDIR') return null;
     throw new ClipnError('ERR_CLIPN_IO', `cannot read the model file ${path}: ${cause.message}`, { cause });
