@@ -114,6 +114,7 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
   ERR_CLIPN_FETCH_HASH: () => fetchLibtorch({ from: text, sha256: '0'.repeat(64) }, fakeMachine(at('fetch-hash'))),
   ERR_CLIPN_MODEL_NOT_FOUND: () => loadModel(at('absent')),
   ERR_CLIPN_MODEL_FORMAT: () => loadModel(text),
+  ERR_CLIPN_MODEL_UNTRUSTED: async () => loadModel(await apiModel(), { trustedSha256: '0'.repeat(64) }),
   ERR_CLIPN_MODEL_CONTRACT: () => imageOnly.createLabelBank(['cat']),
   ERR_CLIPN_CHECKPOINT_FORMAT: () => exported(text),
   ERR_CLIPN_CHECKPOINT_UNSAFE: () => exported(checkpoint('unsafe.pt', pickle.global('os', 'system'))),

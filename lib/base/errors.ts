@@ -24,6 +24,8 @@ export const ERROR_HINTS = {
   ERR_CLIPN_FETCH_HASH: 'The file is not what was published: delete it and fetch again, or pass the right --sha256.',
   ERR_CLIPN_MODEL_NOT_FOUND: 'Check the path; `npx clipn-native export CHECKPOINT OUT` makes a model file.',
   ERR_CLIPN_MODEL_FORMAT: 'Export the checkpoint again with `npx clipn-native export CHECKPOINT OUT`.',
+  ERR_CLIPN_MODEL_UNTRUSTED:
+    'Do not load it: get the file again from where its hash comes from. If you exported it anew, trust its new hash.',
   ERR_CLIPN_MODEL_CONTRACT: 'Use a model file that offers this method; see docs/model-file.md.',
   ERR_CLIPN_CHECKPOINT_FORMAT: 'Pass a .pt, .bin or .safetensors file of CLIPN or OpenCLIP weights.',
   ERR_CLIPN_CHECKPOINT_UNSAFE:

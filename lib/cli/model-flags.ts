@@ -12,6 +12,7 @@ export const MODEL_FLAGS: Record<string, Flag> = {
   model: { value: 'M', doc: 'model file; the package clipn-native-model-small when absent' },
   device: { value: 'D', choices: ['auto', 'cpu', 'cuda'], doc: 'where to compute, default auto' },
   precision: { value: 'P', choices: ['fp32', 'bf16', 'fp16', 'auto'], doc: 'arithmetic, default fp32' },
+  'trusted-sha256': { value: 'HEX', doc: 'refuse the model file unless this is its SHA-256' },
   libtorch: { value: 'DIR', doc: 'folder of libtorch; found by itself when absent' },
 };
 
@@ -40,6 +41,7 @@ export async function modelFrom(args: Args, signal: AbortSignal): Promise<Model>
     device: args.text('device') as LoadModelOptions['device'],
     precision: args.text('precision') as LoadModelOptions['precision'],
     libtorch: args.text('libtorch'),
+    trustedSha256: args.text('trusted-sha256'),
     signal,
   });
 }

@@ -2,21 +2,23 @@
 import { ClipnError } from '../base/errors';
 import { openEngine } from '../native/engine';
 import { closeLane, openLane, runTask } from '../native/lane';
-import { choosePlacement } from '../native/placement';
+import { choosePlacement, type Device, type Precision } from '../native/placement';
 import { checkModelFile } from '../weights/model-file';
+import { assertSha256, withTrustedCopy } from '../weights/trusted-copy';
 import { modelInfo } from './info';
 import { Model } from './model';
 import type { LoadModelOptions } from './options';
-import { queueLimits } from './queue-options';
+import { type QueueLimits, queueLimits } from './queue-options';
 
 /**
  * Loads a model file made by `clipn-native export`.
  *
- * @throws ERR_CLIPN_MODEL_NOT_FOUND, ERR_CLIPN_MODEL_FORMAT, ERR_CLIPN_MODEL_CONTRACT, ERR_CLIPN_LIBTORCH_*,
- *   ERR_CLIPN_CUDA_UNAVAILABLE (device `cuda`), ERR_CLIPN_DEVICE_LOST, ERR_CLIPN_INVALID_ARG, or `signal.reason`
+ * @throws ERR_CLIPN_MODEL_NOT_FOUND, ERR_CLIPN_MODEL_FORMAT, ERR_CLIPN_MODEL_UNTRUSTED, ERR_CLIPN_MODEL_CONTRACT,
+ *   ERR_CLIPN_LIBTORCH_*, ERR_CLIPN_CUDA_UNAVAILABLE (device `cuda`), ERR_CLIPN_DEVICE_LOST, ERR_CLIPN_INVALID_ARG,
+ *   ERR_CLIPN_IO, or `signal.reason`
  */
 export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
-  const { device = 'auto', precision = 'fp32', threads = 0, libtorch, batch, queue, signal } = options;
+  const { device = 'auto', precision = 'fp32', threads = 0, libtorch, batch, queue, trustedSha256, signal } = options;
   if (typeof path !== 'string') throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'the model path must be a string');
   if (!['auto', 'cpu', 'cuda'].includes(device)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `device must be auto, cpu or cuda, not ${device}`);
@@ -27,14 +29,30 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
   if (!Number.isInteger(threads) || threads < 0) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `threads must be a whole number of at least 0, not ${threads}`);
   }
+  if (trustedSha256 !== undefined) assertSha256(trustedSha256);
   const limits = queueLimits(batch, queue);
   signal?.throwIfAborted();
-  const config = await checkModelFile(path, signal);
+  const open = (file: string) => openModel(file, path, { device, precision, threads, libtorch, signal }, limits);
+  return trustedSha256 === undefined ? open(path) : withTrustedCopy(path, trustedSha256, signal, open);
+}
+
+interface Opening {
+  device: Device;
+  precision: Precision | 'auto';
+  threads: number;
+  libtorch: string | undefined;
+  signal: AbortSignal | undefined;
+}
+
+/** @param path the model's name: `file`, or what it is a copy of */
+async function openModel(file: string, path: string, opening: Opening, limits: QueueLimits): Promise<Model> {
+  const { device, precision, threads, libtorch, signal } = opening;
+  const config = await checkModelFile(file, signal);
   const engine = await openEngine(libtorch);
   const placement = await choosePlacement(engine, device, precision);
   const lane = openLane(engine, threads);
   try {
-    const native = await runTask(lane, signal, () => lane.openModel(path, placement.precision, placement.device));
+    const native = await runTask(lane, signal, () => lane.openModel(file, placement.precision, placement.device));
     try {
       const info = modelInfo(path, native, placement, config);
       return new Model(info, { engine, lane, handle: native.handle, tokenizerJson: native.tokenizerJson }, limits);

@@ -16,6 +16,11 @@ export interface LoadModelOptions {
   threads?: number;
   /** Folder of libtorch; found by itself when absent (docs/libtorch.md). One per process. */
   libtorch?: string;
+  /**
+   * SHA-256 of the file in hex: a file with another one is refused, with ERR_CLIPN_MODEL_UNTRUSTED, before any of it is
+   * used. Takes as much room in the temporary folder as the file has (docs/security.md).
+   */
+  trustedSha256?: string;
   /** How images of all callers are gathered into batches. */
   batch?: BatchOptions;
   /** How many images the model takes at once, and what happens to more. */

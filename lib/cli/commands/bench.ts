@@ -39,6 +39,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     device: args.text('device') as LoadModelOptions['device'],
     precision: args.text('precision') as LoadModelOptions['precision'],
     libtorch: args.text('libtorch'),
+    trustedSha256: args.text('trusted-sha256'),
     batch: args.number('batch'),
     threads: args.number('threads'),
     seconds: args.number('seconds'),
