@@ -17,6 +17,7 @@ const PROGRAMS = [
   'rescore',
   'teach',
   'text-bank',
+  'verify',
 ];
 
 await main(() => {
