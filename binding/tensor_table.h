@@ -53,5 +53,7 @@ inline clipn_architecture architecture_of(const Napi::Object& arch) {
           number(arch, "textWidth"),
           number(arch, "textHeads"),
           number(arch, "textLayers"),
-          arch.Get("quickGelu").ToBoolean() ? 1U : 0U};
+          arch.Get("quickGelu").ToBoolean() ? 1U : 0U,
+          number(arch, "visionMlp"),
+          number(arch, "textMlp")};
 }

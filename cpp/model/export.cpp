@@ -43,6 +43,7 @@ void check(const clipn_architecture& arch) {
   if (!heads_fit(arch.vision_width, arch.vision_heads) || !heads_fit(arch.text_width, arch.text_heads)) {
     throw Error(CLIPN_INVALID_ARG, "a tower's width is no multiple of its number of heads");
   }
+  if (arch.vision_mlp == 0 || arch.text_mlp == 0) throw Error(CLIPN_INVALID_ARG, "a tower's MLP has no width");
 }
 
 /// Hands out weights in the stored precision and keeps few pages of the checkpoint resident meanwhile.

@@ -158,29 +158,29 @@ class Author {
     return end(module, "Attention", kAttention);
   }
 
-  Module mlp(const std::string& prefix, int64_t width) {
+  Module mlp(const std::string& prefix, int64_t width, int64_t hidden) {
     Module module = begin("Mlp");
-    module.register_module("c_fc", linear(prefix + "c_fc.", 4 * width, width));
-    module.register_module("c_proj", linear(prefix + "c_proj.", width, 4 * width));
+    module.register_module("c_fc", linear(prefix + "c_fc.", hidden, width));
+    module.register_module("c_proj", linear(prefix + "c_proj.", width, hidden));
     return end(module, "Mlp", arch_.quick_gelu ? kQuickGelu : kGelu);
   }
 
-  Module block(const std::string& prefix, int64_t width) {
+  Module block(const std::string& prefix, int64_t width, int64_t hidden) {
     Module module = begin("Block");
     module.register_module("ln_1", norm(prefix + "ln_1.", width));
     module.register_module("attn", attention(prefix + "attn.", width));
     module.register_module("ln_2", norm(prefix + "ln_2.", width));
-    module.register_module("mlp", mlp(prefix + "mlp.", width));
+    module.register_module("mlp", mlp(prefix + "mlp.", width, hidden));
     return end(module, "Block", kBlock);
   }
 
-  Module transformer(const std::string& prefix, uint32_t layers, int64_t width) {
+  Module transformer(const std::string& prefix, uint32_t layers, int64_t width, int64_t hidden) {
     const std::string depth = std::to_string(layers);
     std::string program = "def forward(self, x, heads: int, causal: bool):\n";
     Module blocks = begin("Blocks" + depth);
     for (uint32_t i = 0; i < layers; ++i) {
       const std::string index = std::to_string(i);
-      blocks.register_module(index, block(prefix + "resblocks." + index + ".", width));
+      blocks.register_module(index, block(prefix + "resblocks." + index + ".", width, hidden));
       program += "    x = getattr(self.resblocks, \"" + index + "\").forward(x, heads, causal)\n";
     }
     Module module = begin("Transformer" + depth);
@@ -195,7 +195,8 @@ class Author {
     parameter(module, prefix, "class_embedding", {width});
     parameter(module, prefix, "positional_embedding", {1 + grid * grid, width});
     module.register_module("ln_pre", norm(prefix + "ln_pre.", width));
-    module.register_module("transformer", transformer(prefix + "transformer.", arch_.vision_layers, width));
+    module.register_module("transformer",
+                           transformer(prefix + "transformer.", arch_.vision_layers, width, arch_.vision_mlp));
     module.register_module("ln_post", norm(prefix + "ln_post.", width));
     parameter(module, prefix, "proj", {width, arch_.embed_dim});
     return end(module, "Vision",
@@ -208,7 +209,8 @@ class Author {
     root.register_module("token_embedding" + no,
                          holder("Embedding", "token_embedding" + no + ".", {arch_.vocab_size, width}));
     parameter(root, "", "positional_embedding" + no, {arch_.context_length, width});
-    root.register_module("transformer" + no, transformer("transformer" + no + ".", arch_.text_layers, width));
+    root.register_module("transformer" + no,
+                         transformer("transformer" + no + ".", arch_.text_layers, width, arch_.text_mlp));
     root.register_module("ln_final" + no, norm("ln_final" + no + ".", width));
     parameter(root, "", "text_projection" + no, {width, arch_.embed_dim});
     return fill(kTextMethod, {{"tower", tower}, {"no", no}, {"heads", std::to_string(arch_.text_heads)}});

@@ -19,7 +19,7 @@ namespace {
 using Shapes = std::map<std::string, std::vector<int64_t>>;
 
 Shapes shapes(const clipn_architecture& arch, int64_t prompts) {
-  const int64_t width = arch.text_width;
+  const int64_t width = arch.text_width, hidden = arch.text_mlp;
   Shapes out = {
       {"token_embedding_no.weight", {arch.vocab_size, width}},
       {"positional_embedding_no", {arch.context_length, width}},
@@ -38,9 +38,9 @@ Shapes shapes(const clipn_architecture& arch, int64_t prompts) {
     out[block + "attn.in_proj_bias"] = {3 * width};
     out[block + "attn.out_proj.weight"] = {width, width};
     out[block + "attn.out_proj.bias"] = {width};
-    out[block + "mlp.c_fc.weight"] = {4 * width, width};
-    out[block + "mlp.c_fc.bias"] = {4 * width};
-    out[block + "mlp.c_proj.weight"] = {width, 4 * width};
+    out[block + "mlp.c_fc.weight"] = {hidden, width};
+    out[block + "mlp.c_fc.bias"] = {hidden};
+    out[block + "mlp.c_proj.weight"] = {width, hidden};
     out[block + "mlp.c_proj.bias"] = {width};
   }
   return out;

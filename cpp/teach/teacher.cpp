@@ -59,6 +59,7 @@ Teacher::Teacher(const clipn_teacher_options& options)
   if (arch_.text_heads == 0 || arch_.text_width % arch_.text_heads != 0) {
     throw Error(CLIPN_INVALID_ARG, "the text tower's width is no multiple of its number of heads");
   }
+  if (arch_.text_mlp == 0) throw Error(CLIPN_INVALID_ARG, "the text tower's MLP has no width");
   if (prompts_ < 1) throw Error(CLIPN_INVALID_ARG, "prompts must be at least 1");
   const MappedCheckpoint checkpoint(options.checkpoint, options.tensors, options.tensor_count);
   const auto or_zeros = [&](const std::string& name, const std::vector<int64_t>& shape) {

@@ -355,6 +355,9 @@ TEST_F(CoreModel, ExportRefusesSizesAndTypesThatAreNone) {
   checkpoint.architecture.patch_size = 2;
   checkpoint.architecture.text_heads = 0;
   expect("number of heads", [](auto&) {});
+  checkpoint.architecture.text_heads = 2;
+  checkpoint.architecture.vision_mlp = 0;
+  expect("MLP has no width", [](auto&) {});
 }
 
 TEST_F(CoreModel, ExportNamesTheFileItCannotReadOrWrite) {

@@ -39,6 +39,8 @@ class TemporaryFolder {
 class TinyCheckpoint {
  public:
   static constexpr int64_t kEmbed = 3, kSide = 4, kPatch = 2, kWidth = 4, kContext = 5, kVocabulary = 7, kPrompts = 2;
+  // Not 4 times the width, and not the same.
+  static constexpr int64_t kVisionHidden = 10, kTextHidden = 6;
 
   explicit TinyCheckpoint(const std::string& path) : path_(path) {
     const int64_t w = kWidth;
@@ -48,11 +50,11 @@ class TinyCheckpoint {
     random("visual.proj", {w, kEmbed});
     norm("visual.ln_pre");
     norm("visual.ln_post");
-    block("visual.transformer.resblocks.0");
+    block("visual.transformer.resblocks.0", kVisionHidden);
     for (const std::string no : {"", "_no"}) {
       random("token_embedding" + no + ".weight", {kVocabulary, w});
       random("positional_embedding" + no, {kContext, w});
-      block("transformer" + no + ".resblocks.0");
+      block("transformer" + no + ".resblocks.0", kTextHidden);
       norm("ln_final" + no);
       random("text_projection" + no, {w, kEmbed});
     }
@@ -110,8 +112,21 @@ class TinyCheckpoint {
   }
 
   std::vector<clipn_tensor> tensors;
-  clipn_architecture architecture = {
-      sizeof(clipn_architecture), kEmbed, kSide, kPatch, kWidth, 2, 1, kContext, kVocabulary, kWidth, 2, 1, 0};
+  clipn_architecture architecture = {sizeof(clipn_architecture),
+                                     kEmbed,
+                                     kSide,
+                                     kPatch,
+                                     kWidth,
+                                     2,
+                                     1,
+                                     kContext,
+                                     kVocabulary,
+                                     kWidth,
+                                     2,
+                                     1,
+                                     0,
+                                     kVisionHidden,
+                                     kTextHidden};
 
  private:
   template <typename Next>
@@ -138,16 +153,16 @@ class TinyCheckpoint {
     constant(name + ".weight", {kWidth}, 1);
     constant(name + ".bias", {kWidth}, 0);
   }
-  void block(const std::string& name) {
+  void block(const std::string& name, int64_t hidden) {
     norm(name + ".ln_1");
     random(name + ".attn.in_proj_weight", {3 * kWidth, kWidth});
     random(name + ".attn.in_proj_bias", {3 * kWidth});
     constant(name + ".attn.out_proj.weight", {kWidth, kWidth}, 0);
     constant(name + ".attn.out_proj.bias", {kWidth}, 0);
     norm(name + ".ln_2");
-    random(name + ".mlp.c_fc.weight", {4 * kWidth, kWidth});
-    random(name + ".mlp.c_fc.bias", {4 * kWidth});
-    constant(name + ".mlp.c_proj.weight", {kWidth, 4 * kWidth}, 0);
+    random(name + ".mlp.c_fc.weight", {hidden, kWidth});
+    random(name + ".mlp.c_fc.bias", {hidden});
+    constant(name + ".mlp.c_proj.weight", {kWidth, hidden}, 0);
     constant(name + ".mlp.c_proj.bias", {kWidth}, 0);
   }
 

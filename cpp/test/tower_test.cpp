@@ -26,7 +26,7 @@ namespace clipn {
 namespace {
 
 // Odd enough to leave nothing to chance: no number of tokens, patches or outputs is a multiple of a block.
-constexpr clipn_architecture kSmall = {sizeof(clipn_architecture), 70, 40, 8, 128, 4, 3, 20, 50, 64, 2, 2, 0};
+constexpr clipn_architecture kSmall = {sizeof(clipn_architecture), 70, 40, 8, 128, 4, 3, 20, 50, 64, 2, 2, 0, 512, 256};
 
 torch::jit::Module author(const clipn_architecture& architecture) {
   at::manual_seed(1);
@@ -162,6 +162,58 @@ TEST_F(RewrittenTower, KnowsQuickGelu) {
   EXPECT_LT(largest_difference(pack_towers(copy, CLIPN_FP32)->encode_images(images.batch),
                                run(quick, "encode_image", images.tensor())),
             2e-6);
+}
+
+// ViT-g/14 and bigG/14 have whole panels; a width of no whole panel, no pair and no vector must do as well.
+TEST_F(RewrittenTower, TakesHiddenLayersOfAnyWidth) {
+  for (const auto& [vision, text] : {std::pair{320U, 192U}, {301U, 67U}, {33U, 300U}}) {
+    clipn_architecture architecture = kSmall;
+    architecture.vision_mlp = vision;
+    architecture.text_mlp = text;
+    const auto written = reloaded(author(architecture));
+    const Images images(3);
+    const at::Tensor ids = prompts(13, 20);
+    const int64_t* data = ids.const_data_ptr<int64_t>();
+    const at::Tensor image = run(written, "encode_image", images.tensor());
+    const at::Tensor yes = run(written, "encode_text_yes", ids), no = run(written, "encode_text_no", ids);
+    SCOPED_TRACE(std::to_string(vision) + " and " + std::to_string(text));
+    auto copy = written.deepcopy();
+    const auto fp32 = pack_towers(copy, CLIPN_FP32);
+    ASSERT_NE(fp32, nullptr);
+    EXPECT_LT(largest_difference(fp32->encode_images(images.batch), image), 2e-6);
+    EXPECT_LT(largest_difference(fp32->encode_text(CLIPN_TEXT_YES, data, 13, 20), yes), 2e-6);
+    EXPECT_LT(largest_difference(fp32->encode_text(CLIPN_TEXT_NO, data, 13, 20), no), 2e-6);
+    copy = written.deepcopy();
+    const auto bf16 = pack_towers(copy, CLIPN_BF16);
+    if (bf16 == nullptr) continue;  // this machine or libtorch does not multiply bf16 in blocks
+    EXPECT_GT(smallest_cosine(bf16->encode_images(images.batch), image), 0.9995);
+    EXPECT_GT(smallest_cosine(bf16->encode_text(CLIPN_TEXT_YES, data, 13, 20), yes), 0.9995);
+  }
+}
+
+TEST_F(RewrittenTower, IsNotMadeOfHiddenLayersOfDifferentWidths) {
+  auto mlp = [](torch::jit::Module of, const char* index) {
+    return of.attr("visual")
+        .toModule()
+        .attr("transformer")
+        .toModule()
+        .attr("resblocks")
+        .toModule()
+        .attr(index)
+        .toModule()
+        .attr("mlp")
+        .toModule();
+  };
+  auto second = mlp(module, "1");
+  for (const char* part : {"weight", "bias"}) {
+    auto fc = second.attr("c_fc").toModule();
+    fc.setattr(part, fc.attr(part).toTensor().slice(0, 0, 100));
+  }
+  auto proj = second.attr("c_proj").toModule();
+  proj.setattr("weight", proj.attr("weight").toTensor().slice(1, 0, 100));
+  const Images images(2);
+  EXPECT_EQ(run(module, "encode_image", images.tensor()).size(0), 2) << "libtorch runs it";
+  EXPECT_EQ(rewritten(CLIPN_FP32), nullptr);
 }
 
 TEST_F(RewrittenTower, IsNotMadeOfOtherPrograms) {

@@ -3,6 +3,7 @@
 #include "tower/pack.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_vector_norm.h>
 
@@ -59,6 +60,23 @@ PackedLinear<T> linear(const Module& module, const std::string& name) {
   return PackedLinear<T>(drain_weight(m, "weight"), drain_weight(m, "bias"));
 }
 
+// With zeros behind it in its first dimension (0) or its last (1), up to whole panels.
+at::Tensor to_whole_panels(const at::Tensor& tensor, int64_t dimension) {
+  const int64_t missing = (kPanel - tensor.size(dimension) % kPanel) % kPanel;
+  if (missing == 0) return tensor;
+  const bool rows_of_matrix = tensor.dim() == 2 && dimension == 0;
+  return at::constant_pad_nd(tensor, rows_of_matrix ? at::IntArrayRef{0, 0, 0, missing} : at::IntArrayRef{0, missing});
+}
+
+// A hidden layer of whole panels, which the kernels write: what is added to it is 0, stays 0 in the activation, and is
+// multiplied by 0.
+template <typename T>
+std::pair<PackedLinear<T>, PackedLinear<T>> mlp(const Module& module) {
+  const Module fc = child(module, "c_fc"), proj = child(module, "c_proj");
+  return {PackedLinear<T>(to_whole_panels(drain_weight(fc, "weight"), 0), to_whole_panels(drain_weight(fc, "bias"), 0)),
+          PackedLinear<T>(to_whole_panels(drain_weight(proj, "weight"), 1), drain_weight(proj, "bias"))};
+}
+
 template <typename T>
 Transformer<T> transformer(const Module& module, uint32_t layers, uint32_t heads, cpu::Activation activation,
                            Attention attention) {
@@ -66,13 +84,14 @@ Transformer<T> transformer(const Module& module, uint32_t layers, uint32_t heads
   std::vector<Block<T>> blocks;
   for (uint32_t i = 0; i < layers; ++i) {
     const Module block = child(resblocks, std::to_string(i));
-    const Module attn = child(block, "attn"), mlp = child(block, "mlp");
+    const Module attn = child(block, "attn");
+    auto [fc, proj] = mlp<T>(child(block, "mlp"));
     blocks.push_back({.ln_1 = norm(block, "ln_1"),
                       .qkv = PackedLinear<T>(drain_weight(attn, "in_proj_weight"), drain_weight(attn, "in_proj_bias")),
                       .out = linear<T>(attn, "out_proj"),
                       .ln_2 = norm(block, "ln_2"),
-                      .fc = linear<T>(mlp, "c_fc"),
-                      .proj = linear<T>(mlp, "c_proj")});
+                      .fc = std::move(fc),
+                      .proj = std::move(proj)});
   }
   return Transformer<T>(std::move(blocks), heads, activation, attention);
 }

@@ -26,6 +26,12 @@ uint32_t depth(const Module& transformer) {
   return static_cast<uint32_t>(child(transformer, "resblocks").children().size());
 }
 
+// Of the first block; that all have the same, same_weights() tells.
+uint32_t mlp_of(const Module& transformer) {
+  const Module block = child(child(transformer, "resblocks"), "0");
+  return static_cast<uint32_t>(weight(child(child(block, "mlp"), "c_fc"), "weight").size(0));
+}
+
 // The heads that `method` passes on: the second argument of its call of transformer.forward(x, heads, causal).
 uint32_t heads_of(const Module& module, const char* method) {
   for (torch::jit::Node* node : module.get_method(method).graph()->nodes()) {
@@ -50,12 +56,14 @@ clipn_architecture architecture_of(const Module& module, bool with_text) {
   a.embed_dim = size(weight(visual, "proj").size(1));
   a.vision_layers = depth(child(visual, "transformer"));
   a.vision_heads = heads_of(visual, "tokens");
+  a.vision_mlp = mlp_of(child(visual, "transformer"));
   if (with_text) {
     a.vocab_size = size(weight(child(module, "token_embedding"), "weight").size(0));
     a.text_width = size(weight(module, "text_projection").size(0));
     a.context_length = size(weight(module, "positional_embedding").size(0));
     a.text_layers = depth(child(module, "transformer"));
     a.text_heads = heads_of(module, "encode_text_yes");
+    a.text_mlp = mlp_of(child(module, "transformer"));
   }
   return a;
 }

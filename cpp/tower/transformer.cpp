@@ -1,6 +1,6 @@
 // Per block three parallel regions: LayerNorm and q, k, v by row blocks; attention by sequence and head; the rest of
-// the block by row blocks, whose hidden layer (4 x width) therefore never leaves a core's L2. Buffers are kept between
-// calls.
+// the block by row blocks, whose hidden layer (4 x width in most networks) therefore never leaves a core's L2. Buffers
+// are kept between calls.
 #include "tower/transformer.h"
 
 #include <ATen/Parallel.h>

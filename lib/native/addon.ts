@@ -9,11 +9,14 @@ export interface Architecture {
   visionWidth: number;
   visionHeads: number;
   visionLayers: number;
+  /** Width of a block's hidden layer; of most networks four times the tower's. */
+  visionMlp: number;
   contextLength: number;
   vocabSize: number;
   textWidth: number;
   textHeads: number;
   textLayers: number;
+  textMlp: number;
   /** x·σ(1.702x), as in OpenAI's own weights, instead of the exact GELU. */
   quickGelu: boolean;
 }

@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Major in the high 16 bits: another major is another contract. */
-#define CLIPN_ABI_VERSION 0x00020001u
+#define CLIPN_ABI_VERSION 0x00020002u
 
 typedef enum clipn_status {
   CLIPN_OK = 0,
@@ -254,7 +254,8 @@ typedef struct clipn_architecture {
   uint32_t embed_dim;
   uint32_t image_size, patch_size, vision_width, vision_heads, vision_layers;
   uint32_t context_length, vocab_size, text_width, text_heads, text_layers;
-  uint32_t quick_gelu; /* 1: x * sigmoid(1.702 x), OpenAI's own weights; 0: erf GELU */
+  uint32_t quick_gelu;           /* 1: x * sigmoid(1.702 x), OpenAI's own weights; 0: erf GELU */
+  uint32_t vision_mlp, text_mlp; /* width of a block's hidden layer; of most networks 4 times the tower's */
 } clipn_architecture;
 
 typedef struct clipn_export_options {
