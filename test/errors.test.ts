@@ -119,6 +119,10 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
   ERR_CLIPN_CHECKPOINT_FORMAT: () => exported(text),
   ERR_CLIPN_CHECKPOINT_UNSAFE: () => exported(checkpoint('unsafe.pt', pickle.global('os', 'system'))),
   ERR_CLIPN_CHECKPOINT_KEYS: () => exported(checkpoint('keys.pt', pickle.dict([]))),
+  ERR_CLIPN_CHECKPOINT_AMBIGUOUS: async () => {
+    const { checkpoint: source } = await smallestFiles(folder, { kind: 'clip' });
+    return await exportModel(source, at('out.model'), { tokenizer: at('tokenizer.json') });
+  },
   ERR_CLIPN_TOKENIZER: async () => {
     const { checkpoint: source, options } = await smallestFiles(folder);
     return await exportModel(source, at('out.model'), { ...options, tokenizer: text });

@@ -32,6 +32,7 @@ export const ERROR_HINTS = {
     'The pickle names code outside the list of tensor types; it was not run. Do not trust this file.',
   ERR_CLIPN_CHECKPOINT_KEYS:
     'Pass a checkpoint whose keys and shapes are those of CLIPN (docs/model-file.md) or OpenCLIP.',
+  ERR_CLIPN_CHECKPOINT_AMBIGUOUS: 'Pass the config that belongs to the weights with --config, or --act gelu|quickgelu.',
   ERR_CLIPN_TOKENIZER: 'Pass a Hugging Face tokenizer.json that belongs to the checkpoint with --tokenizer.',
   ERR_CLIPN_LABELS: 'Give at least one class name, each a non-empty string.',
   ERR_CLIPN_BANK_FORMAT: 'Make the label bank again with `npx clipn-native labels`.',

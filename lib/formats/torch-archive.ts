@@ -152,6 +152,14 @@ export async function readTrainingArchive(
   });
 }
 
+/** A text that stands beside the state dict; undefined when there is none of that key. */
+export async function readRootText(path: string, key: string, signal?: AbortSignal): Promise<string | undefined> {
+  return await useArchive(path, signal, async (root) => {
+    const value = at(root, key);
+    return typeof value === 'string' ? value : undefined;
+  });
+}
+
 function at(value: PickleValue | undefined, key: PickleValue): PickleValue | undefined {
   return value instanceof Map ? value.get(key) : undefined;
 }

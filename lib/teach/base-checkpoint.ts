@@ -1,9 +1,11 @@
 /** The base of a training: a CLIP, whose no tower begins as a copy of its yes tower, or a CLIPN to go on with. */
 import type { TensorTable } from '../formats/tensor-table';
 import { createTokenizer, type Tokenizer } from '../text/tokenizer';
+import { settleActivation } from '../weights/activation';
 import type { Checkpoint } from '../weights/checkpoint';
 import { loadTokenizer } from '../weights/checkpoint-tokenizer';
-import { hashTensors } from '../weights/content-id';
+import { hashFiles, hashTensors } from '../weights/content-id';
+import type { Activation } from '../weights/known-weights';
 import { type Network, readNetwork } from '../weights/network';
 import { MEAN, STD } from '../weights/preprocessing';
 import type { Source } from '../weights/source';
@@ -15,6 +17,7 @@ export interface Base {
   source: Source;
   checkpoint: Checkpoint;
   network: Network;
+  activation: Activation;
   tokenizer: Tokenizer;
   /** Hash of the frozen tensors and of what else decides their features. */
   frozenId: string;
@@ -42,14 +45,17 @@ export function isNoKey(key: string): boolean {
 export async function openBase(source: Source, options: TeachOptions): Promise<Base> {
   const { signal } = options;
   const { checkpoint, config } = source;
-  const network = readNetwork(checkpoint.tensors, { config, act: options.act });
+  const network = readNetwork(checkpoint.tensors, config);
+  const said = { act: options.act, config, signal };
+  const activation = await settleActivation(network, checkpoint, await hashFiles(source.files, { signal }), said);
   const { json } = await loadTokenizer(options.tokenizer ?? source.tokenizer, network);
-  const { visionHeads, textHeads, quickGelu, contextLength, textWidth } = network.architecture;
+  const { visionHeads, textHeads, contextLength, textWidth } = network.architecture;
   const hash = (keys: string[], closing: string) =>
     hashTensors(checkpoint.path, checkpoint.tensors, keys, `${closing}\n`, { signal });
   const frozen = network.keys.filter((key) => !isNoKey(key));
   const preparation = [config?.mean ?? MEAN, config?.std ?? STD].join(' ');
   const usual = preparation === [MEAN, STD].join(' ') ? '' : `, mean and deviation ${preparation}`;
+  const quickGelu = activation === 'quickgelu';
   const frozenId = await hash(frozen, `frozen, heads ${visionHeads} ${textHeads}, quick gelu ${quickGelu}${usual}`);
   const own = network.keys.filter(isNoKey);
 
@@ -64,6 +70,7 @@ export async function openBase(source: Source, options: TeachOptions): Promise<B
     source,
     checkpoint,
     network,
+    activation,
     tokenizer: createTokenizer(json, contextLength),
     frozenId,
     startId: own.length > 0 ? await hash(own, 'no side') : frozenId,

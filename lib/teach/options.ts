@@ -1,8 +1,8 @@
 /** What a training run can be told; the defaults are the paper's constants (spec 5.3) unless said otherwise. */
 import { ClipnError } from '../base/errors';
 import type { Device } from '../native/placement';
+import type { Activation } from '../weights/known-weights';
 import type { StoredDtype } from '../weights/model-config';
-import type { Activation } from '../weights/network';
 
 /** `paper`: every other caption of the batch is a negative. `distinct`: not those that say the same. */
 export type Negatives = 'paper' | 'distinct';
@@ -121,6 +121,7 @@ export function checkTeachOptions(options: TeachOptions): void {
   oneOf('precision', ['fp32', 'bf16', 'auto']);
   oneOf('device', ['auto', 'cpu', 'cuda']);
   oneOf('negatives', NEGATIVES);
+  oneOf('act', ['gelu', 'quickgelu']);
 }
 
 function invalid(message: string): ClipnError {

@@ -106,7 +106,7 @@ async function teachFrom(start: Base, data: string, out: string, settings: Setti
     const run = { start, folder, sampler, steps, settings, where };
     await withLane((lane) => trainOn(lane, run));
     const checkpoint = folder.epoch(Math.ceil(steps / sampler.stepsPerEpoch));
-    await exportResult(checkpoint, start.source, folder, settings);
+    await exportResult(checkpoint, start.source, folder, { ...settings, act: start.activation });
     return {
       steps,
       stepsPerEpoch: sampler.stepsPerEpoch,
@@ -235,7 +235,7 @@ async function trainOn(lane: NativeLane, run: Run): Promise<void> {
           ? [{ name, dtype: entry.dtype, shape: entry.shape, stride: entry.stride, offset: entry.offset }]
           : [];
       }),
-      architecture: start.network.architecture,
+      architecture: { ...start.network.architecture, quickGelu: start.activation === 'quickgelu' },
       ...where,
       prompts: promptsOf(start),
       microBatch,
@@ -249,6 +249,7 @@ async function trainOn(lane: NativeLane, run: Run): Promise<void> {
       step,
       epoch: Math.ceil(step / sampler.stepsPerEpoch),
       lr: learningRate(Math.max(0, step - 1), steps, settings.lr),
+      activation: start.activation,
       trained: start.trained,
       read: (part, name, count) =>
         runTask(lane, undefined, () => lane.readTeacher(teacher, TRAINED_ARRAYS[part], name, count)),

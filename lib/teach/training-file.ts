@@ -1,15 +1,17 @@
 /**
  * Checkpoints of a training in the published layout (spec 1.8): a dict of `epoch`, `name`, `state_dict` with `module.` in
- * front of every key, and `optimizer` as PyTorch's AdamW has it; and `step`, which is ours. Other loaders read them, and
- * so does a training that goes on.
+ * front of every key, and `optimizer` as PyTorch's AdamW has it; and `step` and `activation`, which are ours. Other
+ * loaders read them, and so does a training that goes on.
  */
 import { open } from 'node:fs/promises';
 import { writeThenRename } from '../base/write-file';
 import { denseStride, elementCount, ITEM_SIZE, type TensorDtype, type TensorTable } from '../formats/tensor-table';
 import { readTrainingArchive } from '../formats/torch-archive';
 import { pickle, StoredZip } from '../formats/torch-writer';
+import { ACTIVATION_KEY } from '../weights/activation';
 import type { Checkpoint } from '../weights/checkpoint';
 import { readDense } from '../weights/content-id';
+import type { Activation } from '../weights/known-weights';
 import { isNoKey } from './base-checkpoint';
 import { ADAMW } from './options';
 
@@ -23,6 +25,8 @@ export interface TrainingState {
   epoch: number;
   /** Learning rate of the last step. */
   lr: number;
+  /** Of the base: nothing else in the file tells it. */
+  activation: Activation;
   /** Name and shape of what is trained. */
   trained: readonly { name: string; shape: readonly number[] }[];
   read(part: keyof typeof TRAINED_ARRAYS, name: string, count: number): Promise<Float32Array>;
@@ -127,6 +131,7 @@ async function writeArchive(zip: StoredZip, base: Checkpoint, state: TrainingSta
         ]),
       ],
       [pickle.string('step'), pickle.integer(state.step)],
+      [pickle.string(ACTIVATION_KEY), pickle.string(state.activation)],
     ]);
     const data = pickle.file(root);
     await zip.add('archive/data.pkl', data.length, [data]);

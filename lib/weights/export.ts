@@ -7,10 +7,12 @@ import { writeThenRename } from '../base/write-file';
 import type { TensorEntry } from '../formats/tensor-table';
 import type { NativeExportOptions } from '../native/addon';
 import { runTask, withLane } from '../native/lane';
+import { settleActivation } from './activation';
 import { loadTokenizer } from './checkpoint-tokenizer';
-import { hashFiles, hashTensors } from './content-id';
+import { type HashOptions, hashFiles, hashTensors } from './content-id';
+import { type Activation, knownFile } from './known-weights';
 import { type ModelConfig, parseModelConfig, RESIZE_RULE, STORED_DTYPES, type StoredDtype } from './model-config';
-import { type Activation, type Network, readNetwork } from './network';
+import { type Network, readNetwork } from './network';
 import { MEAN, STD } from './preprocessing';
 import { refuseOverwriting, type Source, withSource } from './source';
 import { readTrainedScale } from './trained-scale';
@@ -23,11 +25,14 @@ export interface ExportOptions {
   dtype?: StoredDtype;
   /** Hugging Face tokenizer.json of the checkpoint; needed when its vocabulary is not CLIP's own of 49,408 tokens. */
   tokenizer?: string;
-  /** OpenCLIP config file: heads, activation, mean and std, where the defaults are not right. */
+  /** OpenCLIP config file: activation, heads, mean and std of a checkpoint that has none beside it. */
   config?: string;
   /** Which dictionary of a .pt or .bin file to read, where several hold a CLIP, e.g. `state_dict_ema`. */
   key?: string;
-  /** Default 'gelu' (exact); 'quickgelu' for OpenAI's own weights. */
+  /**
+   * Of the MLPs: `gelu` is the exact one. Needed for a plain CLIP in OpenCLIP's layout without a config, unless its hash is
+   * a known one or its keys are OpenAI's own: shapes do not tell. A CLIPN has `gelu` unless its training recorded another.
+   */
   act?: Activation;
   /** Names that the model learnt, where it was taught on few: labels outside them are warned of. Default `open`. */
   vocabulary?: Vocabulary;
@@ -43,7 +48,7 @@ const SCALE = 100;
  * Hugging Face hub has them, and returns its config.
  * The file appears under its name only when it is complete.
  *
- * @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT, _UNSAFE or _KEYS for the checkpoint; ERR_CLIPN_TOKENIZER;
+ * @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT, _UNSAFE, _KEYS or _AMBIGUOUS for the checkpoint; ERR_CLIPN_TOKENIZER;
  * ERR_CLIPN_INVALID_ARG for options that contradict it; ERR_CLIPN_IO. Rejects with `signal.reason` when aborted, at the end
  * of the step that is running.
  */
@@ -75,12 +80,17 @@ export async function exportSource(
 ): Promise<ModelConfig> {
   const { signal, dtype = 'fp32', imageOnly = false } = options;
   const { checkpoint } = source;
-  const network = readNetwork(checkpoint.tensors, { config: source.config, act: options.act });
-  const { architecture } = network;
+  const network = readNetwork(checkpoint.tensors, source.config);
+  const { architecture: sizes, keys } = network;
   const tokenizer = imageOnly ? undefined : await loadTokenizer(options.tokenizer ?? source.tokenizer, network);
-  const { quickGelu, ...sizes } = architecture;
-  const activation = quickGelu ? 'quickgelu' : 'gelu';
-  const hashes = await hashSource(source, network, { activation, dtype }, options);
+  const reading = readingOf(source, network, options);
+  const sha256 = await hashFiles(source.files, reading);
+  const said = { act: options.act, config: source.config, signal };
+  const activation = await settleActivation(network, checkpoint, sha256, said);
+  const known = knownFile(sha256);
+  // Every model tensor also when only the image tower is kept: one bank serves both files.
+  const closing = `activation ${activation} heads ${sizes.visionHeads} ${sizes.textHeads} stored ${dtype}\n`;
+  const contentId = await hashTensors(checkpoint.path, checkpoint.tensors, keys, closing, reading);
   const config: ModelConfig = {
     formatVersion: 1,
     engine: 'torchscript',
@@ -101,11 +111,12 @@ export async function exportSource(
     vocabulary: options.vocabulary ?? 'open',
     source: {
       fileName: name,
-      sha256: hashes.files,
+      sha256,
       kind: source.layout === 'huggingface' ? 'huggingface' : network.origin,
+      ...(known && { knownAs: known.name }),
     },
     dtype,
-    contentId: hashes.content,
+    contentId,
   };
 
   const clipnJson = `${JSON.stringify(config, null, 2)}\n`;
@@ -119,10 +130,10 @@ export async function exportSource(
     const work: NativeExportOptions = {
       checkpoint: checkpoint.path,
       target: temporary,
-      tensors: network.keys
+      tensors: keys
         .filter((name) => !imageOnly || name.startsWith('visual.'))
         .map((name) => ({ name, ...pick(checkpoint.tensors.get(name)!) })),
-      architecture,
+      architecture: { ...sizes, quickGelu: activation === 'quickgelu' },
       dtype,
       imageOnly,
       clipnJson,
@@ -150,13 +161,12 @@ function assertOptions({ dtype, act, vocabulary }: ExportOptions): void {
   }
 }
 
-/** The content id covers every model tensor also when only the image tower is kept: one bank serves both files. */
-async function hashSource(
+/** How both hashes are read: bytes of the files and then of the tensors count as done. */
+function readingOf(
   { checkpoint, files }: Source,
-  { keys, architecture }: Network,
-  stored: { activation: Activation; dtype: StoredDtype },
+  { keys }: Network,
   { signal, onProgress }: ExportOptions,
-): Promise<{ files: string; content: string }> {
+): HashOptions {
   const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0);
   const total = keys.reduce((sum, key) => sum + checkpoint.tensors.get(key)!.byteLength, bytes);
   let done = 0;
@@ -164,12 +174,7 @@ async function hashSource(
     done += count;
     onProgress?.({ stage: 'hash', done, total });
   };
-  const { visionHeads, textHeads } = architecture;
-  const closing = `activation ${stored.activation} heads ${visionHeads} ${textHeads} stored ${stored.dtype}\n`;
-  return {
-    files: await hashFiles(files, { signal, onBytes }),
-    content: await hashTensors(checkpoint.path, checkpoint.tensors, keys, closing, { signal, onBytes }),
-  };
+  return { signal, onBytes };
 }
 
 function pick({ dtype, shape, stride, offset }: TensorEntry) {

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { ClipnError } from '../base/errors';
 import { findTokenizer, TOKENIZER_FILES, type TokenizerFiles } from './checkpoint-tokenizer';
+import { refuseOtherModelTypes } from './families';
 import { readJsonFile } from './json-file';
 import type { NetworkConfig } from './network';
 import { MEAN, STD } from './preprocessing';
@@ -32,7 +33,6 @@ const WEIGHTS = [
 ];
 /** What the towers here compute; other values are other networks. */
 const LAYER_NORM_EPS = 1e-5;
-const MLP_RATIO = 4;
 /** PIL's number for it, which image processors write. */
 const BICUBIC = 3;
 /** What transformers takes for a field that a config leaves out, as it does where a value is the default (CLIPConfig). */
@@ -89,8 +89,7 @@ const LEGACY_EOS = 2;
  */
 export async function openHuggingFace(folder: string, files?: string[]): Promise<HuggingFaceClip> {
   const config = await readJson(folder, 'config.json');
-  const type = config.text('model_type');
-  if (type !== 'clip') throw config.refuse(`model_type is '${type}'; of transformers' models only 'clip' is read`);
+  refuseOtherModelTypes(config.path, config.text('model_type'));
   const [visionConfig, textConfig] = [config.tower('vision_config'), config.tower('text_config')];
   const [vision, text] = [layersOf(visionConfig), layersOf(textConfig)];
   if (vision.quickGelu !== text.quickGelu) throw config.refuse('hidden_act differs between the towers');
@@ -124,10 +123,12 @@ export async function openHuggingFace(folder: string, files?: string[]): Promise
         patchSize: visionConfig.size('patch_size'),
         visionWidth: vision.width,
         visionLayers: vision.layers,
+        visionMlp: vision.mlp,
         contextLength: textConfig.size('max_position_embeddings'),
         vocabSize,
         textWidth: text.width,
         textLayers: text.layers,
+        textMlp: text.mlp,
       },
     },
   };
@@ -199,9 +200,6 @@ function layersOf(tower: Fields) {
   const width = tower.size('hidden_size');
   const heads = tower.size('num_attention_heads');
   if (width % heads !== 0) throw tower.refuse(`hidden_size ${width} does not divide into ${heads} heads`);
-  if (tower.size('intermediate_size') !== MLP_RATIO * width) {
-    throw tower.refuse(`intermediate_size is not ${MLP_RATIO} × hidden_size, the only one that is supported`);
-  }
   const eps = tower.value('layer_norm_eps');
   if (eps !== LAYER_NORM_EPS) throw tower.refuse(`layer_norm_eps is ${eps}, not ${LAYER_NORM_EPS}`);
   const activation = tower.value('hidden_act');
@@ -210,7 +208,7 @@ function layersOf(tower: Fields) {
   }
   const layers = tower.size('num_hidden_layers');
   if (layers > MOST_LAYERS) throw tower.refuse(`num_hidden_layers is ${layers}`);
-  return { width, heads, layers, quickGelu: activation === 'quick_gelu' };
+  return { width, heads, layers, mlp: tower.size('intermediate_size'), quickGelu: activation === 'quick_gelu' };
 }
 
 async function readProcessor(folder: string): Promise<Fields> {

@@ -1,6 +1,7 @@
 /** `clipn.json`, the part of a model file that says what its methods compute; see docs/model-file.md. */
 import { ClipnError } from '../base/errors';
-import type { Activation, ModelKind } from './network';
+import type { Activation } from './known-weights';
+import type { ModelKind } from './network';
 import { isVocabulary, type Vocabulary } from './vocabulary';
 
 export type StoredDtype = 'fp32' | 'fp16' | 'bf16';
@@ -25,7 +26,12 @@ const SIZE_FIELDS = [
   'textLayers',
 ] as const;
 
-export type ArchitectureRecord = Record<(typeof SIZE_FIELDS)[number], number> & { activation: Activation };
+/** Widths of the blocks' hidden layers; older files do not state them, theirs are 4 times the tower's. */
+const MLP_FIELDS = { visionMlp: 'visionWidth', textMlp: 'textWidth' } as const;
+
+type SizeField = (typeof SIZE_FIELDS)[number] | keyof typeof MLP_FIELDS;
+
+export type ArchitectureRecord = Record<SizeField, number> & { activation: Activation };
 
 export interface ModelConfig {
   formatVersion: 1;
@@ -55,7 +61,13 @@ export interface ModelConfig {
   templates: string;
   /** The names it learnt, `open` for a CLIP taught on captions of the web; files that do not say are open. */
   vocabulary: Vocabulary;
-  source: { fileName: string; sha256: string; kind: 'clipn' | 'openclip' | 'openai' | 'huggingface' };
+  source: {
+    fileName: string;
+    sha256: string;
+    kind: 'clipn' | 'openclip' | 'openai' | 'huggingface';
+    /** Which published file it is, where its hash is known. */
+    knownAs?: string;
+  };
   /** Of the stored weights. */
   dtype: StoredDtype;
   /** sha256 over the tensors and what else decides the features; label banks are bound to it. */
@@ -102,6 +114,10 @@ export function parseModelConfig(json: string, path: string): ModelConfig {
   const architecture = field('architecture', object(root['architecture']));
   const source = field('source', object(root['source']));
   const imageOnly = field('imageOnly', bool(root['imageOnly']));
+  const size = (name: string, fallback?: number) =>
+    field(`architecture.${name}`, integer(name in architecture ? architecture[name] : fallback, 1, MOST));
+  const sizes = Object.fromEntries(SIZE_FIELDS.map((name) => [name, size(name)])) as Record<SizeField, number>;
+  for (const [name, width] of Object.entries(MLP_FIELDS)) sizes[name as SizeField] = size(name, 4 * sizes[width]);
   const text = (name: string, least: number) => (imageOnly ? null : field(name, integer(root[name], least, MOST)));
   const config: ModelConfig = {
     formatVersion: 1,
@@ -109,9 +125,7 @@ export function parseModelConfig(json: string, path: string): ModelConfig {
     kind: field('kind', oneOf(root['kind'], ['clipn', 'clip'] as const)),
     imageOnly,
     architecture: {
-      ...(Object.fromEntries(
-        SIZE_FIELDS.map((name) => [name, field(`architecture.${name}`, integer(architecture[name], 1, MOST))]),
-      ) as Record<(typeof SIZE_FIELDS)[number], number>),
+      ...sizes,
       activation: field('architecture.activation', oneOf(architecture['activation'], ['gelu', 'quickgelu'] as const)),
     },
     embedDim: field('embedDim', integer(root['embedDim'], 1, MOST)),
@@ -130,6 +144,7 @@ export function parseModelConfig(json: string, path: string): ModelConfig {
       fileName: field('source.fileName', name(source['fileName'])),
       sha256: field('source.sha256', sha256(source['sha256'])),
       kind: field('source.kind', oneOf(source['kind'], ['clipn', 'openclip', 'openai', 'huggingface'] as const)),
+      ...(source['knownAs'] !== undefined && { knownAs: field('source.knownAs', name(source['knownAs'])) }),
     },
     dtype: field('dtype', oneOf(root['dtype'], STORED_DTYPES)),
     contentId: field('contentId', sha256(root['contentId'])),

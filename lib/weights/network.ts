@@ -1,9 +1,13 @@
-/** The network a checkpoint belongs to, read off its keys and shapes (spec 1.1, 1.8); anything else is refused. */
+/**
+ * The network a checkpoint belongs to, read off its keys and shapes (spec 1.1, 1.8); anything else is refused. Its
+ * activation, which no shape tells, is settled by itself (activation.ts).
+ */
 
 import { ClipnError } from '../base/errors';
 import type { TensorTable } from '../formats/tensor-table';
 import type { Architecture } from '../native/addon';
 import { refuseOtherFamilies } from './families';
+import { usualHeadWidth } from './known-weights';
 
 /** What a config beside the weights says of a network: all that shapes do not tell, and a check of what they do. */
 export interface NetworkConfig {
@@ -23,62 +27,53 @@ export type ConfigSize =
   | 'patchSize'
   | 'visionWidth'
   | 'visionLayers'
+  | 'visionMlp'
   | 'contextLength'
   | 'vocabSize'
   | 'textWidth'
-  | 'textLayers';
-
-export type Activation = 'gelu' | 'quickgelu';
+  | 'textLayers'
+  | 'textMlp';
 
 /** `clip`: no "no" tower. */
 export type ModelKind = 'clipn' | 'clip';
+
+/** An architecture but for its activation. */
+export type NetworkSizes = Omit<Architecture, 'quickGelu'>;
 
 export interface Network {
   kind: ModelKind;
   /** Where the weights come from, as far as the keys tell. */
   origin: 'clipn' | 'openclip' | 'openai';
-  architecture: Architecture;
+  architecture: NetworkSizes;
   /** Keys of the model's own tensors, sorted. */
   keys: string[];
 }
 
 /** Buffers that OpenAI stores beside its weights; nothing else tells its files, which need QuickGELU, from OpenCLIP's. */
-const OPENAI_KEYS = ['input_resolution', 'context_length', 'vocab_size'];
+export const OPENAI_KEYS: readonly string[] = ['input_resolution', 'context_length', 'vocab_size'];
 /** A mask that old OpenCLIP versions stored; it follows from the context length. */
 const IGNORED_KEYS = new Set([...OPENAI_KEYS, 'attn_mask']);
 
 const FLOAT_DTYPES = new Set(['float32', 'float16', 'bfloat16']);
-const HEAD_WIDTH = 64;
-/** Of image towers whose heads are not 64 wide, though their width divides by it: width → head (OpenCLIP's model_configs). */
-const WIDE_HEADS: ReadonlyMap<number, number> = new Map([
-  [1280, 80], // ViT-H-14
-  [1408, 88], // ViT-g-14
-  [1664, 104], // ViT-bigG-14
-  [1792, 112], // ViT-e-14
-]);
-/** Up to here image towers of CLIP have heads of 64. */
-const WIDEST_PLAIN = 1024;
 const SHOWN = 5;
 
 type Shapes = Map<string, number[]>;
 
 /**
  * @throws ClipnError ERR_CLIPN_CHECKPOINT_KEYS naming the first missing, unexpected and misshapen keys;
- * ERR_CLIPN_INVALID_ARG when the config or activation contradicts the checkpoint or is needed and missing.
+ * ERR_CLIPN_CHECKPOINT_AMBIGUOUS when the heads are not known; ERR_CLIPN_INVALID_ARG when the config contradicts the
+ * checkpoint.
  */
-export function readNetwork(
-  tensors: TensorTable,
-  options: { config?: NetworkConfig | undefined; act?: Activation | undefined } = {},
-): Network {
-  refuseOtherFamilies(tensors.keys());
+export function readNetwork(tensors: TensorTable, config?: NetworkConfig): Network {
+  refuseOtherFamilies(tensors);
   const hasNo = [...tensors.keys()].some((key) => key === 'prompt_no' || /_no[._]|_no$/.test(key));
   const kind = hasNo ? 'clipn' : 'clip';
   const sizes = sizesOf(tensors, kind);
   const expected = expectedShapes(sizes, kind, tensors.get('prompt_no')?.shape[0] ?? 0);
   checkKeys(tensors, expected);
   const isOpenAi = OPENAI_KEYS.some((key) => tensors.has(key));
-  const architecture = { ...sizes, ...headsOf(sizes, options.config), quickGelu: quickGelu(isOpenAi, options) };
-  checkConfig(architecture, options.config);
+  checkConfig(sizes, config);
+  const architecture = { ...sizes, ...headsOf(sizes, config) };
   return {
     kind,
     origin: isOpenAi ? 'openai' : kind === 'clipn' ? 'clipn' : 'openclip',
@@ -87,16 +82,23 @@ export function readNetwork(
   };
 }
 
-type Sizes = Omit<Architecture, 'visionHeads' | 'textHeads' | 'quickGelu'>;
+type Sizes = Omit<NetworkSizes, 'visionHeads' | 'textHeads'>;
+
+/** Of the first block of a tower; that all blocks are alike, their expected shapes tell. */
+const [VISION_MLP, TEXT_MLP] = ['visual.transformer', 'transformer'].map(
+  (tower) => `${tower}.resblocks.0.mlp.c_fc.weight`,
+) as [string, string];
 
 /** The tensors whose shapes tell the sizes, with their ranks. */
-const PROBES = {
+const PROBES: Readonly<Record<string, number>> = {
   'visual.conv1.weight': 4,
   'visual.positional_embedding': 2,
   'visual.proj': 2,
   positional_embedding: 2,
   'token_embedding.weight': 2,
-} as const;
+  [VISION_MLP]: 2,
+  [TEXT_MLP]: 2,
+};
 
 function sizesOf(tensors: TensorTable, kind: ModelKind): Sizes {
   const ranks: [string, number][] = [
@@ -108,7 +110,7 @@ function sizesOf(tensors: TensorTable, kind: ModelKind): Sizes {
     .filter(([key, rank]) => tensors.has(key) && tensors.get(key)!.shape.length !== rank)
     .map(([key, rank]) => `${key} [${tensors.get(key)!.shape.join(', ')}] (expected ${rank} dimensions)`);
   if (missing.length > 0 || wrong.length > 0) throw keysError({ missing, unexpected: [], wrong });
-  const shape = (key: keyof typeof PROBES) => tensors.get(key)!.shape;
+  const shape = (key: string) => tensors.get(key)!.shape;
   const [visionWidth, , patchSize] = shape('visual.conv1.weight') as [number, number, number];
   const [tokens] = shape('visual.positional_embedding') as [number];
   const [contextLength, textWidth] = shape('positional_embedding') as [number, number];
@@ -118,10 +120,12 @@ function sizesOf(tensors: TensorTable, kind: ModelKind): Sizes {
     patchSize,
     visionWidth,
     visionLayers: layersOf(tensors, 'visual.transformer.resblocks.'),
+    visionMlp: shape(VISION_MLP)[0]!,
     contextLength,
     vocabSize: shape('token_embedding.weight')[0]!,
     textWidth,
     textLayers: layersOf(tensors, 'transformer.resblocks.'),
+    textMlp: shape(TEXT_MLP)[0]!,
   };
 }
 
@@ -133,65 +137,28 @@ function layersOf(tensors: TensorTable, prefix: string): number {
   return Math.max(1, new Set(numbers).size);
 }
 
+/** What a config gives, or as towers of this size have it. */
 function headsOf(sizes: Sizes, config: NetworkConfig | undefined): { visionHeads: number; textHeads: number } {
-  const visionHeads = sizes.visionWidth / (config?.visionHeadWidth ?? usualHeadWidth(sizes.visionWidth));
-  const textHeads = config?.textHeads ?? sizes.textWidth / HEAD_WIDTH;
+  const { visionWidth, visionMlp, textWidth, textMlp } = sizes;
+  const visionHeads = visionWidth / (config?.visionHeadWidth ?? usualHeadWidth('image', visionWidth, visionMlp));
+  const textHeads = config?.textHeads ?? textWidth / usualHeadWidth('text', textWidth, textMlp);
   for (const [tower, width, heads] of [
-    ['vision', sizes.visionWidth, visionHeads],
-    ['text', sizes.textWidth, textHeads],
+    ['image', visionWidth, visionHeads],
+    ['text', textWidth, textHeads],
   ] as const) {
     if (Number.isInteger(heads) && heads > 0 && width % heads === 0) continue;
     throw new ClipnError(
       'ERR_CLIPN_INVALID_ARG',
-      `the ${tower} tower's width ${width} does not divide into ${config ? 'the heads its config gives' : `heads of ${HEAD_WIDTH}`}`,
-      {
-        hint: 'Pass the OpenCLIP config of this checkpoint with --config: vision_cfg.head_width and text_cfg.heads tell the heads.',
-      },
+      `${config!.path} gives heads that the ${tower} tower's width ${width} does not divide into`,
+      { hint: 'Pass the config that belongs to this checkpoint.' },
     );
   }
   return { visionHeads, textHeads };
 }
 
-/** @throws ERR_CLIPN_INVALID_ARG where it is not known: a wrong one gives features without an error */
-function usualHeadWidth(width: number): number {
-  const known = WIDE_HEADS.get(width) ?? (width <= WIDEST_PLAIN ? HEAD_WIDTH : undefined);
-  if (known !== undefined) return known;
-  throw new ClipnError(
-    'ERR_CLIPN_INVALID_ARG',
-    `how many heads has an image tower ${width} wide? Its shapes do not tell`,
-    {
-      hint: 'Pass the OpenCLIP config of this checkpoint with --config: vision_cfg.head_width tells.',
-    },
-  );
-}
-
-function quickGelu(
-  isOpenAi: boolean,
-  { config, act }: { config?: NetworkConfig | undefined; act?: Activation | undefined },
-) {
-  const configured = config?.quickGelu;
-  const asked = act === undefined ? configured : act === 'quickgelu';
-  if (act !== undefined && configured !== undefined && asked !== configured) {
-    throw new ClipnError(
-      'ERR_CLIPN_INVALID_ARG',
-      `act '${act}' contradicts quick_gelu ${configured} in ${config!.path}`,
-    );
-  }
-  if (isOpenAi && asked !== true) {
-    throw new ClipnError(
-      'ERR_CLIPN_INVALID_ARG',
-      `these are OpenAI's own weights (${OPENAI_KEYS.join(', ')}), which need QuickGELU`,
-      {
-        hint: 'Pass --act quickgelu.',
-      },
-    );
-  }
-  return asked ?? false;
-}
-
-function checkConfig(architecture: Architecture, config: NetworkConfig | undefined): void {
+function checkConfig(sizes: Sizes, config: NetworkConfig | undefined): void {
   for (const [name, size] of Object.entries(config?.sizes ?? {})) {
-    const found = architecture[name as keyof NetworkConfig['sizes']];
+    const found = sizes[name as ConfigSize];
     if (found === size) continue;
     throw new ClipnError(
       'ERR_CLIPN_INVALID_ARG',
@@ -213,13 +180,13 @@ function expectedShapes(a: Sizes, kind: ModelKind, prompts: number): Shapes {
   ]);
   addNorm(shapes, 'visual.ln_pre', a.visionWidth);
   addNorm(shapes, 'visual.ln_post', a.visionWidth);
-  addBlocks(shapes, 'visual.transformer', a.visionLayers, a.visionWidth);
+  addBlocks(shapes, 'visual.transformer', a.visionLayers, a.visionWidth, a.visionMlp);
   for (const no of kind === 'clipn' ? ['', '_no'] : ['']) {
     shapes.set(`token_embedding${no}.weight`, [a.vocabSize, a.textWidth]);
     shapes.set(`positional_embedding${no}`, [a.contextLength, a.textWidth]);
     shapes.set(`text_projection${no}`, [a.textWidth, a.embedDim]);
     addNorm(shapes, `ln_final${no}`, a.textWidth);
-    addBlocks(shapes, `transformer${no}`, a.textLayers, a.textWidth);
+    addBlocks(shapes, `transformer${no}`, a.textLayers, a.textWidth, a.textMlp);
   }
   if (kind === 'clipn') shapes.set('prompt_no', [prompts, a.contextLength, a.textWidth]);
   return shapes;
@@ -235,7 +202,7 @@ function addLinear(shapes: Shapes, name: string, out: number, into: number): voi
   shapes.set(`${name}.bias`, [out]);
 }
 
-function addBlocks(shapes: Shapes, tower: string, layers: number, width: number): void {
+function addBlocks(shapes: Shapes, tower: string, layers: number, width: number, mlp: number): void {
   for (let i = 0; i < layers; i++) {
     const block = `${tower}.resblocks.${i}`;
     addNorm(shapes, `${block}.ln_1`, width);
@@ -243,8 +210,8 @@ function addBlocks(shapes: Shapes, tower: string, layers: number, width: number)
     shapes.set(`${block}.attn.in_proj_weight`, [3 * width, width]);
     shapes.set(`${block}.attn.in_proj_bias`, [3 * width]);
     addLinear(shapes, `${block}.attn.out_proj`, width, width);
-    addLinear(shapes, `${block}.mlp.c_fc`, 4 * width, width);
-    addLinear(shapes, `${block}.mlp.c_proj`, width, 4 * width);
+    addLinear(shapes, `${block}.mlp.c_fc`, mlp, width);
+    addLinear(shapes, `${block}.mlp.c_proj`, width, mlp);
   }
 }
 

@@ -6,6 +6,7 @@ import { ClipnError } from '../base/errors';
 import { withTemporaryFile } from '../base/write-file';
 import { type Checkpoint, readCheckpoint } from './checkpoint';
 import type { TokenizerFiles } from './checkpoint-tokenizer';
+import { refuseOtherFamilies } from './families';
 import { openHuggingFace } from './hugging-face';
 import { isHuggingFaceLayout, writeAsOpenClip } from './hugging-face-layout';
 import type { NetworkConfig } from './network';
@@ -70,6 +71,7 @@ export async function withSource<T>(
       const belongs = OPENCLIP_WEIGHTS.includes(path.basename(given)) && existsSync(beside);
       return await openClip(given, checkpoint, config ?? (belongs ? beside : undefined));
     }
+    refuseOtherFamilies(checkpoint.tensors);
     return await withHuggingFace(path.dirname(given), [given], out, options, use);
   }
   const [own, weights] = [path.join(given, OPENCLIP_CONFIG), OPENCLIP_WEIGHTS.map((name) => path.join(given, name))];

@@ -19,6 +19,8 @@ NETWORKS = {
     "ViT-L-14": dict(embed_dim=768, image_size=224, patch_size=14, vision_width=1024, vision_layers=24, vision_heads=16,
                      context_length=77, vocab_size=49408, text_width=768, text_layers=12, text_heads=12),
 }
+# MLPs of another width than 4 times their tower's, as OpenCLIP rounds it: int(width * mlp_ratio), of 2.7 and 3.3.
+NETWORKS["odd-mlp"] = dict(NETWORKS["tiny"], vision_mlp=172, text_mlp=52)
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -34,15 +36,15 @@ def seeded_integers(count: int, start: int) -> Tensor:
     return x
 
 
-def block_shapes(tower: str, layers: int, width: int) -> dict:
+def block_shapes(tower: str, layers: int, width: int, mlp: int) -> dict:
     shapes = {}
     for i in range(layers):
         for name, shape in {
             "ln_1.weight": [width], "ln_1.bias": [width], "ln_2.weight": [width], "ln_2.bias": [width],
             "attn.in_proj_weight": [3 * width, width], "attn.in_proj_bias": [3 * width],
             "attn.out_proj.weight": [width, width], "attn.out_proj.bias": [width],
-            "mlp.c_fc.weight": [4 * width, width], "mlp.c_fc.bias": [4 * width],
-            "mlp.c_proj.weight": [width, 4 * width], "mlp.c_proj.bias": [width],
+            "mlp.c_fc.weight": [mlp, width], "mlp.c_fc.bias": [mlp],
+            "mlp.c_proj.weight": [width, mlp], "mlp.c_proj.bias": [width],
         }.items():
             shapes[f"{tower}.resblocks.{i}.{name}"] = shape
     return shapes
@@ -58,7 +60,7 @@ def state_shapes(net: dict) -> dict:
         "visual.conv1.weight": [width, 3, patch, patch],
         "visual.ln_pre.weight": [width], "visual.ln_pre.bias": [width],
         "visual.ln_post.weight": [width], "visual.ln_post.bias": [width],
-        **block_shapes("visual.transformer", net["vision_layers"], width),
+        **block_shapes("visual.transformer", net["vision_layers"], width, net.get("vision_mlp", 4 * width)),
     }
     width = net["text_width"]
     for no in ("", "_no"):
@@ -66,7 +68,7 @@ def state_shapes(net: dict) -> dict:
             f"positional_embedding{no}": [net["context_length"], width], f"text_projection{no}": [width, d],
             f"token_embedding{no}.weight": [net["vocab_size"], width],
             f"ln_final{no}.weight": [width], f"ln_final{no}.bias": [width],
-            **block_shapes(f"transformer{no}", net["text_layers"], width),
+            **block_shapes(f"transformer{no}", net["text_layers"], width, net.get("text_mlp", 4 * width)),
         }
     return shapes
 

@@ -1,4 +1,4 @@
-"""Writes test/golden/vit-b16.json and tiny-rgb.json: features and logits of seeded models, in float64.
+"""Writes test/golden/vit-b16.json, tiny-rgb.json and odd-mlp.json: features and logits of seeded models, in float64.
 
 First the reference itself must reproduce test/golden/tiny-forward.json, which came from the original network class.
 
@@ -101,10 +101,12 @@ def main() -> None:
     torch.set_grad_enabled(False)
     check_against_original()
     if args.check:
-        compare("tiny-rgb.json", "tiny", seeded_state_dict(NETWORKS["tiny"], "flat"), IMAGES, 2)
+        for file, name in {"tiny-rgb.json": "tiny", "odd-mlp.json": "odd-mlp"}.items():
+            compare(file, name, seeded_state_dict(NETWORKS[name], "flat"), IMAGES, 2)
         compare("vit-b16.json", "ViT-B-16", load_state_dict(args.check), 1, 2)
         return
     make("tiny-rgb.json", "tiny", "flat", 2)
+    make("odd-mlp.json", "odd-mlp", "flat", 2)
     make("vit-b16.json", "ViT-B-16", "fan-in", 6)
 
 

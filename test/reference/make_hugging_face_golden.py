@@ -1,8 +1,10 @@
-"""Writes test/golden/hugging-face.json: features of a small CLIP that Hugging Face's transformers computes, in float64.
+"""Writes test/golden/hugging-face.json and hugging-face-mlp.json: features of a small CLIP that Hugging Face's transformers
+computes, in float64.
 
     python test/reference/make_hugging_face_golden.py
 
-Needs PyTorch and transformers 5. Two models, with exact GELU and with QuickGELU; heads are 32 wide, not 64. The weights
+Needs PyTorch and transformers 5. Two models, with exact GELU and with QuickGELU; heads are 32 wide, not 64. The second file
+has a third model, whose MLPs (intermediate_size) are not 4 times as wide as their towers. The weights
 follow from the names of transformers' own state dict, so that a reader must map them rightly to get the same features:
 keys sorted, t the number of the key, s in [-1, 1) by seeded_integers(count, 7919 t); norms' weights 1 + 0.1 s, biases
 0.05 s, logit_scale ln 100, all else 0.25 s; rounded to float32. test/support/hugging-face.ts writes the same.
@@ -18,7 +20,7 @@ from transformers import CLIPConfig, CLIPModel
 from clipn_reference import formula_images, formula_texts, normalise, seeded_integers, unit
 
 IMAGES, TEXTS = 3, 2
-GOLDEN = Path(__file__).parent.parent / "golden" / "hugging-face.json"
+GOLDEN = Path(__file__).parent.parent / "golden"
 NET = {"context_length": 12, "vocab_size": 40}
 LAYERS = {"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 2}
 TEXT = {**LAYERS, "max_position_embeddings": 12, "vocab_size": 40, "bos_token_id": 38, "eos_token_id": 39, "pad_token_id": 0}
@@ -44,8 +46,9 @@ def rounded(rows: torch.Tensor) -> list:
     return [[float(f"{value:.8g}") for value in row] for row in rows.tolist()]
 
 
-def features(activation: str) -> dict:
-    config = CLIPConfig(text_config={**TEXT, "hidden_act": activation}, vision_config={**VISION, "hidden_act": activation},
+def features(activation: str, text_mlp: int, vision_mlp: int) -> dict:
+    config = CLIPConfig(text_config={**TEXT, "hidden_act": activation, "intermediate_size": text_mlp},
+                        vision_config={**VISION, "hidden_act": activation, "intermediate_size": vision_mlp},
                         projection_dim=24, attn_implementation="eager")
     model = CLIPModel(config).double().eval()
     state = weights(model.state_dict())
@@ -58,17 +61,23 @@ def features(activation: str) -> dict:
             "image_features": rounded(unit(out.image_embeds)), "text_yes": rounded(unit(out.text_embeds))}
 
 
-def main() -> None:
-    torch.set_default_dtype(torch.float64)
-    made = {activation: features(activation) for activation in ("gelu", "quick_gelu")}
+def write(name: str, activations: tuple, text_mlp: int, vision_mlp: int) -> None:
+    made = {activation: features(activation, text_mlp, vision_mlp) for activation in activations}
     first = made["gelu"]
     golden = {"description": "A seeded CLIPModel of transformers, by test/reference/make_hugging_face_golden.py",
               "images": IMAGES, "token_ids": first["ids"], "shapes": first["shapes"]}
     for activation, each in made.items():
         golden[activation] = {name: each[name] for name in ("image_features", "text_yes")}
     lines = [f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in golden.items()]
-    GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    print(f"{GOLDEN.name}: {GOLDEN.stat().st_size} bytes, {len(first['keys'])} tensors")
+    file = GOLDEN / name
+    file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    print(f"{name}: {file.stat().st_size} bytes, {len(first['keys'])} tensors")
+
+
+def main() -> None:
+    torch.set_default_dtype(torch.float64)
+    write("hugging-face.json", ("gelu", "quick_gelu"), 256, 256)
+    write("hugging-face-mlp.json", ("gelu",), 150, 173)
 
 
 if __name__ == "__main__":

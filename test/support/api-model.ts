@@ -40,7 +40,7 @@ async function make(kind: Kind): Promise<string> {
   const checkpoint = path.join(folder, `api-${kind}-${process.pid}.checkpoint`);
   const own = path.join(folder, `api-${kind}-${process.pid}.pt`);
   await writeCheckpoint(checkpoint, NETWORK, { scheme: 'fan-in', kind: kind === 'clip' ? 'clip' : 'clipn' });
-  await exportModel(checkpoint, own, { imageOnly: kind === 'image' });
+  await exportModel(checkpoint, own, { imageOnly: kind === 'image', act: 'gelu' });
   await rename(own, model);
   return model;
 }

@@ -15,7 +15,11 @@ export interface HuggingFaceGolden {
   quick_gelu: { image_features: number[][]; text_yes: number[][] };
 }
 
-export const hfGolden = JSON.parse(readFileSync(goldenFile('hugging-face.json'), 'utf8')) as HuggingFaceGolden;
+const goldenOf = (name: string) => JSON.parse(readFileSync(goldenFile(name), 'utf8')) as HuggingFaceGolden;
+
+export const hfGolden = goldenOf('hugging-face.json');
+/** The same network with MLPs 150 (text) and 173 (image) wide; in GELU alone. */
+export const hfMlpGolden: Omit<HuggingFaceGolden, 'quick_gelu'> = goldenOf('hugging-face-mlp.json');
 
 const LAYERS = { hidden_size: 64, intermediate_size: 256, num_hidden_layers: 2, num_attention_heads: 2 };
 
@@ -45,11 +49,11 @@ function amplitude(key: string): { scale: number; shift: number } {
 }
 
 /** Key → its float32 weights. */
-export function hfWeights(): Map<string, { shape: number[]; data: Float32Array }> {
-  const keys = Object.keys(hfGolden.shapes).sort();
+export function hfWeights(shapes = hfGolden.shapes): Map<string, { shape: number[]; data: Float32Array }> {
+  const keys = Object.keys(shapes).sort();
   return new Map(
     keys.map((key, t) => {
-      const shape = hfGolden.shapes[key]!;
+      const shape = shapes[key]!;
       const data = new Float32Array(shape.reduce((product, size) => product * size, 1));
       fillSeeded(data, t, 0, amplitude(key));
       return [key, { shape, data }];

@@ -25,6 +25,9 @@ export interface Network {
   vocabSize: number;
   textWidth: number;
   textLayers: number;
+  /** Widths of the blocks' hidden layers; 4 times the tower's when absent. */
+  visionMlp?: number;
+  textMlp?: number;
 }
 
 const VIT_B = { embedDim: 512, imageSize: 224, visionWidth: 768, visionLayers: 12 };
@@ -70,15 +73,15 @@ export function stateDictShapes(network: Network, kind: 'clipn' | 'clip' = 'clip
     shapes[weight] = [out, into];
     shapes[bias] = [out];
   };
-  const blocks = (tower: string, layers: number, width: number) => {
+  const blocks = (tower: string, layers: number, width: number, mlp = 4 * width) => {
     for (let layer = 0; layer < layers; layer++) {
       const block = `${tower}.resblocks.${layer}`;
       norm(`${block}.ln_1`, width);
       norm(`${block}.ln_2`, width);
       linear(`${block}.attn.in_proj_weight`, `${block}.attn.in_proj_bias`, 3 * width, width);
       linear(`${block}.attn.out_proj.weight`, `${block}.attn.out_proj.bias`, width, width);
-      linear(`${block}.mlp.c_fc.weight`, `${block}.mlp.c_fc.bias`, 4 * width, width);
-      linear(`${block}.mlp.c_proj.weight`, `${block}.mlp.c_proj.bias`, width, 4 * width);
+      linear(`${block}.mlp.c_fc.weight`, `${block}.mlp.c_fc.bias`, mlp, width);
+      linear(`${block}.mlp.c_proj.weight`, `${block}.mlp.c_proj.bias`, width, mlp);
     }
   };
   shapes['visual.class_embedding'] = [visionWidth];
@@ -87,13 +90,13 @@ export function stateDictShapes(network: Network, kind: 'clipn' | 'clip' = 'clip
   shapes['visual.proj'] = [visionWidth, embedDim];
   norm('visual.ln_pre', visionWidth);
   norm('visual.ln_post', visionWidth);
-  blocks('visual.transformer', network.visionLayers, visionWidth);
+  blocks('visual.transformer', network.visionLayers, visionWidth, network.visionMlp);
   for (const no of kind === 'clipn' ? ['', '_no'] : ['']) {
     shapes[`positional_embedding${no}`] = [contextLength, textWidth];
     shapes[`text_projection${no}`] = [textWidth, embedDim];
     shapes[`token_embedding${no}.weight`] = [vocabSize, textWidth];
     norm(`ln_final${no}`, textWidth);
-    blocks(`transformer${no}`, network.textLayers, textWidth);
+    blocks(`transformer${no}`, network.textLayers, textWidth, network.textMlp);
   }
   if (kind === 'clipn') shapes['prompt_no'] = [PROMPTS, contextLength, textWidth];
   return new Map(Object.entries(shapes));

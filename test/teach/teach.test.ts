@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { create } from 'tar';
-import { loadModel, type TeachOptions, type TeachStep, teach } from '../../lib';
+import { exportModel, loadModel, type TeachOptions, type TeachStep, teach } from '../../lib';
 import { ClipnError } from '../../lib/base/errors';
 import { readArgs, UsageError } from '../../lib/cli/command';
 import { teachCommand } from '../../lib/cli/commands/teach';
@@ -224,6 +224,15 @@ describe('a run', { concurrency: false }, () => {
     assert.ok(Math.max(...sizes) > 12 * 3 * 8 * 4, String(sizes));
   });
 
+  test('of a base with QuickGELU leaves a model with it, and checkpoints that say so themselves', async () => {
+    const { checkpoint, model } = await run('quick', { act: 'quickgelu', steps: 3, features: at('features-quick') });
+    await using loaded = await loadModel(model);
+    assert.equal(loaded.info.config.architecture.activation, 'quickgelu');
+    const { config, tokenizer } = common as { config: string; tokenizer: string };
+    const exported = await exportModel(checkpoint, at('quick.pt'), { config, tokenizer });
+    assert.equal(exported.contentId, loaded.info.config.contentId);
+  });
+
   test('goes on from a CLIPN and says so', async () => {
     const warnings: string[] = [];
     const clipn = at('whole', 'epoch_2.pt');
@@ -306,6 +315,7 @@ describe('a run that cannot be is refused', () => {
       [{ steps: 1, epochs: 1 }, /either steps or epochs/],
       [{ seed: -1 }, /seed must be/],
       [{ negatives: 'some' as 'paper' }, /negatives must be one of distinct, paper/],
+      [{ act: 'relu' as 'gelu' }, /act must be one of gelu, quickgelu/],
     ] satisfies [TeachOptions, RegExp][]) {
       const error = await rejection(run('never', options));
       assert.equal(error.code, 'ERR_CLIPN_INVALID_ARG');

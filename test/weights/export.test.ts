@@ -26,7 +26,7 @@ import { zip } from '../support/zip';
 const { tiny } = NETWORKS;
 
 interface TinyForward {
-  config: object;
+  config: { vision_cfg: object; text_cfg: object };
   inputs: { token_ids: number[][] };
   expected: { text_yes_raw: number[][]; text_no_raw_mean_prompt: number[][] };
 }
@@ -74,6 +74,27 @@ test('an exported checkpoint gives the image and text features of the reference'
   });
 });
 
+test('MLPs of other widths than 4 times the tower give the features of the reference', async () => {
+  const golden = await readGolden<Golden>('odd-mlp.json');
+  const network = { ...tiny, visionMlp: 172, textMlp: 52 };
+  const { vision_cfg, text_cfg, ...rest } = tinyForward.config;
+  const vision = { ...vision_cfg, mlp_ratio: 2.7 };
+  const ratios = { ...rest, vision_cfg: vision, text_cfg: { ...text_cfg, mlp_ratio: 3.3 } };
+  await writeFile(at('ratios.json'), JSON.stringify(ratios));
+  const file = at('odd-mlp.pt');
+  await writeCheckpoint(at('odd-mlp-checkpoint.pt'), network, { scheme: 'flat' });
+  const { architecture } = await exportModel(at('odd-mlp-checkpoint.pt'), file, {
+    ...options,
+    config: at('ratios.json'),
+  });
+  assert.deepEqual([architecture.visionMlp, architecture.textMlp], [172, 52]);
+  await withModel(file, async (model) => {
+    assertRows(await encodeImages(model, golden.images), golden.image_features, FP32);
+    assertRows(await encodeText(model, 'yes', golden.token_ids), golden.text_yes, FP32);
+    assertRows(await encodeText(model, 'no', golden.token_ids), golden.text_no, FP32);
+  });
+});
+
 test('the model file says what it is', async () => {
   const returned = await exportModel(checkpoint, at('model.pt'), options);
   await withModel(at('model.pt'), async ({ config, tokenizerJson, methods }) => {
@@ -81,7 +102,14 @@ test('the model file says what it is', async () => {
     assert.equal(tokenizerJson, tinyTokenizer());
     assert.equal(methods, 15);
     assert.equal(config.kind, 'clipn');
-    assert.deepEqual(config.architecture, { ...tiny, visionHeads: 4, textHeads: 4, activation: 'gelu' });
+    assert.deepEqual(config.architecture, {
+      ...tiny,
+      visionHeads: 4,
+      textHeads: 4,
+      visionMlp: 4 * 64,
+      textMlp: 4 * 16,
+      activation: 'gelu',
+    });
     assert.deepEqual([config.sot, config.eot, config.contextLength, config.scale], [38, 39, 12, 100]);
     assert.ok(Math.abs(config.trainedScale - 100) < 1e-4);
     assert.equal(config.source.fileName, 'tiny.pt');

@@ -12,6 +12,7 @@ import {
   hfConfig,
   hfFolder,
   hfGolden,
+  hfMlpGolden,
   hfPreprocessor,
   hfWeights,
   writeHfBin,
@@ -56,6 +57,24 @@ for (const activation of ['gelu', 'quick_gelu'] as const) {
   });
 }
 
+test("MLPs of other widths than 4 times the tower's give transformers' features", async () => {
+  const { text_config, vision_config, ...rest } = hfConfig('gelu');
+  const config = {
+    ...rest,
+    text_config: { ...text_config, intermediate_size: 150 },
+    vision_config: { ...vision_config, intermediate_size: 173 },
+  };
+  const folder = hfFolder(at('mlp'), { 'config.json': config });
+  await writeHfSafetensors(path.join(folder, 'model.safetensors'), hfWeights(hfMlpGolden.shapes));
+  const file = out();
+  const { architecture } = await exportModel(folder, file);
+  assert.deepEqual([architecture.visionMlp, architecture.textMlp], [173, 150]);
+  await withModel(file, async (model) => {
+    assertRows(await encodeImages(model, hfMlpGolden.images), hfMlpGolden.gelu.image_features, FP32);
+    assertRows(await encodeText(model, 'yes', hfMlpGolden.token_ids), hfMlpGolden.gelu.text_yes, FP32);
+  });
+});
+
 test('a config that does not say its activation means QuickGELU, as in transformers', async () => {
   const { text_config, vision_config, ...rest } = hfConfig('');
   const without = ({ hidden_act: _, ...tower }: typeof text_config | typeof vision_config) => tower;
@@ -74,10 +93,12 @@ test('what a config leaves out is what CLIPConfig() of transformers 5.18 has the
     patchSize: 32,
     visionWidth: 768,
     visionLayers: 12,
+    visionMlp: 3072,
     contextLength: 77,
     vocabSize: 49408,
     textWidth: 512,
     textLayers: 12,
+    textMlp: 2048,
   });
   assert.deepEqual(
     [visionLayers, textLayers, config.quickGelu, config.visionHeadWidth, config.textHeads],
@@ -177,14 +198,19 @@ describe('refused, with the field or file that is at fault:', () => {
   };
   const preparation = (change: object) => ({ 'preprocessor_config.json': { ...hfPreprocessor, ...change } });
   const CASES: [what: string, files: Record<string, object | null>, code: string, message: RegExp][] = [
-    ['another family', { 'config.json': { model_type: 'siglip' } }, 'ERR_CLIPN_INVALID_ARG', /'siglip'.* only 'clip'/],
+    [
+      'another family',
+      { 'config.json': { model_type: 'siglip' } },
+      'ERR_CLIPN_INVALID_ARG',
+      /config of a SigLIP \(model_type 'siglip'\)/,
+    ],
     [
       'another activation',
       vision({ hidden_act: 'gelu_new' }),
       'ERR_CLIPN_INVALID_ARG',
       /vision_config\.hidden_act.*gelu_new/,
     ],
-    ['another MLP', vision({ intermediate_size: 200 }), 'ERR_CLIPN_INVALID_ARG', /intermediate_size is not 4/],
+    ['another MLP', vision({ intermediate_size: 200 }), 'ERR_CLIPN_INVALID_ARG', /visionMlp 200.*shapes say 256/],
     [
       'heads that do not divide',
       vision({ num_attention_heads: 5 }),

@@ -15,11 +15,13 @@ const valid = {
     visionWidth: 768,
     visionHeads: 12,
     visionLayers: 12,
+    visionMlp: 3072,
     contextLength: 77,
     vocabSize: 49408,
     textWidth: 512,
     textHeads: 8,
     textLayers: 12,
+    textMlp: 2050,
     activation: 'gelu',
   },
   embedDim: 512,
@@ -47,6 +49,16 @@ test('a complete config comes back as it is', () => {
 
 test('a config of before, which tells no vocabulary, is open', () => {
   assert.equal(parse({ vocabulary: undefined }).vocabulary, 'open');
+});
+
+test('a config from before MLPs of other widths means 4 times the tower', () => {
+  const { visionMlp: _, textMlp: __, ...older } = valid.architecture;
+  const { visionMlp, textMlp } = parse({ architecture: older }).architecture;
+  assert.deepEqual([visionMlp, textMlp], [4 * 768, 4 * 512]);
+});
+
+test('a published file that was known by its hash keeps its name', () => {
+  assert.equal(parse({ source: { ...valid.source, knownAs: 'OpenAI ViT-B/16' } }).source.knownAs, 'OpenAI ViT-B/16');
 });
 
 test('an image-only config needs no text fields', () => {

@@ -2,8 +2,8 @@
 import { statSync } from 'node:fs';
 import { loadLabelsFile } from '../../labels/labels-file';
 import { exportModel } from '../../weights/export';
+import type { Activation } from '../../weights/known-weights';
 import { STORED_DTYPES, type StoredDtype } from '../../weights/model-config';
-import type { Activation } from '../../weights/network';
 import type { Args, Command } from '../command';
 import { Progress } from '../terminal';
 
@@ -15,9 +15,12 @@ export const exportCommand: Command = {
     'image-only': { doc: 'leave the text towers out, for applications with a saved label bank' },
     dtype: { value: 'T', choices: STORED_DTYPES, doc: 'precision of the stored weights, default fp32' },
     tokenizer: { value: 'FILE', doc: "Hugging Face tokenizer.json, when the vocabulary is not CLIP's own" },
-    config: { value: 'FILE', doc: 'OpenCLIP config: heads, activation, mean and std where the defaults are not right' },
+    config: {
+      value: 'FILE',
+      doc: 'OpenCLIP config of weights that have none beside them: activation, heads, mean and std',
+    },
     key: { value: 'K', doc: 'dictionary of the file to read, where several hold a model, e.g. state_dict_ema' },
-    act: { value: 'A', choices: ['gelu', 'quickgelu'], doc: "activation; OpenAI's own weights need quickgelu" },
+    act: { value: 'A', choices: ['gelu', 'quickgelu'], doc: 'activation, where nothing else tells it' },
     vocabulary: { value: 'FILE', doc: 'names a model of few classes learnt: others are warned of' },
     json: { doc: "print the model's metadata as JSON" },
   },
@@ -46,12 +49,13 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     process.stdout.write(`${JSON.stringify(config)}\n`);
     return 0;
   }
-  const { architecture: a, kind, imageSize, dtype, contentId } = config;
+  const { architecture: a, kind, imageSize, dtype, contentId, source } = config;
   const size = (statSync(out).size / 1e6).toFixed(1);
   process.stdout.write(
     `${out}: ${kind === 'clipn' ? 'CLIPN' : 'plain CLIP'}, image tower ${a.visionLayers} × ${a.visionWidth}, ` +
       `patch ${a.patchSize} at ${imageSize} px, D ${config.embedDim}, ${dtype}, ${size} MB\n` +
-      `content ${contentId.slice(0, 16)}\n`,
+      `${source.knownAs === undefined ? '' : `by its hash ${source.knownAs}; `}` +
+      `${a.activation === 'gelu' ? 'GELU' : 'QuickGELU'}, content ${contentId.slice(0, 16)}\n`,
   );
   return 0;
 }

@@ -1,8 +1,8 @@
 /** `teach`: data and a CLIP to a CLIPN. */
 import { checkTeachOptions, NEGATIVES, type Negatives, TEACH_DEFAULTS, type TeachOptions } from '../../teach/options';
 import { type TeachResult, type TeachStep, teach } from '../../teach/teach';
+import type { Activation } from '../../weights/known-weights';
 import { STORED_DTYPES, type StoredDtype } from '../../weights/model-config';
-import type { Activation } from '../../weights/network';
 import { type Args, type Command, UsageError } from '../command';
 import { lossPlot } from '../loss-plot';
 import { Pace } from '../pace';
@@ -43,9 +43,12 @@ export const teachCommand: Command = {
     'save-every': { value: 'N', number: true, doc: `steps between two saves, default ${defaults.saveEvery}` },
     features: { value: 'DIR', doc: 'folder of cached features, default DIR/features' },
     tokenizer: { value: 'FILE', doc: "Hugging Face tokenizer.json, when the vocabulary is not CLIP's own" },
-    config: { value: 'FILE', doc: 'OpenCLIP config: heads, activation, mean and std where the defaults are not right' },
+    config: {
+      value: 'FILE',
+      doc: 'OpenCLIP config of weights that have none beside them: activation, heads, mean and std',
+    },
     key: { value: 'K', doc: 'dictionary of the base to read, where several hold a model, e.g. state_dict_ema' },
-    act: { value: 'A', choices: ['gelu', 'quickgelu'], doc: "activation; OpenAI's own weights need quickgelu" },
+    act: { value: 'A', choices: ['gelu', 'quickgelu'], doc: 'activation, where nothing else tells it' },
     dtype: { value: 'T', choices: STORED_DTYPES, doc: 'precision of the weights in model.pt, default fp32' },
     libtorch: { value: 'DIR', doc: 'folder of libtorch; found by itself when absent' },
     json: { doc: 'one JSON object a step: step, lossYes, lossNo, lossText, total, lr' },

@@ -27,7 +27,7 @@ for seed in 0 1 2; do
     --base "$WORK/base-$seed.pt" --out "$WORK/teach-$seed"
   node "$here/../../../dist/cli/main.js" teach --base "$WORK/teach-$seed/clip.pt" --data "$WORK/teach-$seed/classes" \
     --names "$WORK/teach-$seed/names.json" --features "$WORK/features-$seed" --out "$WORK/run-$seed" \
-    --tokenizer "$here/../tokenizer.json" --steps 500 --batch 512 --lr 5e-4 --seed "$seed" --dtype fp16
+    --tokenizer "$here/../tokenizer.json" --act gelu --steps 500 --batch 512 --lr 5e-4 --seed "$seed" --dtype fp16
   checkpoints="$checkpoints --checkpoint $WORK/run-$seed/epoch_5.pt"
 done
 "$python" "$here/vocabulary.py" --caltech "$CALTECH" --splits "$TEXT/tin200_splits.json" --out "$here/../vocabulary.json"
