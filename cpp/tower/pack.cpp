@@ -22,13 +22,13 @@ namespace {
 
 using torch::jit::Module;
 
-// Numbers of a head are a multiple of this: whole AVX-512 vectors of fp32 to the row kernels, and whole pairs of bf16,
-// which the products take together.
-constexpr uint32_t kHeadStep = 16;
+// Numbers of a packed head are a multiple of this: whole AVX-512 vectors of fp32 to the row kernels, and whole pairs of
+// bf16, which the products take together.
+constexpr int64_t kHeadStep = 16;
 
-// Whether the kernels take a tower's blocks: there is one, and they work on whole panels of a head-by-head layout.
+// Whether the kernels take a tower's blocks: there is one, and its rows are whole panels.
 bool blocks_fit(uint32_t layers, uint32_t width, uint32_t heads) {
-  return layers > 0 && heads > 0 && width % kPanel == 0 && width % heads == 0 && width / heads % kHeadStep == 0;
+  return layers > 0 && heads > 0 && width % kPanel == 0 && width % heads == 0;
 }
 
 // bf16 weights are packed in pairs of inputs. A patch has 3 p^2 of them, an even number only when p is even. fp32 has
@@ -54,18 +54,29 @@ Norm norm(const Module& module, const std::string& name) {
   return Norm(drain_weight(m, "weight"), drain_weight(m, "bias"));
 }
 
-template <typename T>
-PackedLinear<T> linear(const Module& module, const std::string& name) {
-  const Module m = child(module, name);
-  return PackedLinear<T>(drain_weight(m, "weight"), drain_weight(m, "bias"));
+// With `count` zeros behind what there is along a dimension.
+at::Tensor with_zeros(const at::Tensor& tensor, int64_t dimension, int64_t count) {
+  if (count == 0) return tensor;
+  std::vector<int64_t> pads(2 * (tensor.dim() - dimension), 0);  // before and after, from the last dimension on
+  pads.back() = count;
+  return at::constant_pad_nd(tensor, pads);
 }
 
-// With zeros behind it in its first dimension (0) or its last (1), up to whole panels.
-at::Tensor to_whole_panels(const at::Tensor& tensor, int64_t dimension) {
-  const int64_t missing = (kPanel - tensor.size(dimension) % kPanel) % kPanel;
-  if (missing == 0) return tensor;
-  const bool rows_of_matrix = tensor.dim() == 2 && dimension == 0;
-  return at::constant_pad_nd(tensor, rows_of_matrix ? at::IntArrayRef{0, 0, 0, missing} : at::IntArrayRef{0, missing});
+// Heads as wide as the kernels take them and whole panels together. The zeros add nothing to the logits of a head; in
+// its values they stay zeros, and are multiplied by zeros.
+template <typename T>
+std::pair<PackedLinear<T>, PackedLinear<T>> attention(const Module& module, int64_t heads) {
+  const Module out = child(module, "out_proj");
+  const at::Tensor qkv = drain_weight(module, "in_proj_weight"), qkv_bias = drain_weight(module, "in_proj_bias");
+  const at::Tensor out_weight = drain_weight(out, "weight");
+  const int64_t width = out_weight.size(0), head = width / heads;
+  int64_t packed = (head + kHeadStep - 1) / kHeadStep * kHeadStep;
+  while (heads * packed % kPanel != 0) packed += kHeadStep;
+  const int64_t inner = heads * packed, more = packed - head;
+  return {PackedLinear<T>(with_zeros(qkv.reshape({3, heads, head, width}), 2, more).reshape({3 * inner, width}),
+                          with_zeros(qkv_bias.reshape({3, heads, head}), 2, more).reshape({3 * inner})),
+          PackedLinear<T>(with_zeros(out_weight.reshape({width, heads, head}), 2, more).reshape({width, inner}),
+                          drain_weight(out, "bias"))};
 }
 
 // A hidden layer of whole panels, which the kernels write: what is added to it is 0, stays 0 in the activation, and is
@@ -73,27 +84,29 @@ at::Tensor to_whole_panels(const at::Tensor& tensor, int64_t dimension) {
 template <typename T>
 std::pair<PackedLinear<T>, PackedLinear<T>> mlp(const Module& module) {
   const Module fc = child(module, "c_fc"), proj = child(module, "c_proj");
-  return {PackedLinear<T>(to_whole_panels(drain_weight(fc, "weight"), 0), to_whole_panels(drain_weight(fc, "bias"), 0)),
-          PackedLinear<T>(to_whole_panels(drain_weight(proj, "weight"), 1), drain_weight(proj, "bias"))};
+  const at::Tensor fc_weight = drain_weight(fc, "weight");
+  const int64_t more = (kPanel - fc_weight.size(0) % kPanel) % kPanel;
+  return {PackedLinear<T>(with_zeros(fc_weight, 0, more), with_zeros(drain_weight(fc, "bias"), 0, more)),
+          PackedLinear<T>(with_zeros(drain_weight(proj, "weight"), 1, more), drain_weight(proj, "bias"))};
 }
 
 template <typename T>
 Transformer<T> transformer(const Module& module, uint32_t layers, uint32_t heads, cpu::Activation activation,
-                           Attention attention) {
+                           Attention sees) {
   const Module resblocks = child(module, "resblocks");
   std::vector<Block<T>> blocks;
   for (uint32_t i = 0; i < layers; ++i) {
     const Module block = child(resblocks, std::to_string(i));
-    const Module attn = child(block, "attn");
+    auto [qkv, out] = attention<T>(child(block, "attn"), heads);
     auto [fc, proj] = mlp<T>(child(block, "mlp"));
     blocks.push_back({.ln_1 = norm(block, "ln_1"),
-                      .qkv = PackedLinear<T>(drain_weight(attn, "in_proj_weight"), drain_weight(attn, "in_proj_bias")),
-                      .out = linear<T>(attn, "out_proj"),
+                      .qkv = std::move(qkv),
+                      .out = std::move(out),
                       .ln_2 = norm(block, "ln_2"),
                       .fc = std::move(fc),
                       .proj = std::move(proj)});
   }
-  return Transformer<T>(std::move(blocks), heads, activation, attention);
+  return Transformer<T>(std::move(blocks), heads, activation, sees);
 }
 
 cpu::Activation activation_of(const clipn_architecture& a) {

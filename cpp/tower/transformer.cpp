@@ -46,13 +46,15 @@ Transformer<T>::Transformer(std::vector<Block<T>> blocks, int64_t heads, cpu::Ac
     : blocks_(std::move(blocks)),
       heads_(heads),
       width_(blocks_.front().out.out()),
+      inner_(blocks_.front().out.in()),
+      scale_(1.0F / std::sqrt(static_cast<float>(width_ / heads_))),
       activation_(activation),
       attention_(attention),
       kernels_(row_kernels<T>()) {}
 
 template <typename T>
 void Transformer<T>::prepare(const Sequences& sequences) {
-  const int64_t rows = sequences.rows(), head = width_ / heads_;
+  const int64_t rows = sequences.rows(), head = inner_ / heads_;
   const int64_t longest = sequences.longest();
   scratch_.resize(std::max(scratch_.size(), static_cast<size_t>(at::get_num_threads())));
   for (Scratch& s : scratch_) {
@@ -65,8 +67,8 @@ void Transformer<T>::prepare(const Sequences& sequences) {
     s.probabilities.reserve(kMostQueries * padded_values(longest));
     s.inverse_sum.reserve(kMostQueries);
   }
-  qkv_.reserve(rows * 3 * width_);
-  attended_.reserve(rows * width_);
+  qkv_.reserve(rows * 3 * inner_);
+  attended_.reserve(rows * inner_);
 }
 
 template <typename T>
@@ -74,12 +76,12 @@ void Transformer<T>::layer_norm(const Norm& norm, const float* x, int64_t rows, 
   kernels_.layer_norm(x, rows, width_, norm.weight.const_data_ptr<float>(), norm.bias.const_data_ptr<float>(), out);
 }
 
-// Columns [first, end) of q, k, v of all rows, to the same columns of out [rows, 3 width].
+// Columns [first, end) of q, k, v of all rows, to the same columns of out [rows, 3 inner].
 template <typename T>
 void Transformer<T>::to_qkv(const Block<T>& block, const float* x, int64_t rows, int64_t first_column,
                             int64_t end_column, T* out) {
   const RowBlocks blocks(rows);
-  const int64_t ld = 3 * width_;
+  const int64_t ld = 3 * inner_;
   for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
     const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
     Scratch& s = scratch(thread);
@@ -96,16 +98,15 @@ void Transformer<T>::to_qkv(const Block<T>& block, const float* x, int64_t rows,
 template <typename T>
 void Transformer<T>::attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only,
                             T* out) {
-  const int64_t head = width_ / heads_, ld = 3 * width_;
-  const float scale = 1.0F / std::sqrt(static_cast<float>(head));
+  const int64_t head = inner_ / heads_, ld = 3 * inner_;
   const cpu::Kernels& kernels = cpu::kernels();
   const bool causal = attention_ == Attention::kCausal;
   for_each_task(sequences.count() * heads_, [&](int64_t task, int64_t thread) {
     const int64_t i = task / heads_, column = task % heads_ * head;
     const int64_t start = sequences.starts[i], length = sequences.starts[i + 1] - start;
     const int64_t keys = padded_keys(length), depth = padded_values(length);
-    const T* k = qkv_.data() + start * ld + width_ + column;
-    const T* v = k + width_;
+    const T* k = qkv_.data() + start * ld + inner_ + column;
+    const T* v = k + inner_;
     Scratch& s = scratch(thread);
 
     constexpr int64_t kPerWord = sizeof(uint32_t) / sizeof(T);
@@ -120,14 +121,14 @@ void Transformer<T>::attend(const T* queries, int64_t ld_queries, const Sequence
       const int64_t position = (readout_only ? sequences.readout[i] : row) - start;
       multiply(queries + row * ld_queries + column, ld_queries, packed_keys, keys, rows, keys, head, s.scores.data(),
                keys);
-      kernels_.softmax(s.scores.data(), rows, keys, causal ? position + 1 : length, causal ? 1 : 0, scale,
+      kernels_.softmax(s.scores.data(), rows, keys, causal ? position + 1 : length, causal ? 1 : 0, scale_,
                        s.probabilities.data(), depth, s.inverse_sum.data());
       if constexpr (std::is_same_v<T, float>) {
         multiply(s.probabilities.data(), depth, v, ld, rows, head, length, s.scores.data(), head);
       } else {
         multiply(s.probabilities.data(), depth, s.values.data(), head, rows, head, depth, s.scores.data(), head);
       }
-      kernels_.store_scaled(s.scores.data(), rows, head, s.inverse_sum.data(), out + row * width_ + column, width_);
+      kernels_.store_scaled(s.scores.data(), rows, head, s.inverse_sum.data(), out + row * inner_ + column, inner_);
     }
   });
 }
@@ -152,7 +153,7 @@ void Transformer<T>::finish(const Block<T>& block, const T* attended, float* x, 
     const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
     float* rows_of_x = x + begin * width_;
     Scratch& s = scratch(thread);
-    add(block.out, attended + begin * width_, height, rows_of_x);
+    add(block.out, attended + begin * inner_, height, rows_of_x);
     layer_norm(block.ln_2, rows_of_x, height, s.normed.data());
     for (int64_t panel = 0; panel < block.fc.panels(); ++panel) {
       block.fc.multiply(panel, s.normed.data(), height, width_, s.tile.data(), kPanel, false);
@@ -166,8 +167,8 @@ void Transformer<T>::finish(const Block<T>& block, const T* attended, float* x, 
 // One block on all rows of x.
 template <typename T>
 void Transformer<T>::apply(const Block<T>& block, float* x, const Sequences& sequences) {
-  to_qkv(block, x, sequences.rows(), 0, 3 * width_, qkv_.data());
-  attend(qkv_.data(), 3 * width_, sequences, false, attended_.data());
+  to_qkv(block, x, sequences.rows(), 0, 3 * inner_, qkv_.data());
+  attend(qkv_.data(), 3 * inner_, sequences, false, attended_.data());
   finish(block, attended_.data(), x, sequences.rows());
 }
 
@@ -187,10 +188,10 @@ float* Transformer<T>::run_to_readout(float* x, const Sequences& sequences) {
   for (int64_t i = 0; i < count; ++i) {
     std::memcpy(readout + i * width_, x + sequences.readout[i] * width_, static_cast<size_t>(width_) * sizeof(float));
   }
-  T* queries = queries_.reserve(count * 3 * width_);
-  to_qkv(last, x, rows, width_, 3 * width_, qkv_.data());
-  to_qkv(last, readout, count, 0, width_, queries);
-  attend(queries, 3 * width_, sequences, true, attended_.data());
+  T* queries = queries_.reserve(count * 3 * inner_);
+  to_qkv(last, x, rows, inner_, 3 * inner_, qkv_.data());
+  to_qkv(last, readout, count, 0, inner_, queries);
+  attend(queries, 3 * inner_, sequences, true, attended_.data());
   finish(last, attended_.data(), readout, count);
   return readout;
 }
@@ -207,7 +208,7 @@ void Transformer<T>::run_linears(int64_t rows) {
         const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
         Scratch& s = scratch(thread);
         // Distinct rows of the right width: of the hidden layer for proj, of qkv_ for the others.
-        const T* a = linear->in() == width_ ? qkv_.data() + begin * width_ : s.hidden.data();
+        const T* a = linear == &block.proj ? s.hidden.data() : qkv_.data() + begin * linear->in();
         for (int64_t panel = 0; panel < linear->panels(); ++panel) {
           linear->multiply(panel, a, height, linear->in(), s.tile.data(), linear->panel_width(panel), false);
         }

@@ -40,6 +40,7 @@ enum class Attention { kFull, kCausal };
 template <typename T>
 class Transformer {
  public:
+  /// Heads may be wider than width / heads by zeros in `qkv` and `out`.
   Transformer(std::vector<Block<T>> blocks, int64_t heads, cpu::Activation activation, Attention attention);
 
   /// All rows of x, fp32 [rows, width], in place.
@@ -76,6 +77,8 @@ class Transformer {
 
   std::vector<Block<T>> blocks_;
   const int64_t heads_, width_;
+  const int64_t inner_;  // of all heads together: the width, or more where their weights are padded
+  const float scale_;    // of the logits: 1 / sqrt of a head's own width
   const cpu::Activation activation_;
   const Attention attention_;
   const cpu::RowKernels<T>& kernels_;
