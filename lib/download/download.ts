@@ -8,10 +8,9 @@ import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { ProxyAgent, Response } from 'undici';
+import type { Response } from 'undici';
 import { ClipnError } from '../base/errors';
-import { proxyFor } from './proxy';
+import { BrokenOff, Refusal, request, retrying } from './request';
 
 export interface DownloadOptions {
   url: string;
@@ -22,22 +21,20 @@ export interface DownloadOptions {
   /** Bytes that are here, and of how many where the server says. */
   report: (name: string, done: number, total: number | undefined) => void;
   signal: AbortSignal | undefined;
+  /** Header for the URL's own origin; that of a user name and password in the URL when absent. */
+  authorization?: string | undefined;
+  /** A longer file is refused; 4 GiB when absent. */
+  most?: number;
+  /** What to do when it fails. */
+  hint?: string;
 }
 
-/** Times that a transfer which broke off is taken up again. */
-const RETRIES = 4;
-const RETRY_MS = 300;
-const REDIRECTS = 5;
-const CONNECT_MS = 30_000;
-/** Longest silence of a server. */
-const SILENCE_MS = 60_000;
+/** Times that a download begins anew because the server has another file by now. */
+const RESTARTS = 4;
 /** No libtorch for a CPU comes near. */
 const MAX_BYTES = 4 * 2 ** 30;
 /** File in the folder: URL and validator (ETag or Last-Modified) of what lies beside it. */
 const RECORD = '.source.json';
-
-/** The transfer broke off; the bytes that came are good. */
-class BrokenOff extends Error {}
 
 /** The part that lies there is of another file than the server has now. */
 class Changed extends Error {}
@@ -52,16 +49,15 @@ export async function download(options: DownloadOptions): Promise<string> {
   const url = new URL(options.url);
   const credentials = url.username || url.password ? [url.username, url.password].map(decodeURIComponent) : null;
   url.username = url.password = '';
-  const authorization = credentials && `Basic ${Buffer.from(credentials.join(':')).toString('base64')}`;
+  const basic = credentials && `Basic ${Buffer.from(credentials.join(':')).toString('base64')}`;
+  const authorization = options.authorization ?? basic;
   try {
-    for (let retry = 0; ; retry++) {
+    for (let restart = 0; ; restart++) {
       try {
-        return await transfer(url, authorization, options);
+        return await retrying(signal, () => transfer(url, authorization, options));
       } catch (error) {
-        const again = error instanceof Changed || error instanceof BrokenOff;
-        if (!again || signal?.aborted || retry === RETRIES) throw error;
-        if (error instanceof Changed) await rm(folder, { recursive: true, force: true });
-        else await sleep(RETRY_MS * (retry + 1), undefined, { signal });
+        if (!(error instanceof Changed) || restart === RESTARTS) throw error;
+        await rm(folder, { recursive: true, force: true });
       }
     }
   } catch (error) {
@@ -72,6 +68,7 @@ export async function download(options: DownloadOptions): Promise<string> {
     if (signal?.aborted || ofDisk || error instanceof ClipnError) throw error;
     throw new ClipnError('ERR_CLIPN_FETCH', `${url} could not be downloaded: ${reasons(error as Error)}.`, {
       cause: error,
+      ...(options.hint !== undefined && { hint: options.hint }),
       ...(error instanceof BrokenOff && { hint: 'Run the same command again: it goes on where this one broke off.' }),
     });
   }
@@ -87,7 +84,7 @@ function reasons(error: Error): string {
 async function transfer(
   url: URL,
   authorization: string | null,
-  { folder, env, report, signal }: DownloadOptions,
+  { folder, env, report, signal, most: longest = MAX_BYTES }: DownloadOptions,
 ): Promise<string> {
   const name = fileName(url);
   const target = join(folder, name);
@@ -104,15 +101,14 @@ async function transfer(
     throw new Changed('the server has another file now');
   }
   const resumed = part !== null && response.status === 206;
-  if (response.status !== 200 && !resumed)
-    throw new Error(`the server answered ${response.status} ${response.statusText}`.trim());
+  if (response.status !== 200 && !resumed) throw new Refusal(response);
   if (resumed && !continues(response, part)) throw new Changed('the server sent another part than was asked for');
   if (response.body === null) throw new Error('the server sent no content');
 
   const encoded = response.headers.has('content-encoding'); // unasked: then the length is not that of the file
   const length = encoded ? Number.NaN : Number(response.headers.get('content-length') ?? Number.NaN);
   const total = [whole, length].find((bytes) => bytes > 0);
-  const most = Math.min(total ?? MAX_BYTES, MAX_BYTES);
+  const most = Math.min(total ?? longest, longest);
   if (total !== undefined && total > most) throw new Error(`it is longer than ${most} bytes`);
   let done = resumed ? part.bytes : 0;
   if (!resumed) await begin(url, response, folder);
@@ -185,53 +181,4 @@ async function begin(url: URL, response: Response, folder: string): Promise<void
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, RECORD), JSON.stringify({ url: url.href, validator: validatorOf(response) }));
-}
-
-/** Follows redirects itself, for each may need another proxy, and credentials are for the first host alone. */
-async function request(
-  start: URL,
-  headers: Record<string, string>,
-  authorization: string | null,
-  env: NodeJS.ProcessEnv,
-  signal: AbortSignal | undefined,
-): Promise<{ response: Response } & AsyncDisposable> {
-  const { Agent, ProxyAgent, fetch } = await import('undici');
-  const options = { connect: { timeout: CONNECT_MS }, headersTimeout: SILENCE_MS, bodyTimeout: SILENCE_MS };
-  let url = start;
-  for (let hop = 0; hop <= REDIRECTS; hop++) {
-    const proxy = proxyFor(url, env);
-    const dispatcher = proxy === null ? new Agent(options) : proxied(ProxyAgent, { ...options, uri: proxy });
-    const close = () => dispatcher.destroy();
-    try {
-      const own = authorization !== null && url.origin === start.origin && { authorization };
-      const response = await fetch(url, {
-        dispatcher,
-        headers: { ...headers, ...own },
-        redirect: 'manual',
-        signal: signal ?? null,
-      });
-      const location = [301, 302, 303, 307, 308].includes(response.status) && response.headers.get('location');
-      if (!location) return { response, [Symbol.asyncDispose]: close };
-      url = new URL(location, url);
-      if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Error(`it was redirected to ${url}`);
-    } catch (error) {
-      await close();
-      throw error;
-    }
-    await close();
-  }
-  throw new Error(`it was redirected more than ${REDIRECTS} times`);
-}
-
-/** Plain http is not tunnelled, as is usual: many proxies allow CONNECT to port 443 alone. */
-function proxied(Agent: typeof ProxyAgent, options: ProxyAgent.Options & { uri: string }): ProxyAgent {
-  try {
-    return new Agent({ ...options, proxyTunnel: false });
-  } catch (error) {
-    const shown = options.uri.replace(/\/\/[^/]*@/, '//'); // without credentials
-    throw new ClipnError('ERR_CLIPN_FETCH', `The proxy ${shown} cannot be used: ${(error as Error).message}`, {
-      cause: error,
-      hint: 'Set HTTPS_PROXY to http://HOST:PORT or https://HOST:PORT, or list the host in NO_PROXY.',
-    });
-  }
 }

@@ -1,8 +1,9 @@
 /** Gets a CUDA libtorch: torch's wheel and the nvidia wheels it requires, whose libraries lie side by side. */
-import { mkdir, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ClipnError } from '../base/errors';
 import type { FetchProgress } from '../download/progress';
+import { assertRoom, inGigabytes } from '../download/room';
 import type { Staging } from './copies';
 import { findPip, pipDownloads } from './pip';
 import { CUDA_VARIANT } from './release';
@@ -59,19 +60,9 @@ async function sayAndCheckSize(
   version: string,
   onProgress: (progress: FetchProgress) => void,
 ): Promise<void> {
-  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
-  const message = `libtorch ${version}+${CUDA_VARIANT}: ${gigabytes(DOWNLOAD_BYTES)} to download, ${gigabytes(DISK_BYTES)} on disk`;
+  const message = `libtorch ${version}+${CUDA_VARIANT}: ${inGigabytes(DOWNLOAD_BYTES)} to download, ${inGigabytes(DISK_BYTES)} on disk`;
   onProgress({ phase: 'size', message });
-  const { bavail, bsize } = await statfs(folder);
-  if (bavail * bsize < DOWNLOAD_BYTES + DISK_BYTES) {
-    throw new ClipnError(
-      'ERR_CLIPN_IO',
-      `${message}; together more than the ${gigabytes(bavail * bsize)} free at ${folder}.`,
-      {
-        hint: 'Make room, or put the cache elsewhere with CLIPN_CACHE_DIR.',
-      },
-    );
-  }
+  await assertRoom(folder, DOWNLOAD_BYTES + DISK_BYTES, message);
 }
 
 /** What the wheel's METADATA requires of NVIDIA, e.g. `cuda-toolkit[cublas,cudart]==13.0.3`, without its conditions. */
