@@ -69,3 +69,5 @@ export {
   teach,
 } from './teach/teach';
 export { type ExportOptions, exportModel } from './weights/export';
+export { type FetchModelOptions, fetchModel } from './weights/fetch-model';
+export type { FetchedModel } from './weights/model-cache';

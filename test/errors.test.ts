@@ -4,7 +4,16 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, syml
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { exportModel, fetchLibtorch, loadLabelBank, loadModel, type Model, readCalibration, teach } from '../lib';
+import {
+  exportModel,
+  fetchLibtorch,
+  fetchModel,
+  loadLabelBank,
+  loadModel,
+  type Model,
+  readCalibration,
+  teach,
+} from '../lib';
 import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from '../lib/base/errors';
 import { conformalThreshold } from '../lib/decide/conformal';
 import { FeatureStore } from '../lib/features/store';
@@ -17,10 +26,13 @@ import { apiModel } from './support/api-model';
 import { builtLibrary } from './support/built';
 import { type FakeCuda, skipFakeCuda, withFakeCuda } from './support/fake-cuda';
 import { elf, fakeMachine, wheelTree, writeTree } from './support/fake-libtorch';
+import { clipRepository } from './support/hub-clip';
+import { type Repository, serveHub } from './support/hub-server';
 import { repository } from './support/paths';
 import { smallestTeaching } from './support/teaching';
 import { smallestFiles } from './support/tiny-model';
 import { pickle } from './support/torch-zip';
+import { closeServers } from './support/wheel-server';
 import { zip } from './support/zip';
 
 const read = (file: string) => readFileSync(path.join(repository, file), 'utf8');
@@ -39,6 +51,7 @@ before(async () => {
   await closed.close();
 });
 after(async () => {
+  closeServers();
   await Promise.all([model.close(), imageOnly.close()]);
   rmSync(folder, { recursive: true });
 });
@@ -88,6 +101,12 @@ function onFakeCuda(name: string, fake: FakeCuda) {
     throw new ClipnError(error.code, error.message, { hint: error.hint });
   };
 }
+
+/** Fetches a model of a hub with these repositories. */
+async function onHub(repositories: Record<string, Repository>) {
+  const { endpoint } = await serveHub(repositories);
+  return await fetchModel('a/b', {}, { CLIPN_CACHE_DIR: at('hub'), HF_HOME: at('hub'), HF_ENDPOINT: endpoint });
+}
 const core = (folder: string) => readdirSync(folder).find((name) => name.startsWith('libclipn_core-'))!;
 const glue = 'clipn_native.node';
 
@@ -112,6 +131,8 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
   ERR_CLIPN_DEVICE_LOST: onFakeCuda('lost', { fails: 'lost' }),
   ERR_CLIPN_FETCH: () => fetchLibtorch({ from: at('absent.whl') }, fakeMachine(at('fetch'))),
   ERR_CLIPN_FETCH_HASH: () => fetchLibtorch({ from: text, sha256: '0'.repeat(64) }, fakeMachine(at('fetch-hash'))),
+  ERR_CLIPN_HUB_NOT_FOUND: () => onHub({}),
+  ERR_CLIPN_HUB_ACCESS: async () => onHub({ 'a/b': await clipRepository({ gated: 'hf_another' }) }),
   ERR_CLIPN_MODEL_NOT_FOUND: () => loadModel(at('absent')),
   ERR_CLIPN_MODEL_FORMAT: () => loadModel(text),
   ERR_CLIPN_MODEL_UNTRUSTED: async () => loadModel(await apiModel(), { trustedSha256: '0'.repeat(64) }),

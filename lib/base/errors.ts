@@ -22,7 +22,10 @@ export const ERROR_HINTS = {
     'Restart the process: CUDA cannot recover in this one. If it recurs, look at the system log for Xid.',
   ERR_CLIPN_FETCH: 'Check the network and proxy, or pass a file with `fetch --from PATH`.',
   ERR_CLIPN_FETCH_HASH: 'The file is not what was published: delete it and fetch again, or pass the right --sha256.',
-  ERR_CLIPN_MODEL_NOT_FOUND: 'Check the path; `npx clipn-native export CHECKPOINT OUT` makes a model file.',
+  ERR_CLIPN_HUB_NOT_FOUND: 'Check the name and the revision; a private model needs HF_TOKEN.',
+  ERR_CLIPN_HUB_ACCESS: "Ask for access on the model's page, and set HF_TOKEN to a token of that account.",
+  ERR_CLIPN_MODEL_NOT_FOUND:
+    'Check the path; `npx clipn-native export CHECKPOINT OUT` makes a model file, `fetch model OWNER/NAME` gets one.',
   ERR_CLIPN_MODEL_FORMAT: 'Export the checkpoint again with `npx clipn-native export CHECKPOINT OUT`.',
   ERR_CLIPN_MODEL_UNTRUSTED:
     'Do not load it: get the file again from where its hash comes from. If you exported it anew, trust its new hash.',

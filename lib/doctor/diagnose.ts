@@ -12,6 +12,7 @@ import { availableCores, type Candidate, type Core, listCandidates, resolveLibto
 import { type Machine, thisMachine } from '../libtorch/machine';
 import { unsupportedPlatform } from '../libtorch/platform';
 import { addonPath } from '../native/engine';
+import { type CachedModel, cachedModels } from '../weights/model-cache';
 import { smallModelFolder } from '../weights/small-model';
 import { readCpu } from './cpu';
 import type { ProbeReport } from './probe';
@@ -40,6 +41,8 @@ export interface Diagnosis {
   cacheDir: string;
   /** Folder of the package `clipn-native-model-small`; null when it is not installed. */
   model: string | null;
+  /** Models that `fetch model` put into the cache, and why one of them cannot be used. */
+  models: CachedModel[];
   /** One line: what to do next. */
   next: string;
 }
@@ -76,6 +79,7 @@ export async function diagnose(options: DiagnoseOptions = {}, machine: Machine =
     sharp: await decoderVersions(),
     cacheDir: cacheDir(machine.env),
     model: smallModelFolder(),
+    models: await cachedModels(machine.env),
   };
   return { ...facts, next: nextStep(facts, machine) };
 }

@@ -1,6 +1,8 @@
 /** A diagnosis in words. */
+import { shownName } from '../hub/name';
 import type { Candidate } from '../libtorch/find';
 import { type CudaInfo, cudaRemedy } from '../native/cuda';
+import type { CachedModel } from '../weights/model-cache';
 import type { Diagnosis, Probe } from './diagnose';
 
 /** Whether a check of an image file would find all that it needs, a model aside. */
@@ -28,6 +30,7 @@ export function formatDiagnosis(d: Diagnosis): string {
     ['CUDA', formatCuda(d.probe)],
     ['sharp', 'error' in d.sharp ? d.sharp.error : `${d.sharp.sharp}, libvips ${d.sharp.vips}`],
     ['model', d.model ?? 'clipn-native-model-small is not installed'],
+    ['fetched', d.models.map(formatModel).join('\n') || 'no model of the Hugging Face hub'],
     ['cache', d.cacheDir],
     ['looked at', d.candidates.map(formatCandidate).join('\n')],
   ];
@@ -52,6 +55,13 @@ function formatCuda(probe: Probe): string {
 
 function gibibytes(bytes: number): string {
   return `${(bytes / 2 ** 30).toFixed(0)} GiB`;
+}
+
+function formatModel({ name, revision, commit, dtype, bytes, license, problem }: CachedModel): string {
+  const shown = shownName({ name, revision });
+  if (problem !== null) return `unusable ${shown}: ${problem}; \`npx clipn-native fetch model ${shown}\``;
+  const size = `${(bytes / 1e6).toFixed(1)} MB`;
+  return `${shown} (${commit.slice(0, 10)}), ${dtype}, ${size}, licence ${license ?? 'not stated'}`;
 }
 
 function formatCandidate({ source, path, version, flavour, usable, reason }: Candidate): string {

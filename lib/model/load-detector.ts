@@ -6,7 +6,7 @@ import { loadModel } from './load';
 import type { LabelBankOptions, LoadModelOptions } from './options';
 
 export interface LoadDetectorOptions extends LoadModelOptions, DetectorOptions {
-  /** Path of the model file. */
+  /** Path of the model file, or name of a fetched model, as for `loadModel`. */
   model: string;
   /** Class names; give these or `bank`. */
   labels?: readonly string[];

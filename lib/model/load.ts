@@ -3,6 +3,7 @@ import { ClipnError } from '../base/errors';
 import { openEngine } from '../native/engine';
 import { closeLane, openLane, runTask } from '../native/lane';
 import { choosePlacement, type Device, type Precision } from '../native/placement';
+import { modelPath } from '../weights/model-cache';
 import { checkModelFile } from '../weights/model-file';
 import { assertSha256, withTrustedCopy } from '../weights/trusted-copy';
 import { modelInfo } from './info';
@@ -11,15 +12,17 @@ import type { LoadModelOptions } from './options';
 import { type QueueLimits, queueLimits } from './queue-options';
 
 /**
- * Loads a model file made by `clipn-native export`.
+ * Loads a model file made by `clipn-native export` or fetched by `clipn-native fetch model`.
  *
+ * @param model path of the file; where nothing has that path, the name on the Hugging Face hub that it was fetched by:
+ *   OWNER/NAME, or OWNER/NAME@REVISION. Nothing is downloaded.
  * @throws ERR_CLIPN_MODEL_NOT_FOUND, ERR_CLIPN_MODEL_FORMAT, ERR_CLIPN_MODEL_UNTRUSTED, ERR_CLIPN_MODEL_CONTRACT,
  *   ERR_CLIPN_LIBTORCH_*, ERR_CLIPN_CUDA_UNAVAILABLE (device `cuda`), ERR_CLIPN_DEVICE_LOST, ERR_CLIPN_INVALID_ARG,
  *   ERR_CLIPN_IO, or `signal.reason`
  */
-export async function loadModel(path: string, options: LoadModelOptions = {}): Promise<Model> {
+export async function loadModel(model: string, options: LoadModelOptions = {}): Promise<Model> {
   const { device = 'auto', precision = 'fp32', threads = 0, libtorch, batch, queue, trustedSha256, signal } = options;
-  if (typeof path !== 'string') throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'the model path must be a string');
+  if (typeof model !== 'string') throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'the model path must be a string');
   if (!['auto', 'cpu', 'cuda'].includes(device)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `device must be auto, cpu or cuda, not ${device}`);
   }
@@ -32,6 +35,7 @@ export async function loadModel(path: string, options: LoadModelOptions = {}): P
   if (trustedSha256 !== undefined) assertSha256(trustedSha256);
   const limits = queueLimits(batch, queue);
   signal?.throwIfAborted();
+  const path = await modelPath(model);
   const open = (file: string) => openModel(file, path, { device, precision, threads, libtorch, signal }, limits);
   return trustedSha256 === undefined ? open(path) : withTrustedCopy(path, trustedSha256, signal, open);
 }

@@ -4,12 +4,14 @@ import { statSync } from 'node:fs';
 import path from 'node:path';
 import { ClipnError } from '../base/errors';
 import { writeThenRename } from '../base/write-file';
+import type { FetchProgress } from '../download/progress';
 import type { TensorEntry } from '../formats/tensor-table';
 import type { NativeExportOptions } from '../native/addon';
 import { runTask, withLane } from '../native/lane';
 import { settleActivation } from './activation';
 import { loadTokenizer } from './checkpoint-tokenizer';
 import { type HashOptions, hashFiles, hashTensors } from './content-id';
+import { weightsPath } from './hub-cache';
 import { type Activation, knownFile } from './known-weights';
 import { type ModelConfig, parseModelConfig, RESIZE_RULE, STORED_DTYPES, type StoredDtype } from './model-config';
 import { type Network, readNetwork } from './network';
@@ -37,6 +39,8 @@ export interface ExportOptions {
   /** Names that the model learnt, where it was taught on few: labels outside them are warned of. Default `open`. */
   vocabulary?: Vocabulary;
   signal?: AbortSignal;
+  /** What is downloaded, when a hub name is given. */
+  onFetch?: (progress: FetchProgress) => void;
   /** `total` and `done` count bytes of work: two hashes of the source, then the writing. */
   onProgress?: (progress: { stage: 'hash' | 'write'; done: number; total: number }) => void;
 }
@@ -45,20 +49,19 @@ export interface ExportOptions {
 const SCALE = 100;
 /**
  * Writes the model file `out` from a CLIPN checkpoint, a base OpenCLIP state dict (spec 1.8), or a folder of a CLIP as the
- * Hugging Face hub has them, and returns its config.
+ * Hugging Face hub has them, and returns its config. Where nothing has that path and it is a name on the hub (OWNER/NAME,
+ * or OWNER/NAME@REVISION), that folder is downloaded into the cache, as for `fetchModel`, and stays there.
  * The file appears under its name only when it is complete.
  *
- * @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT, _UNSAFE, _KEYS or _AMBIGUOUS for the checkpoint; ERR_CLIPN_TOKENIZER;
+ * @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT, _UNSAFE, _KEYS or _AMBIGUOUS for the checkpoint; ERR_CLIPN_TOKENIZER; of a
+ * hub name ERR_CLIPN_HUB_NOT_FOUND, ERR_CLIPN_HUB_ACCESS, ERR_CLIPN_FETCH or ERR_CLIPN_FETCH_HASH;
  * ERR_CLIPN_INVALID_ARG for options that contradict it; ERR_CLIPN_IO. Rejects with `signal.reason` when aborted, at the end
  * of the step that is running.
  */
-export async function exportModel(
-  checkpointPath: string,
-  out: string,
-  options: ExportOptions = {},
-): Promise<ModelConfig> {
+export async function exportModel(checkpoint: string, out: string, options: ExportOptions = {}): Promise<ModelConfig> {
   assertOptions(options);
-  const { config, key, signal, tokenizer } = options;
+  const { config, key, signal, tokenizer, onFetch } = options;
+  const checkpointPath = await weightsPath(checkpoint, { signal, onProgress: onFetch });
   await refuseOverwriting(
     out,
     [checkpointPath, config, tokenizer].filter((file) => file !== undefined),

@@ -25,7 +25,7 @@ export interface HuggingFaceClip {
 type Json = Record<string, unknown>;
 
 /** In the order in which transformers looks for them; an index names the shards. */
-const WEIGHTS = [
+export const WEIGHTS = [
   'model.safetensors',
   'model.safetensors.index.json',
   'pytorch_model.bin',
@@ -74,7 +74,7 @@ const PREPARATION_DEFAULTS = {
   image_std: STD,
 } as const;
 /** transformers 5 writes the processor of images into the first, which goes before the second where both are there. */
-const [PROCESSOR, PREPROCESSOR] = ['processor_config.json', 'preprocessor_config.json'];
+export const [PROCESSOR, PREPROCESSOR] = ['processor_config.json', 'preprocessor_config.json'];
 /** More than any CLIP has; a config of a few bytes could ask for any number. */
 const MOST_LAYERS = 1000;
 /** transformers wrote this in configs of 2021 whatever the vocabulary, and reads the text out at the largest id there. */
@@ -256,15 +256,24 @@ async function findWeights(folder: string): Promise<string[]> {
     throw new ClipnError('ERR_CLIPN_IO', `${folder} has no weights: none of ${WEIGHTS.join(', ')}`);
   }
   if (!name.endsWith('.index.json')) return [path.join(folder, name)];
+  return (await shardNames(folder, name)).map((shard) => {
+    const file = path.join(folder, shard);
+    if (!existsSync(file)) {
+      throw new ClipnError('ERR_CLIPN_IO', `${path.join(folder, name)} names ${shard}, which is not there`);
+    }
+    return file;
+  });
+}
+
+/** File names of the shards that an index in the folder names, sorted. @throws ERR_CLIPN_INVALID_ARG when it names none */
+export async function shardNames(folder: string, name: string): Promise<string[]> {
   const index = await readJson(folder, name);
   const map = index.value('weight_map');
   const shards = typeof map === 'object' && map !== null ? [...new Set(Object.values(map))].sort() : [];
   if (shards.length === 0) throw index.refuse('weight_map names no file');
-  return shards.map((shard) => {
+  for (const shard of shards) {
     // A name alone: an index must not lead out of its folder.
     if (typeof shard !== 'string' || path.basename(shard) !== shard) throw index.refuse(`weight_map names ${shard}`);
-    const file = path.join(folder, shard);
-    if (!existsSync(file)) throw new ClipnError('ERR_CLIPN_IO', `${index.path} names ${shard}, which is not there`);
-    return file;
-  });
+  }
+  return shards;
 }

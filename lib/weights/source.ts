@@ -31,9 +31,9 @@ export interface SourceOptions {
   signal?: AbortSignal | undefined;
 }
 
-const OPENCLIP_CONFIG = 'open_clip_config.json';
+export const OPENCLIP_CONFIG = 'open_clip_config.json';
 /** In the order in which OpenCLIP looks for them; its `model.safetensors` may be in another layout. */
-const OPENCLIP_WEIGHTS = [
+export const OPENCLIP_WEIGHTS = [
   'open_clip_model.safetensors',
   'open_clip_pytorch_model.safetensors',
   'open_clip_pytorch_model.bin',

@@ -50,6 +50,28 @@ describe('doctor', () => {
     assert.equal(sharp.sharp, dependencies.sharp);
   });
 
+  it('lists the models that were fetched, with the command that mends one', async () => {
+    const model = { name: 'a/b', revision: 'main', commit: 'c0ffee'.padEnd(40, '0'), license: 'mit', dtype: 'fp16' };
+    const other = { ...model, revision: 'v2', file: 'gone.pt', bytes: 3e6 };
+    writeTree(join(root, 'cache/models'), {
+      'a--b@main.json': JSON.stringify({ ...model, file: 'here.pt', bytes: 4 }),
+      'a--b@v2.json': JSON.stringify(other),
+      'a--b@v3.json': '{"name":',
+      'here.pt': 'four',
+    });
+    const d = await diagnose({}, machine);
+    assert.deepEqual(
+      d.models.map(({ revision, problem }) => [revision, problem]),
+      [
+        ['main', null],
+        ['v2', 'the model file is missing'],
+      ],
+    );
+    const text = formatDiagnosis(d);
+    assert.match(text, /^fetched +a\/b \(c0ffee0000\), fp16, 0\.0 MB, licence mit$/m);
+    assert.match(text, /unusable a\/b@v2: the model file is missing; `npx clipn-native fetch model a\/b@v2`/);
+  });
+
   it('names the libtorch in use and what the core said', async () => {
     const d = await withProbe(WORKING);
     assert.ok('dir' in d.libtorch, JSON.stringify(d.libtorch));

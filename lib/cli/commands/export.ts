@@ -5,12 +5,14 @@ import { exportModel } from '../../weights/export';
 import type { Activation } from '../../weights/known-weights';
 import { STORED_DTYPES, type StoredDtype } from '../../weights/model-config';
 import type { Args, Command } from '../command';
+import { showFetch } from '../fetch-progress';
 import { Progress } from '../terminal';
 
 export const exportCommand: Command = {
-  summary: 'Turn a CLIPN checkpoint, OpenCLIP weights or a hub folder of a CLIP into a model file. No Python runs.',
+  summary:
+    'Turn a checkpoint, or a folder or name of a CLIP on the Hugging Face hub, into a model file. No Python runs.',
   usage: 'CHECKPOINT OUT',
-  operands: { least: 2, most: 2, missing: 'give a checkpoint and a file to write' },
+  operands: { least: 2, most: 2, missing: 'give a checkpoint or a hub name, and a file to write' },
   flags: {
     'image-only': { doc: 'leave the text towers out, for applications with a saved label bank' },
     dtype: { value: 'T', choices: STORED_DTYPES, doc: 'precision of the stored weights, default fp32' },
@@ -41,6 +43,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     act: args.text('act') as Activation | undefined,
     vocabulary: names,
     signal,
+    onFetch: showFetch(progress),
     onProgress: ({ stage, done, total }) =>
       progress.show(`${stage === 'hash' ? 'reading' : 'writing'}: ${Math.floor((100 * done) / total)} %`),
   });

@@ -1,0 +1,47 @@
+/** A small CLIP with seeded weights as a repository of the hub. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type Repository, repositoryOf } from './hub-server';
+import { hfFolder, hfWeights, writeHfSafetensors } from './hugging-face';
+
+/** In transformers' layout; `files` as for `hfFolder`. */
+export async function clipRepository(
+  more: Omit<Repository, 'files'> = {},
+  files: Readonly<Record<string, object | null>> = {},
+): Promise<Repository> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'clipn-hub-clip-'));
+  try {
+    hfFolder(folder, files);
+    await writeHfSafetensors(path.join(folder, 'model.safetensors'), hfWeights());
+    const repository = repositoryOf(folder, more);
+    // What a repository holds beside, which nobody needs.
+    repository.files['README.md'] = Buffer.from('# A CLIP');
+    repository.files['pytorch_model.bin'] = Buffer.from('never downloaded');
+    return repository;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The same weights in two shards with an index, as transformers splits what is large. */
+export async function shardedRepository(): Promise<Repository> {
+  const repository = await clipRepository();
+  const folder = mkdtempSync(path.join(tmpdir(), 'clipn-hub-clip-'));
+  try {
+    const all = [...hfWeights()];
+    const shards = [all.slice(0, 20), all.slice(20)];
+    const map: Record<string, string> = {};
+    for (const [i, shard] of shards.entries()) {
+      const name = `model-0000${i + 1}-of-00002.safetensors`;
+      await writeHfSafetensors(path.join(folder, name), new Map(shard));
+      repository.files[name] = readFileSync(path.join(folder, name));
+      for (const [key] of shard) map[key] = name;
+    }
+    delete repository.files['model.safetensors'];
+    repository.files['model.safetensors.index.json'] = Buffer.from(JSON.stringify({ weight_map: map }));
+    return repository;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
