@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/aminmax.h>
 #include <ATen/ops/isfinite.h>
-#include <c10/util/Exception.h>
 #include <torch/csrc/jit/serialization/export.h>
 
 #include <cerrno>
@@ -100,23 +99,19 @@ void save(const torch::jit::Module& module, const char* target, const torch::jit
   if (!file) throw failure(errno);
   int code = 0;
   size_t touched = 0;
+  // libtorch's writer, told of a failure, throws again in its destructor, which ends the process: it is told of none.
   // Weights are views of the mapping: without forget() the whole checkpoint would become resident while it is copied.
   const auto write = [&](const void* bytes, size_t count) -> size_t {
-    const size_t written = std::fwrite(bytes, 1, count, file.get());
-    if (written != count) code = errno;
-    touched += written;
+    if (code == 0 && std::fwrite(bytes, 1, count, file.get()) != count) code = errno;
+    touched += count;
     if (touched >= kForgetEvery) {
       checkpoint.forget();
       touched = 0;
     }
-    return written;
+    return count;
   };
-  try {
-    torch::jit::ExportModule(module, write, extra_files);
-  } catch (const c10::Error&) {
-    if (code != 0) throw failure(code);
-    throw;
-  }
+  torch::jit::ExportModule(module, write, extra_files);
+  if (code != 0) throw failure(code);
   if (std::fclose(file.release()) != 0) throw failure(errno);
 }
 

@@ -369,5 +369,10 @@ TEST_F(CoreModel, ExportNamesTheFileItCannotReadOrWrite) {
   expect_refused(CLIPN_IO, "cannot open " + absent, [&](clipn_error* error) { return clipn_export(&options, error); });
 }
 
+TEST_F(CoreModel, ADiskThatIsFullIsAnErrorOfTheExport) {
+  target = "/dev/full";
+  expect_export_refused(CLIPN_IO, "cannot write /dev/full: No space left on device");
+}
+
 }  // namespace
 }  // namespace clipn
