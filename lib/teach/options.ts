@@ -1,5 +1,6 @@
 /** What a training run can be told; the defaults are the paper's constants (spec 5.3) unless said otherwise. */
 import { ClipnError } from '../base/errors';
+import type { FetchProgress } from '../download/progress';
 import type { Device } from '../native/placement';
 import type { Activation } from '../weights/known-weights';
 import type { StoredDtype } from '../weights/model-config';
@@ -69,6 +70,8 @@ export interface TeachOptions {
   dtype?: StoredDtype;
   libtorch?: string;
   signal?: AbortSignal;
+  /** What is downloaded, when the base is a hub name. */
+  onFetch?: (progress: FetchProgress) => void;
   onProgress?: (progress: TeachProgress) => void;
   onStep?: (step: TeachStep) => void;
   /** What should be told but is no failure: samples left out, a base that was taught before. */

@@ -15,6 +15,7 @@ import { runTask, withLane } from '../native/lane';
 import { choosePlacement } from '../native/placement';
 import { readCheckpoint } from '../weights/checkpoint';
 import { exportSource } from '../weights/export';
+import { weightsPath } from '../weights/hub-cache';
 import { type Source, withSource } from '../weights/source';
 import { type Base, openBase } from './base-checkpoint';
 import type { Dataset } from './data/dataset';
@@ -53,7 +54,7 @@ type OptionalName = Exclude<keyof TeachOptions, keyof typeof TEACH_DEFAULTS>;
  * Called again with the same arguments it goes on where it stopped, to the same weights; when it was done, it returns
  * at once. Aborted, it saves its state after the step that is running and rejects with `signal.reason`.
  *
- * @param base weights of a CLIP or, to go on with it, of a CLIPN: a file or folder that `exportModel` takes
+ * @param base weights of a CLIP or, to go on with it, of a CLIPN: a file, folder or hub name that `exportModel` takes
  * @param data folder of .tar shards, .csv or .tsv file, or folder of class folders (docs/teach.md)
  * @throws ClipnError ERR_CLIPN_TEACH_DATA, ERR_CLIPN_TEACH_DIVERGED (a loss or gradient is not finite; the last good
  *   state is kept), ERR_CLIPN_INVALID_ARG, ERR_CLIPN_IO, ERR_CLIPN_CUDA_UNAVAILABLE, and those of `exportModel`
@@ -61,12 +62,13 @@ type OptionalName = Exclude<keyof TeachOptions, keyof typeof TEACH_DEFAULTS>;
 export async function teach(base: string, data: string, out: string, options: TeachOptions = {}): Promise<TeachResult> {
   checkTeachOptions(options);
   const settings: Settings = { ...TEACH_DEFAULTS, ...withoutUndefined(options) };
-  const { config, key, signal } = settings;
+  const { config, key, signal, onFetch } = settings;
   signal?.throwIfAborted();
+  const weights = await weightsPath(base, { signal, onProgress: onFetch });
   return await RunFolder.within(out, async () => {
     // What of the base has to be written anew lies in the folder as long as the run lasts.
     const model = path.join(out, MODEL_FILE);
-    return await withSource(base, model, { config, key, signal }, async (source) => {
+    return await withSource(weights, model, { config, key, signal }, async (source) => {
       const start = await openBase(source, settings);
       if (start.network.kind === 'clipn') {
         settings.onWarning?.(

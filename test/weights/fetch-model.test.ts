@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, before, beforeEach, describe, test } from 'node:test';
-import { exportModel, type FetchModelOptions, fetchModel, loadModel } from '../../lib';
+import { exportModel, type FetchModelOptions, fetchModel, loadModel, teach } from '../../lib';
 import { resolveLibtorch } from '../../lib/libtorch/find';
 import { cachedModels, modelPath } from '../../lib/weights/model-cache';
 import { builtLibrary } from '../support/built';
@@ -24,6 +24,7 @@ import { COMMIT, etagOf, type HubServer, type Repository, serveHub, sibling } fr
 import { hfGolden } from '../support/hugging-face';
 import { assertRows, encodeImages, encodeText, FP32, type Golden, readGolden, withModel } from '../support/model-file';
 import { NETWORKS } from '../support/seeded-weights';
+import { smallestTeaching } from '../support/teaching';
 import { closeServers } from '../support/wheel-server';
 
 const NAME = 'seeded/tiny-clip';
@@ -403,4 +404,20 @@ describe('export of a hub name', () => {
     );
     assert.equal(hub.asked.length, 0);
   });
+});
+
+test('teach takes a hub name as its base, and goes on without a network', async () => {
+  const { data, options } = await smallestTeaching(path.join(root, 'teaching'));
+  // Config and tokenizer are the repository's.
+  const { config: _, tokenizer: __, ...settings } = options;
+  const taught = () => within(() => teach(NAME, data, path.join(root, 'run'), settings));
+  const { model, steps } = await taught();
+  await withModel(model, async (opened) => {
+    assert.equal(opened.config.kind, 'clipn');
+    assertRows(await encodeImages(opened, hfGolden.images), hfGolden.gelu.image_features, FP32);
+  });
+  const before = hub.asked.length;
+  env['HF_HUB_OFFLINE'] = '1';
+  assert.equal((await taught()).steps, steps);
+  assert.equal(hub.asked.length, before);
 });

@@ -4,6 +4,7 @@ import { type TeachResult, type TeachStep, teach } from '../../teach/teach';
 import type { Activation } from '../../weights/known-weights';
 import { STORED_DTYPES, type StoredDtype } from '../../weights/model-config';
 import { type Args, type Command, UsageError } from '../command';
+import { showFetch } from '../fetch-progress';
 import { lossPlot } from '../loss-plot';
 import { Pace } from '../pace';
 import { note, Progress } from '../terminal';
@@ -15,7 +16,10 @@ export const teachCommand: Command = {
   usage: '--base BASE --data DATA --out DIR',
   operands: 'none',
   flags: {
-    base: { value: 'BASE', doc: 'weights of a CLIP, or of a CLIPN to go on with: a file or folder, as for export' },
+    base: {
+      value: 'BASE',
+      doc: 'weights of a CLIP, or of a CLIPN to go on with: a file, folder or hub name, as for export',
+    },
     data: { value: 'DATA', doc: 'WebDataset shards (folder, .tar, glob), .csv or .tsv, or folder of class folders' },
     out: { value: 'DIR', doc: 'folder for epoch_N.pt and model.pt; the same command goes on with a run in it' },
     epochs: { value: 'N', number: true, doc: `passes over the data, default ${defaults.epochs}` },
@@ -70,6 +74,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
       if (json) process.stdout.write(`${JSON.stringify(step)}\n`);
       losses = lossesOf(step);
     },
+    onFetch: showFetch(progress),
     onProgress: ({ stage, done, total }) => {
       if (stage === 'steps') {
         const speed = pace.words({ stage, done: done * batch, total: total * batch, unit: 'samples' });
