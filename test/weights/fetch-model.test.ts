@@ -263,7 +263,7 @@ describe('a fetch that fails leaves what was there', () => {
 
   test('another network, before its weights have come', async () => {
     for (const [config, message] of [
-      [{ model_type: 'siglip' }, /^seeded\/tiny-clip: config\.json: model_type is 'siglip'/],
+      [{ model_type: 'siglip' }, /^seeded\/tiny-clip: config\.json is the config of a SigLIP/],
       [{ model_type: 'clip', vision_config: { hidden_act: 'swish' } }, /hidden_act is 'swish'/],
     ] as const) {
       hub.repositories[NAME] = { files: { ...clip.files, 'config.json': Buffer.from(JSON.stringify(config)) } };
