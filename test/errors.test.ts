@@ -19,6 +19,7 @@ import { conformalThreshold } from '../lib/decide/conformal';
 import { FeatureStore } from '../lib/features/store';
 import { readImageFolder } from '../lib/images/folder';
 import { matchClasses } from '../lib/labels/class-names';
+import { readWordNet } from '../lib/labels/wordnet';
 import { resolveLibtorch } from '../lib/libtorch/find';
 import { oodMetrics } from '../lib/metrics/metrics';
 import { runTask, withLane } from '../lib/native/lane';
@@ -155,6 +156,7 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
     return await model.createDetector({ ...bank, model: { ...bank.model, contentId: 'another' } });
   },
   ERR_CLIPN_TEMPLATES: () => model.createLabelBank(['cat'], { templates: at('absent') }),
+  ERR_CLIPN_WORDNET: () => readWordNet(at('absent')),
   ERR_CLIPN_TEACH_DATA: async () => {
     const { base, options } = await smallestTeaching(at('teaching'));
     return await teach(base, at('absent'), at('taught'), options);

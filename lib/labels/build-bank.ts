@@ -28,14 +28,15 @@ export interface TextTowers {
 }
 
 export interface LabelProgress {
-  stage: 'labels';
+  /** `words`: of negative words. */
+  stage: 'labels' | 'words';
   /** Sentences encoded so far, of `total`. */
   done: number;
   total: number;
 }
 
 export interface EncodingOptions {
-  /** 'clipn' (default), 'openai', 'plain', a file, or a set of one's own. */
+  /** 'clipn' (default), 'openai', 'plain', 'nice', a file, or a set of one's own. */
   templates?: string | TemplateSet | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: LabelProgress) => void) | undefined;

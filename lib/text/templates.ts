@@ -19,6 +19,8 @@ const BUILT_IN: Readonly<Record<string, readonly string[]>> = {
   /** OpenAI's 80 for ImageNet. */
   openai,
   plain: ['a photo of a {}.'],
+  /** NegLabel's, for labels and for words alike (Jiang et al., ICLR 2024). */
+  nice: ['The nice {}.'],
 };
 
 /** @throws ClipnError ERR_CLIPN_TEMPLATES for no template, a line without `{}`, or one with a special token. */
@@ -39,7 +41,7 @@ export function makeTemplateSet(name: string, templates: readonly string[]): Tem
 }
 
 /**
- * A template set by name ('clipn', 'openai', 'plain') or from a file with a template a line or a JSON array.
+ * A template set by name ('clipn', 'openai', 'plain', 'nice') or from a file with a template a line or a JSON array.
  *
  * @throws ClipnError ERR_CLIPN_TEMPLATES when there is neither such a set nor such a file, or a template lacks `{}`.
  */
