@@ -61,7 +61,7 @@ function accepted(decision: Decision, scored: ScoreResult, rows: readonly number
     const { ctw, atd, msp, maxLogit, energy, mcm, gap, logPOut, logQMax } = scored;
     const all = { ctw, atd, msp, maxLogit, energy, mcm, gap, logPOut };
     const scores = Object.fromEntries(Object.entries(all).map(([name, values]) => [name, values[i]!]));
-    return decide(decision, scores as Record<keyof typeof all, number>, logQMax[i]!);
+    return decide(decision, scores as Record<keyof typeof all, number>, { logQMax: logQMax[i]!, wordMax: Number.NaN });
   };
   return rows.filter((i) => verdict(i) === 'in').length / rows.length;
 }

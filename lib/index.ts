@@ -37,6 +37,7 @@ export {
 export { type RocCurve, rocCurve } from './metrics/roc';
 export { readScoreFile } from './metrics/score-file';
 export { type CalibrateOptions, type CalibrationRun, calibrate } from './model/calibrate';
+export type { NegativesOptions } from './model/choose-words';
 export {
   type CheckFailure,
   type CheckOptions,
@@ -48,7 +49,9 @@ export {
 export type { ModelInfo } from './model/info';
 export { loadModel } from './model/load';
 export { type LoadDetectorOptions, loadDetector } from './model/load-detector';
+export { type MineNegativesOptions, mineNegatives } from './model/mine-negatives';
 export { Model } from './model/model';
+export type { NegativesInput } from './model/negatives';
 export type { CloseOptions, EncodeOptions, LabelBankOptions, LoadModelOptions } from './model/options';
 export type { BatchOptions, QueueOptions } from './model/queue-options';
 export type { ModelStats, Percentiles } from './model/queue-stats';
@@ -57,7 +60,9 @@ export { describeCore } from './native/engine';
 export type { Device, Precision } from './native/placement';
 export { renderReport, reportCsv } from './report/render';
 export { writeReport } from './report/write';
+export { type MinedNegatives, saveNegatives } from './scores/mined-negatives';
 export type { DecidingScore, Scores } from './scores/names';
+export type { NegativeBank } from './scores/negatives';
 export { type NegativeRows, type ScoreOptions, type ScoreResult, score } from './scores/score';
 export type { ScoreBlock, Scorer } from './scores/scorers';
 export {

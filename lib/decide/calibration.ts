@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
 import { jsonHash } from '../base/json-hash';
 import { writeThenRename } from '../base/write-file';
-import { DECIDING_SCORES, type DecidingScore } from '../scores/names';
+import { DECIDING_SCORES, type DecidingScore, needsNegatives } from '../scores/names';
 import type { FittedFor } from './fitted-for';
 
 /** `score >= in` is in, `score < out` is out, between the two a person should look. */
@@ -57,7 +57,7 @@ const FITTED: Record<'target' | 'images' | 'created', Check> = {
   images: [(v) => Number.isSafeInteger(v) && (v as number) > 0, 'a whole number of at least 1'],
   created: [(v) => typeof v === 'string' && !Number.isNaN(Date.parse(v)), 'a date'],
 };
-const FITTED_FOR: Record<keyof FittedFor, Check> = {
+const FITTED_FOR: Record<Exclude<keyof FittedFor, 'negatives'>, Check> = {
   contentId: HASH,
   scale: NUMBER,
   preprocessing: HASH,
@@ -110,8 +110,9 @@ export function parseCalibration(value: unknown, name: string): Calibration {
   // The promise of the target holds for one threshold.
   if (root['in'] !== root['out']) refuse('in and out must be equal where a target is given');
   const fittedFor = record(root['fittedFor'], 'fittedFor');
-  check(fittedFor, FITTED_FOR, 'fittedFor.');
-  only(fittedFor, Object.keys(FITTED_FOR), 'fittedFor.');
+  const provenance = needsNegatives(root['score'] as string) ? { ...FITTED_FOR, negatives: HASH } : FITTED_FOR;
+  check(fittedFor, provenance, 'fittedFor.');
+  only(fittedFor, Object.keys(provenance), 'fittedFor.');
   only(root, ['formatVersion', ...Object.keys(THRESHOLDS), ...Object.keys(FITTED), 'fittedFor']);
   const fitted = root as unknown as FittedCalibration;
   if (sha256 !== undefined && sha256 !== fittedHash(fitted)) {
@@ -153,6 +154,7 @@ const NAMES: Record<keyof FittedFor, string> = {
   precision: 'precision',
   labels: 'labels',
   templates: 'template set',
+  negatives: 'list of negatives',
 };
 
 /** @throws ERR_CLIPN_CALIBRATION naming everything that differs */

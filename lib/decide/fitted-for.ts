@@ -1,5 +1,6 @@
 /** What a score depends on, as hashes: a threshold fitted for one such set of facts means nothing under another. */
 import { type LabelBank, labelsHash } from '../labels/bank';
+import { type NegativeBank, negativesHash } from '../scores/negatives';
 import type { ModelConfig } from '../weights/model-config';
 import { type Preprocessing, preprocessingHash } from '../weights/preprocessing';
 
@@ -17,6 +18,8 @@ export interface FittedFor {
   labels: string;
   /** Of the templates. */
   templates: string;
+  /** Of the negative words, where the score compares with them. */
+  negatives?: string;
 }
 
 /** The part of a model that scores depend on. */
@@ -26,7 +29,13 @@ export interface ScoringModel {
   config: Preprocessing & Pick<ModelConfig, 'scale'>;
 }
 
-export function fittedFor(model: ScoringModel, bank: LabelBank, { exif = true }: { exif?: boolean }): FittedFor {
+/** @param negatives the words that the score compares with; none for another score */
+export function fittedFor(
+  model: ScoringModel,
+  bank: LabelBank,
+  { exif = true }: { exif?: boolean },
+  negatives?: NegativeBank,
+): FittedFor {
   return {
     contentId: model.contentId,
     scale: model.config.scale,
@@ -35,5 +44,6 @@ export function fittedFor(model: ScoringModel, bank: LabelBank, { exif = true }:
     precision: model.precision,
     labels: labelsHash(bank.labels),
     templates: bank.templates.sha256,
+    ...(negatives && { negatives: negativesHash(negatives) }),
   };
 }

@@ -4,25 +4,41 @@
  * The decision rules: from one image's scores to in, out or review. Pure.
  */
 import { ClipnError } from '../base/errors';
-import { type DecidingScore, NO_TOWER_SCORES, type Scores } from '../scores/names';
+import { type DecidingScore, NO_TOWER_SCORES, needsNegatives, type Scores } from '../scores/names';
 import type { Calibration } from './calibration';
 
 export type Verdict = 'in' | 'out' | 'review';
 
-/** What decided: a rule of the paper, the caller's threshold, or a calibration. */
-export type Rule = 'ctw' | 'atd' | 'threshold' | 'calibrated';
+/** What decided: a rule of the paper, the nearest of labels and words, the caller's threshold, or a calibration. */
+export type Rule = 'ctw' | 'atd' | 'nearest' | 'threshold' | 'calibrated';
 
 export type Decision =
   | { rule: 'ctw' }
   | { rule: 'atd' }
+  | { rule: 'nearest' }
   | { rule: 'threshold'; score: DecidingScore; threshold: number }
   | { rule: 'calibrated'; calibration: Calibration };
 
 /** Below this many labels the paper's rules are known to mislead. */
 export const FEW_LABELS = 10;
+/** Below this many negative words most of what is none of the labels has no word near it. */
+export const FEW_WORDS = 100;
+
+/** What an image can be compared with. */
+export interface Comparable {
+  /** Whether the labels have rows of the no tower. */
+  no: boolean;
+  /** Negative words; 0 without. */
+  words: number;
+}
+
+/** The score that decides when none is named: `atd`, and of a plain CLIP with negative words `negLabel`. */
+export function defaultScore({ no, words }: Comparable): DecidingScore {
+  return no || words === 0 ? 'atd' : 'negLabel';
+}
 
 export interface DecisionOptions {
-  /** Score that decides. Default `atd`. */
+  /** Score that decides; `defaultScore` when absent. */
   score?: DecidingScore;
   /** In when the score is at least this; in the score's own unit. */
   threshold?: number;
@@ -30,22 +46,17 @@ export interface DecisionOptions {
 }
 
 /**
- * Chooses the rule: a calibration, else a threshold, else the paper's own rule for `ctw` or `atd`.
+ * Chooses the rule: a calibration, else a threshold, else the paper's own rule for `ctw` or `atd`, and with negative words
+ * the nearest of labels and words for `maxLogit`, or for a plain CLIP of which no score is named.
  *
- * @throws ERR_CLIPN_INVALID_ARG for a score that needs a threshold and has none, or a threshold beside a calibration;
- *   ERR_CLIPN_MODEL_CONTRACT for a score that needs the no tower of a plain CLIP; ERR_CLIPN_CALIBRATION for another score
+ * @throws ERR_CLIPN_INVALID_ARG for a score that needs a threshold or negative words and has none, or a threshold beside a
+ *   calibration; ERR_CLIPN_MODEL_CONTRACT for a score that needs the no tower of a plain CLIP; ERR_CLIPN_CALIBRATION for
+ *   another score
  */
-export function decisionOf(options: DecisionOptions, hasNo: boolean): Decision {
-  const { score = options.calibration?.score ?? 'atd', threshold, calibration } = options;
-  if (!hasNo && NO_TOWER_SCORES.includes(score)) {
-    throw new ClipnError(
-      'ERR_CLIPN_MODEL_CONTRACT',
-      `score ${score} needs a no tower, and this model is a plain CLIP`,
-      {
-        hint: "Choose a score of the yes tower ('msp', 'maxLogit', 'energy', 'mcm') and give a threshold.",
-      },
-    );
-  }
+export function decisionOf(options: DecisionOptions, has: Comparable): Decision {
+  const { threshold, calibration } = options;
+  const score = options.score ?? calibration?.score ?? defaultScore(has);
+  assertComputable(score, has);
   if (calibration !== undefined && threshold !== undefined) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'threshold and calibration exclude each other');
   }
@@ -62,9 +73,58 @@ export function decisionOf(options: DecisionOptions, hasNo: boolean): Decision {
     return { rule: 'threshold', score, threshold };
   }
   if (score === 'ctw' || score === 'atd') return { rule: score };
+  if (has.words > 0 && (score === 'maxLogit' || options.score === undefined)) return { rule: 'nearest' };
   throw new ClipnError('ERR_CLIPN_INVALID_ARG', `score ${score} has no rule of its own: give a threshold`, {
-    hint: 'Only ctw and atd have a threshold-free rule in the paper.',
+    hint: 'Without a threshold ctw and atd decide by the rules of the paper, and maxLogit with negatives by the nearest.',
   });
+}
+
+function assertComputable(score: DecidingScore, { no, words }: Comparable): void {
+  if (!no && NO_TOWER_SCORES.includes(score)) {
+    const hint =
+      words > 0
+        ? "Choose 'negLabel', or no score: then the nearest of labels and words decides."
+        : "Give negatives ('wordnet', a list or a file of words), which need no threshold; or choose 'msp', 'maxLogit', " +
+          "'energy' or 'mcm' and give a threshold.";
+    const message = `score ${score} needs a no tower, and this model is a plain CLIP`;
+    throw new ClipnError('ERR_CLIPN_MODEL_CONTRACT', message, { hint });
+  }
+  if (words === 0 && needsNegatives(score)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `score ${score} compares with words, and no negatives are given`, {
+      hint: "Give negatives: 'wordnet', a list of words, or a file of them; on the command line --negatives.",
+    });
+  }
+}
+
+/** Why verdicts by negative words should not be trusted for these words, in sentences. */
+export function wordWarnings(
+  decision: Decision,
+  words: { count: number; templates: string },
+  labels: { templates: string },
+): string[] {
+  const score = decision.rule === 'calibrated' ? decision.calibration.score : 'score' in decision && decision.score;
+  if (decision.rule !== 'nearest' && !(score && needsNegatives(score))) return [];
+  const warnings: string[] = [];
+  if (words.count < FEW_WORDS) {
+    warnings.push(
+      `${words.count} word${words.count === 1 ? '' : 's'}: what is neither a label nor near one of so few is likely to ` +
+        "count as a label. Give some thousand words, or negatives 'wordnet'.",
+    );
+  }
+  if (words.templates !== labels.templates) {
+    warnings.push(
+      "labels and words went through different templates, which may favour one side: templates 'nice' are those of " +
+        'mined words.',
+    );
+  }
+  return warnings;
+}
+
+/** What the rules of one image need beside its scores. */
+export interface Others {
+  logQMax: number;
+  /** NaN without negative words. */
+  wordMax: number;
 }
 
 /**
@@ -72,17 +132,20 @@ export function decisionOf(options: DecisionOptions, hasNo: boolean): Decision {
  *
  * - `ctw`: in iff p_yes ≥ ½ at the top class (spec 3)
  * - `atd`: out iff p(C+1) exceeds every p_j · p_yes,j (spec 3); `logQMax` is the log of the largest of those
+ * - `nearest`: in iff no negative word is nearer than the nearest label; `wordMax` is the largest logit of a word
  */
-export function decide(decision: Decision, scores: Scores, logQMax: number): Verdict {
+export function decide(decision: Decision, scores: Scores, { logQMax, wordMax }: Others): Verdict {
   switch (decision.rule) {
     case 'ctw':
       return scores.gap >= 0 ? 'in' : 'out';
     case 'atd':
       return scores.logPOut <= logQMax ? 'in' : 'out';
+    case 'nearest':
+      return scores.maxLogit >= wordMax ? 'in' : 'out';
     case 'threshold':
-      return scores[decision.score] >= decision.threshold ? 'in' : 'out';
+      return (scores[decision.score] ?? Number.NaN) >= decision.threshold ? 'in' : 'out';
     case 'calibrated': {
-      const value = scores[decision.calibration.score];
+      const value = scores[decision.calibration.score] ?? Number.NaN;
       if (value >= decision.calibration.in) return 'in';
       return value >= decision.calibration.out ? 'review' : 'out';
     }

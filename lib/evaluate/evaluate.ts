@@ -7,13 +7,14 @@ import { join } from 'node:path';
 import { ClipnError } from '../base/errors';
 import { assertCalibrationFits, type Calibration } from '../decide/calibration';
 import { type FittedFor, fittedFor } from '../decide/fitted-for';
+import { defaultScore } from '../decide/rule';
 import { hasClassFolders, readImageFolder, refusal } from '../images/folder';
 import { matchClasses } from '../labels/class-names';
-import { bankWarnings } from '../model/bank-warnings';
+import { bankWarnings, wordsWarnings } from '../model/bank-warnings';
 import { loadModel } from '../model/load';
 import type { Model } from '../model/model';
-import { groupNegatives } from '../scores/negatives';
-import type { NegativeRows } from '../scores/score';
+import { labelTemplates, readWords } from '../model/negatives';
+import { needsNegatives } from '../scores/names';
 import { examplesOf, worstImages } from './examples';
 import { figuresOf, type KnownClasses, trueLabels } from './figures';
 import { assertOptions, DEFAULT_BATCH, DEFAULT_EXAMPLES, type EvalOptions, type EvalProgress } from './options';
@@ -31,7 +32,7 @@ import { cannotDecide, scorersFor } from './usable';
  * @throws ERR_CLIPN_DATA_FOLDER (missing, empty, mixed or wholly unreadable folder), ERR_CLIPN_DATA_CLASSES (class folders
  *   that the labels lack), ERR_CLIPN_STORE_MISMATCH, ERR_CLIPN_STORE_FORMAT, ERR_CLIPN_SCORES (a score that is not a
  *   number), ERR_CLIPN_MODEL_CONTRACT (a deciding score or patches that the model does not offer), ERR_CLIPN_CALIBRATION,
- *   ERR_CLIPN_LABELS, ERR_CLIPN_INVALID_ARG, what `loadModel` throws, or `signal.reason`
+ *   ERR_CLIPN_LABELS, ERR_CLIPN_WORDNET, ERR_CLIPN_INVALID_ARG, what `loadModel` throws, or `signal.reason`
  */
 export async function evaluate(options: EvalOptions): Promise<EvalResult> {
   assertOptions(options);
@@ -63,7 +64,7 @@ async function evaluateOn(
   options: EvalOptions,
 ): Promise<EvalResult> {
   const { exif = false, command = 'evaluate()', examples = DEFAULT_EXAMPLES } = options;
-  const { bank, deciding, scorers, words, readable, pass } = await prepare(model, sets, classes, options);
+  const { bank, negatives, deciding, scorers, readable, pass } = await prepare(model, sets, classes, options);
   const scored = await scoreAll(readable, pass);
   const truth = trueLabels(readable[0], classes);
   const { calibration } = options;
@@ -76,9 +77,9 @@ async function evaluateOn(
   return {
     format: EVAL_FORMAT,
     created: createdAt(),
-    provenance: await provenance(model, bank, words, { exif, command }),
+    provenance: await provenance(model, bank, negatives, { exif, command }),
     ...figures,
-    warnings: [...bankWarnings(model.info, bank), ...figures.warnings],
+    warnings: [...bankWarnings(model.info, bank), ...wordsWarnings(model.info, negatives), ...figures.warnings],
     worst: {
       falseAccepts: await examplesOf(worst.falseAccepts, readable, truth, pass),
       falseRejects: await examplesOf(worst.falseRejects, readable, truth, pass),
@@ -89,13 +90,23 @@ async function evaluateOn(
 /** All that is needed before an image is scored; what can be refused is refused before an image is encoded. */
 async function prepare(model: Model, sets: IdAndOod<ScannedSet>, classes: KnownClasses, options: EvalOptions) {
   const { calibration, exif = false, batch = DEFAULT_BATCH, signal } = options;
-  const bank = await labelBank(model, classes.labels, options, false);
-  const deciding = options.score ?? calibration?.score ?? 'atd';
-  if (calibration) assertCalibrationDecides(calibration, deciding, fittedFor(model.info, bank, { exif }));
-  const words = options.negatives && groupNegatives(options.negatives, classes.labels);
+  const words = options.negatives === undefined ? undefined : await readWords(options.negatives);
   const scorers = scorersFor(model.info, options);
+  const deciding =
+    options.score ?? calibration?.score ?? defaultScore({ no: model.info.hasNo, words: words === undefined ? 0 : 1 });
   if (!scorers.usable.some(({ name }) => name === deciding)) throw cannotDecide(deciding, scorers);
-  const negatives = words && (await negativeRows(model, words.groups, options));
+  const bank = await model.createLabelBank(classes.labels, {
+    templates: options.templates ?? labelTemplates(model.info, words),
+    signal,
+    onProgress: options.onProgress,
+  });
+  const { onProgress: told } = options;
+  const negatives =
+    words === undefined ? undefined : await model.createNegatives(bank, words, { signal, onProgress: told });
+  if (calibration) {
+    const compared = needsNegatives(calibration.score) ? negatives : undefined;
+    assertCalibrationDecides(calibration, deciding, fittedFor(model.info, bank, { exif }, compared));
+  }
 
   const onProgress = (done: number, total: number) => options.onProgress?.({ stage: 'features', done, total });
   const { store, readable } = await storedFeatures(model, bank, sets, { ...options, exif, batch, onProgress });
@@ -110,7 +121,7 @@ async function prepare(model: Model, sets: IdAndOod<ScannedSet>, classes: KnownC
     signal,
     onBlock: counter(options, 'scores', images),
   };
-  return { bank, deciding, scorers, words, readable, pass };
+  return { bank, negatives, deciding, scorers, readable, pass };
 }
 
 function assertCalibrationDecides(calibration: Calibration, deciding: string, used: FittedFor): void {
@@ -127,18 +138,6 @@ async function scoreAll(readable: IdAndOod<ReadableSet>, pass: ScorePass): Promi
   const scored: [Scored, ...Scored[]] = [await score(id)];
   for (const set of ood) scored.push(await score(set));
   return scored;
-}
-
-async function labelBank(model: Model, labels: readonly string[], options: EvalOptions, yesOnly: boolean) {
-  const { templates, signal, onProgress } = options;
-  return await model.createLabelBank(labels, { templates, yesOnly, signal, onProgress });
-}
-
-/** One bank for all words, so that it is encoded and cached as one. */
-async function negativeRows(model: Model, groups: readonly string[][], options: EvalOptions): Promise<NegativeRows> {
-  const { yes: rows } = await labelBank(model, groups.flat(), options, true);
-  let end = 0;
-  return { rows, groupEnds: groups.map(({ length }) => (end += length)) };
 }
 
 /** Adds up blocks to a progress of `total`. */

@@ -2,6 +2,7 @@
 import { ClipnError } from '../base/errors';
 import { type Calibration, parseCalibration } from '../decide/calibration';
 import type { Model } from '../model/model';
+import type { NegativesInput } from '../model/negatives';
 import type { Precision } from '../native/placement';
 import type { Scorer } from '../scores/scorers';
 import type { TemplateSet } from '../text/templates';
@@ -10,8 +11,8 @@ export const DEFAULT_BATCH = 8;
 export const DEFAULT_EXAMPLES = 12;
 
 export interface EvalProgress {
-  /** `labels`: sentences of labels and negatives; `features`: images not in the store; `scores`: images. */
-  stage: 'labels' | 'features' | 'scores';
+  /** `labels` and `words`: sentences of labels, of negatives; `features`: images not in the store; `scores`: images. */
+  stage: 'labels' | 'words' | 'features' | 'scores';
   done: number;
   total: number;
 }
@@ -31,10 +32,10 @@ export interface EvalOptions {
   templates?: string | TemplateSet | undefined;
   /** Folder of the feature store; by default one for the model in the cache folder. */
   store?: string | undefined;
-  /** Score by which classes and examples are judged. Default the calibration's, else `atd`. */
+  /** Score by which classes and examples are judged. Default the calibration's, else `atd`; of a plain CLIP with negatives `negLabel`. */
   score?: string | undefined;
-  /** Words for NegLabel. */
-  negatives?: readonly string[] | undefined;
+  /** Words that are none of the labels, as a detector takes them: for `negLabel` and `ole`. */
+  negatives?: NegativesInput | undefined;
   /** Also GL-MCM: encodes the images with their patches, into a store that is bound to the labels. Default false. */
   patches?: boolean | undefined;
   /** λ of GL-MCM, default 1. */

@@ -3,7 +3,7 @@ import { packageVersion } from '../base/version';
 import { type LabelBank, labelsHash } from '../labels/bank';
 import type { Model } from '../model/model';
 import { describeCore } from '../native/engine';
-import type { NegativeWords } from '../scores/negatives';
+import { type NegativeBank, negativesHash } from '../scores/negatives';
 import { preprocessingText } from '../weights/preprocessing';
 import type { EvalResult } from './result';
 
@@ -16,7 +16,7 @@ export function createdAt(): string {
 export async function provenance(
   { info }: Model,
   bank: LabelBank,
-  words: NegativeWords | undefined,
+  words: NegativeBank | undefined,
   { exif, command }: { exif: boolean; command: string },
 ): Promise<EvalResult['provenance']> {
   const core = await describeCore();
@@ -28,10 +28,10 @@ export async function provenance(
     templates: { name, count, sha256 },
     negatives: words
       ? {
-          count: words.groups.reduce((sum, group) => sum + group.length, 0),
+          count: words.words.length,
           dropped: words.dropped,
-          groups: words.groups.length,
-          sha256: words.sha256,
+          groups: words.groupEnds.length,
+          sha256: negativesHash(words),
         }
       : null,
     versions: {

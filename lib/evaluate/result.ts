@@ -72,7 +72,7 @@ export interface EvalResult {
     /** `sha256` as in a calibration's `fittedFor.labels`. */
     labels: { count: number; sha256: string };
     templates: { name: string; count: number; sha256: string };
-    /** Words of the user's list that served as negatives, when one was given: `dropped` equalled a label. */
+    /** Negative words, when there were any: `dropped` equalled a label; `sha256` as in a calibration's `fittedFor.negatives`. */
     negatives: { count: number; dropped: number; groups: number; sha256: string } | null;
     versions: Record<string, string>;
     command: string;

@@ -20,7 +20,7 @@ export function scorersFor(info: ModelInfo, options: EvalOptions): UsableScorers
   const met: Record<Need, true | string> = {
     'no tower': info.hasNo || 'the model is a plain CLIP, without a no tower',
     patches: patches === true || 'it needs --patches, which encodes the images with their patches',
-    negatives: negatives !== undefined || 'it needs a list of words: --negatives',
+    negatives: negatives !== undefined || 'it needs words that are none of the labels: --negatives',
     logits: true,
   };
   if (patches && !info.hasPatches) {

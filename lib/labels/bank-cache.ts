@@ -73,7 +73,8 @@ async function rowsOfOthers(
     // A file that cannot be used is named when its own names are asked for; here it only saves no time.
     const bank = await readCached(path, towers, set).catch(() => null);
     if (bank === null) continue;
-    const rows = [...missing].map((label) => bank.labels.indexOf(label)).filter((row) => row >= 0);
+    const rowOf = new Map(bank.labels.map((label, row) => [label, row]));
+    const rows = [...missing].flatMap((label) => rowOf.get(label) ?? []);
     if (rows.length === 0) continue;
     const part = selectRows(bank, rows);
     for (const label of part.labels) missing.delete(label);
@@ -98,6 +99,41 @@ async function completed(
 }
 
 /**
+ * The bank at `path`, or what `make` gives, which is written there. A file that cannot be used or written is named in
+ * `warnings`.
+ *
+ * @param isIt whether the bank that lies there is the one asked for
+ * @param make is told whether a file that lies there could not be used
+ */
+async function kept(
+  path: string,
+  towers: TextTowers,
+  set: TemplateSet,
+  isIt: (bank: LabelBank) => boolean,
+  make: (spoilt: boolean) => Promise<LabelBank>,
+): Promise<LabelBank> {
+  const warnings: string[] = [];
+  try {
+    const cached = await readCached(path, towers, set);
+    if (cached !== null) {
+      if (isIt(cached)) return cached;
+      throw new ClipnError('ERR_CLIPN_BANK_MISMATCH', 'its labels are not those asked for');
+    }
+  } catch (error) {
+    if (!(error instanceof ClipnError)) throw error;
+    warnings.push(`the cached label bank could not be used and was made again: ${error.message}`);
+  }
+  const bank = await make(warnings.length > 0);
+  try {
+    await saveLabelBank(bank, path);
+  } catch (error) {
+    if (!(error instanceof ClipnError)) throw error;
+    warnings.push(`the label bank was not cached: ${error.message}`);
+  }
+  return warnings.length === 0 ? bank : freezeBank(bank, warnings);
+}
+
+/**
  * As `buildLabelBank`, but read from `<cacheDir>/banks` when the same model, precision, templates and names were
  * encoded before, and written there otherwise. Names that differ in part cost only what is new: rows do not depend on
  * each other. A cache file that cannot be used or written is named in `warnings`.
@@ -110,26 +146,25 @@ export async function cachedLabelBank(
   assertLabels(towers, labels);
   const templates = await resolveTemplates(options.templates);
   const folder = folderOf(towers, templates);
-  const path = join(folder, `${jsonHash(labels)}.safetensors`);
-  const warnings: string[] = [];
-  try {
-    const cached = await readCached(path, towers, templates);
-    if (cached !== null) {
-      const same = cached.labels.length === labels.length && cached.labels.every((label, i) => label === labels[i]);
-      if (same) return cached;
-      throw new ClipnError('ERR_CLIPN_BANK_MISMATCH', 'its labels are not those asked for');
-    }
-  } catch (error) {
-    if (!(error instanceof ClipnError)) throw error;
-    warnings.push(`the cached label bank could not be used and was made again: ${error.message}`);
-  }
-  const known = warnings.length === 0 ? await rowsOfOthers(folder, towers, labels, templates) : null;
-  const bank = await completed(known, towers, labels, templates, options);
-  try {
-    await saveLabelBank(bank, path);
-  } catch (error) {
-    if (!(error instanceof ClipnError)) throw error;
-    warnings.push(`the label bank was not cached: ${error.message}`);
-  }
-  return warnings.length === 0 ? bank : freezeBank(bank, warnings);
+  const isIt = (bank: LabelBank) =>
+    bank.labels.length === labels.length && bank.labels.every((label, i) => label === labels[i]);
+  return kept(join(folder, `${jsonHash(labels)}.safetensors`), towers, templates, isIt, async (spoilt) => {
+    const known = spoilt ? null : await rowsOfOthers(folder, towers, labels, templates);
+    return await completed(known, towers, labels, templates, options);
+  });
+}
+
+/**
+ * A bank that is known by what it was chosen from, not by its names: those are in it.
+ *
+ * @param key whatever decides which names `make` chooses
+ */
+export async function cachedSelection(
+  towers: TextTowers,
+  templates: TemplateSet,
+  key: unknown,
+  make: () => Promise<LabelBank>,
+): Promise<LabelBank> {
+  const path = join(folderOf(towers, templates), 'chosen', `${jsonHash(key)}.safetensors`);
+  return await kept(path, towers, templates, () => true, make);
 }

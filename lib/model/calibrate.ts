@@ -8,15 +8,20 @@ import {
   type UnreadableImage,
 } from '../decide/conformal';
 import { fittedFor } from '../decide/fitted-for';
+import { defaultScore } from '../decide/rule';
 import type { DecodeOptions } from '../images/decode';
 import type { ImageInput } from '../images/image-input';
 import type { LabelBank } from '../labels/bank';
-import type { DecidingScore } from '../scores/names';
+import { type DecidingScore, needsNegatives } from '../scores/names';
 import type { Model } from './model';
+import type { NegativesInput } from './negatives';
+import { noneOf } from './photo-hashes';
 
 export interface CalibrateOptions extends DecodeOptions {
-  /** Score that will decide. Default `atd`. */
+  /** Score that will decide. Default `atd`; of a plain CLIP with negatives `negLabel`. */
   score?: DecidingScore | undefined;
+  /** Words that are none of the labels, as a detector takes them. */
+  negatives?: NegativesInput | undefined;
   /** Share of ID images to accept on average, between 0 and 1. Default 0.95. */
   target?: number | undefined;
   signal?: AbortSignal | undefined;
@@ -37,26 +42,31 @@ export interface CalibrationRun {
  * Scores in-distribution images exactly as a detector will, and fits the threshold that accepts the share `target` of
  * new ones from the same source, on average.
  *
- * The images must be a fair sample of those that will be accepted later, and none that the labels were chosen on.
+ * The images must be a fair sample of those that will be accepted later, and none that the labels were chosen on or the
+ * negatives were mined with.
  *
  * @throws ERR_CLIPN_TOO_FEW_IMAGES, ERR_CLIPN_SCORES, ERR_CLIPN_MODEL_CONTRACT (a score of the no tower on a plain CLIP),
+ *   ERR_CLIPN_CALIBRATION (a photo that the negatives were mined with), what `createNegatives` throws,
  *   ERR_CLIPN_BANK_MISMATCH, ERR_CLIPN_INVALID_ARG, ERR_CLIPN_CLOSED, or `signal.reason`
  */
 export async function calibrate(
   model: Model,
   bank: LabelBank,
   images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
-  { score = 'atd', target = DEFAULT_TARGET, signal, onProgress, ...decoding }: CalibrateOptions = {},
+  options: CalibrateOptions = {},
 ): Promise<CalibrationRun> {
+  const { target = DEFAULT_TARGET, negatives, signal, onProgress, score: wanted, ...decoding } = options;
   assertTarget(target);
   if (Array.isArray(images)) assertEnough(images.length, target);
+  const words = negatives === undefined ? undefined : await model.createNegatives(bank, negatives, { signal });
+  const score = wanted ?? defaultScore({ no: bank.no !== null, words: words?.words.length ?? 0 });
   // Any threshold: only the scores are read.
-  const detector = await model.createDetector(bank, { ...decoding, score, threshold: 0, topK: 1 });
+  const detector = await model.createDetector(bank, { ...decoding, score, threshold: 0, topK: 1, negatives: words });
   const scores: number[] = [];
   const unreadable: UnreadableImage[] = [];
-  for await (const result of detector.stream(images, { signal })) {
+  for await (const result of detector.stream(noneOf(words?.photos ?? [], images, decoding, signal), { signal })) {
     if ('error' in result) unreadable.push(result);
-    else scores.push(result.scores[score]);
+    else scores.push(result.scores[score]!);
     onProgress?.(scores.length + unreadable.length);
   }
   assertEnough(scores.length, target, unreadable);
@@ -70,7 +80,7 @@ export async function calibrate(
       target,
       images: scores.length,
       created: new Date().toISOString(),
-      fittedFor: fittedFor(model.info, bank, decoding),
+      fittedFor: fittedFor(model.info, bank, decoding, needsNegatives(score) ? words : undefined),
     },
     accepted: scores.filter((value) => value >= threshold).length,
     tied: scores.filter((value) => value === threshold).length,

@@ -4,24 +4,34 @@ import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';
 import { assertCalibrationFits, type Calibration, parseCalibration } from '../decide/calibration';
 import { fittedFor } from '../decide/fitted-for';
-import { type Decision, decide, decisionOf, type Rule, ruleWarning, type Verdict } from '../decide/rule';
+import { type Decision, decide, decisionOf, type Rule, ruleWarning, type Verdict, wordWarnings } from '../decide/rule';
 import { type DecodeOptions, decodeRegion, TRUNCATED } from '../images/decode';
 import { collectImage, type ImageInput, nameOf, type Region, splitRegion } from '../images/image-input';
 import type { LabelBank } from '../labels/bank';
 import type { NativeScores } from '../native/addon';
-import { DECIDING_SCORES, type DecidingScore, type Scores } from '../scores/names';
+import { DECIDING_SCORES, type DecidingScore, needsNegatives, type Scores } from '../scores/names';
+import type { NegativeBank } from '../scores/negatives';
 import type { ScoreResult } from '../scores/score';
-import { bankWarnings } from './bank-warnings';
+import { bankWarnings, wordsWarnings } from './bank-warnings';
 import type { DetectorHost } from './detector-host';
 import type { Consumer, Encoded, ImageRequest } from './image-queue';
+import { assertNegativesFit, type NegativesInput } from './negatives';
 import type { CloseOptions } from './options';
 
 export interface DetectorOptions extends DecodeOptions {
-  /** Score that decides. Default `atd`, or the calibration's. */
+  /** Score that decides. Default the calibration's, else `atd`; of a plain CLIP with negatives the nearest decides. */
   score?: DecidingScore;
-  /** In when the score is at least this. Without it, ctw and atd follow the paper's threshold-free rules. */
+  /**
+   * In when the score is at least this. Without it, ctw and atd follow the paper's threshold-free rules, and maxLogit with
+   * negatives is in when no word is nearer than the nearest label.
+   */
   threshold?: number;
   calibration?: Calibration;
+  /**
+   * Words that are none of the labels: 'wordnet' (its words mined for these labels), a list, a file of words or of
+   * `saveNegatives`, what `mineNegatives` gave, or what `model.createNegatives` gave.
+   */
+  negatives?: NegativesInput;
   /** Entries of `top`. Default 5. */
   topK?: number;
   /** Also return logits, the hash of the pixels the tower saw, and the feature. Default false. */
@@ -45,6 +55,8 @@ export interface CheckResult {
   region?: Region;
   /** The nearest label, whatever the verdict. */
   label: string;
+  /** With negatives: the nearest word, whatever the verdict. */
+  nearestWord?: string;
   verdict: Verdict;
   rule: Rule;
   scores: Scores;
@@ -75,27 +87,40 @@ export class Detector {
   readonly bank: LabelBank;
   /** Why the verdicts may mislead: notes on the labels and on the rule. */
   readonly warnings: readonly string[];
+  readonly #negatives: NegativeBank | undefined;
   readonly #host: DetectorHost;
-  readonly #options: DetectorOptions;
+  readonly #options: Omit<DetectorOptions, 'negatives'>;
   readonly #decision: Decision;
   readonly #ownsModel: boolean;
   readonly #judge: Consumer<Judged>;
 
   /** @internal */
-  constructor(host: DetectorHost, bank: LabelBank, options: DetectorOptions, ownsModel = false) {
+  constructor(
+    host: DetectorHost,
+    bank: LabelBank,
+    negatives: NegativeBank | undefined,
+    options: Omit<DetectorOptions, 'negatives'>,
+    ownsModel = false,
+  ) {
     assertOptions(options);
+    if (negatives) assertNegativesFit(negatives, bank);
     if (options.calibration !== undefined) parseCalibration(options.calibration, 'the calibration');
     this.#host = host;
     this.bank = bank;
+    this.#negatives = negatives;
     this.#options = options;
-    this.#decision = decisionOf(options, bank.no !== null);
+    this.#decision = decisionOf(options, { no: bank.no !== null, words: negatives?.words.length ?? 0 });
     this.#ownsModel = ownsModel;
     this.#judge = { wantsPixels: options.trace === true, answer: (encoded, n) => this.#judgeRows(encoded, n) };
     if (options.calibration !== undefined) {
-      assertCalibrationFits(options.calibration, fittedFor(host.info, bank, options));
+      const compared = needsNegatives(options.calibration.score) ? negatives : undefined;
+      assertCalibrationFits(options.calibration, fittedFor(host.info, bank, options, compared));
     }
-    const warning = ruleWarning(this.#decision, bank.labels.length);
-    this.warnings = Object.freeze([...bankWarnings(host.info, bank), ...(warning === undefined ? [] : [warning])]);
+    this.warnings = Object.freeze([
+      ...bankWarnings(host.info, bank),
+      ...wordsWarnings(host.info, negatives),
+      ...warningsOf(this.#decision, bank, negatives),
+    ]);
   }
 
   /**
@@ -179,7 +204,8 @@ export class Detector {
 
   async #judgeRows({ features, pixels }: Encoded, n: number): Promise<Judged[]> {
     const { topK = 5, trace = false } = this.#options;
-    const scored = await this.#host.scoreFeatures(features, this.bank, { topK, logits: trace });
+    const negatives = this.#negatives;
+    const scored = await this.#host.scoreFeatures(features, this.bank, { topK, logits: trace, negatives });
     return Array.from({ length: n }, (_, i) => ({
       ...this.#verdict(scored, i),
       ...(trace && pixels !== undefined && this.#trace(scored, features, pixels, i, n)),
@@ -187,15 +213,19 @@ export class Detector {
   }
 
   #verdict(scored: ScoreResult, i: number): Judged {
+    const words = this.#negatives?.words;
     const scores = {} as Scores;
-    for (const name of [...DECIDING_SCORES, 'logPOut'] as const) scores[name] = scored[name][i]!;
+    for (const name of [...DECIDING_SCORES, 'logPOut'] as const) {
+      if (words || !needsNegatives(name)) scores[name] = scored[name][i]!;
+    }
     const top: TopEntry[] = [];
     for (let j = i * scored.k; j < (i + 1) * scored.k; j++) {
       top.push({ label: this.bank.labels[scored.topIndex[j]!]!, p: scored.topP[j]!, pYes: scored.topPYes[j]! });
     }
     return {
       label: top[0]!.label,
-      verdict: decide(this.#decision, scores, scored.logQMax[i]!),
+      ...(words && { nearestWord: words[scored.wordIndex[i]!]! }),
+      verdict: decide(this.#decision, scores, { logQMax: scored.logQMax[i]!, wordMax: scored.wordMax[i]! }),
       rule: this.#decision.rule,
       scores,
       top,
@@ -229,7 +259,16 @@ export class Detector {
   }
 }
 
-function assertOptions({ topK, limitPixels, limitBytes, truncated, score }: DetectorOptions): void {
+function warningsOf(decision: Decision, bank: LabelBank, negatives: NegativeBank | undefined): string[] {
+  const few = ruleWarning(decision, bank.labels.length);
+  const words = negatives && { count: negatives.words.length, templates: negatives.templates.sha256 };
+  return [
+    ...(few === undefined ? [] : [few]),
+    ...(words ? wordWarnings(decision, words, { templates: bank.templates.sha256 }) : []),
+  ];
+}
+
+function assertOptions({ topK, limitPixels, limitBytes, truncated, score }: Omit<DetectorOptions, 'negatives'>): void {
   if (topK !== undefined && (!Number.isInteger(topK) || topK < 1)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `topK must be a whole number of at least 1, not ${topK}`);
   }

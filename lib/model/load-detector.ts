@@ -1,7 +1,7 @@
 /** From paths and names to a detector in one call. */
 import { ClipnError } from '../base/errors';
 import { readCalibration } from '../decide/calibration';
-import { Detector, type DetectorOptions } from './detector';
+import type { Detector, DetectorOptions } from './detector';
 import { loadModel } from './load';
 import type { LabelBankOptions, LoadModelOptions } from './options';
 
@@ -26,11 +26,9 @@ export async function loadDetector(options: LoadDetectorOptions): Promise<Detect
   const calibration = calibrationFile === undefined ? rest.calibration : await readCalibration(calibrationFile);
   const model = await loadModel(path, rest);
   try {
-    const bank =
-      bankPath === undefined
-        ? await model.createLabelBank(labels!, { signal: rest.signal, ...labelBank })
-        : await model.loadLabelBank(bankPath);
-    return new Detector(model, bank, { ...rest, calibration }, true);
+    const classes = bankPath === undefined ? labels! : await model.loadLabelBank(bankPath);
+    const { signal } = rest;
+    return await model.detectorFor(classes, { ...rest, calibration, labelBank: { signal, ...labelBank } }, true);
   } catch (error) {
     await model.close();
     throw error;

@@ -15,12 +15,15 @@ import { addLabels, buildLabelBank, type TextTowers } from '../labels/build-bank
 import type { NativeImage, NativeLane } from '../native/addon';
 import type { Engine } from '../native/engine';
 import { closeLane, runTask } from '../native/lane';
+import type { NegativeBank } from '../scores/negatives';
 import { type ScoreOptions, scoreOn } from '../scores/score';
 import { createTokenizer, type Tokenizer } from '../text/tokenizer';
+import type { NegativesOptions, WordEncoder } from './choose-words';
 import { Detector, type DetectorOptions } from './detector';
 import type { DetectorHost } from './detector-host';
 import { type Consumer, type Encoded, ImageQueue } from './image-queue';
 import type { ModelInfo } from './info';
+import { isNegativeBank, labelTemplates, type NegativesInput, negativeBank, readWords } from './negatives';
 import type { CloseOptions, EncodeOptions, LabelBankOptions } from './options';
 import type { QueueLimits } from './queue-options';
 import type { ModelStats } from './queue-stats';
@@ -144,15 +147,50 @@ export class Model implements DetectorHost {
     assertBankFits(bank, { contentId, precision, dim });
   }
 
-  /** A detector for these classes: names, or a label bank of this model. */
+  /**
+   * Words that are none of the labels, encoded by the yes tower: a list or a file through the labels' templates as they
+   * are, or 'wordnet', those of its nouns and adjectives that are far from the labels.
+   *
+   * @throws ERR_CLIPN_WORDNET (its package is not installed), ERR_CLIPN_IO (the file), otherwise as `createLabelBank`
+   */
+  async createNegatives(
+    bank: LabelBank,
+    negatives: NegativesInput,
+    options: NegativesOptions = {},
+  ): Promise<NegativeBank> {
+    this.assertFits(bank);
+    const words = await readWords(negatives);
+    return isNegativeBank(words) ? words : await negativeBank(this.wordEncoder(), bank, words, options);
+  }
+
+  /** @internal */
+  wordEncoder(): WordEncoder {
+    return { lane: this.lane, towers: this.#requireTowers(true) };
+  }
+
+  /**
+   * A detector for these classes: names, or a label bank of this model. Names go through the model's templates, but of a
+   * plain CLIP with mined negatives through those of the words.
+   */
   async createDetector(
     labels: LabelBank | readonly string[],
     options: DetectorOptions & { labelBank?: LabelBankOptions } = {},
   ): Promise<Detector> {
-    const { labelBank, ...rest } = options;
-    const bank = 'yes' in labels ? labels : await this.createLabelBank(labels, labelBank);
+    return await this.detectorFor(labels, options, false);
+  }
+
+  /** @internal As `createDetector`; one that owns the model closes it. */
+  async detectorFor(
+    labels: LabelBank | readonly string[],
+    { labelBank = {}, negatives, ...options }: DetectorOptions & { labelBank?: LabelBankOptions },
+    ownsModel: boolean,
+  ): Promise<Detector> {
+    const words = negatives === undefined ? undefined : await readWords(negatives);
+    const templates = labelBank.templates ?? labelTemplates(this.info, words);
+    const bank = 'yes' in labels ? labels : await this.createLabelBank(labels, { ...labelBank, templates });
     this.assertFits(bank);
-    return new Detector(this, bank, rest);
+    const rows = words === undefined ? undefined : await this.createNegatives(bank, words, labelBank);
+    return new Detector(this, bank, rows, options, ownsModel);
   }
 
   /**

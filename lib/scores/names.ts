@@ -10,12 +10,21 @@
  * - `energy`: logsumexp_j a_j, a logit
  * - `mcm`: max softmax of the raw cosines at T = 1, in [1/C, 1]
  * - `gap`: a − b at the top class, a logit difference; ranks as `ctw` but does not saturate
+ * - `negLabel`: the labels' share against negative words, mean over groups of words, in (0, 1) (neg-label.ts)
+ * - `ole`: `atd` with the negative words in the softmax, in [0, 1] (ole.ts)
  */
-export const DECIDING_SCORES = ['ctw', 'atd', 'msp', 'maxLogit', 'energy', 'mcm', 'gap'] as const;
+export const DECIDING_SCORES = ['ctw', 'atd', 'msp', 'maxLogit', 'energy', 'mcm', 'gap', 'negLabel', 'ole'] as const;
 export type DecidingScore = (typeof DECIDING_SCORES)[number];
 
 /** Scores that need the no tower; NaN for a plain CLIP. */
-export const NO_TOWER_SCORES: readonly string[] = ['ctw', 'atd', 'gap', 'logPOut'];
+export const NO_TOWER_SCORES: readonly string[] = ['ctw', 'atd', 'gap', 'logPOut', 'ole'];
+
+/** Scores that compare with negative words; without words there are none of them. */
+export const NEGATIVE_SCORES = ['negLabel', 'ole'] as const;
+export type NegativeScore = (typeof NEGATIVE_SCORES)[number];
+
+export const needsNegatives = (score: string): boolean => (NEGATIVE_SCORES as readonly string[]).includes(score);
 
 /** Every score of one image. `logPOut` = log p(C+1) is the one that is higher = more OUT-of-distribution. */
-export type Scores = Record<DecidingScore | 'logPOut', number>;
+export type Scores = Record<Exclude<DecidingScore, NegativeScore> | 'logPOut', number> &
+  Partial<Record<NegativeScore, number>>;

@@ -1,8 +1,8 @@
 /**
- * NegLabel (Jiang et al., ICLR 2024) with a user's words u_k in G groups: the mean over groups of
+ * NegLabel (Jiang et al., ICLR 2024) with negative words u_k in G groups: the mean over groups of
  * Σ_j exp(a_j) / (Σ_j exp(a_j) + Σ_{k in the group} exp(s·⟨f, u_k⟩)). In (0, 1). Higher = more in-distribution.
  *
- * Which words, and in which group: negatives.ts. The paper mines its words from WordNet; here the list is taken as it is.
+ * Which words, and in which group: mine-negatives.ts, negatives.ts.
  */
 import type { Scorer } from './scorer';
 

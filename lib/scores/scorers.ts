@@ -4,6 +4,7 @@
  */
 import { glMcm } from './gl-mcm';
 import { negLabel } from './neg-label';
+import { ole } from './ole';
 import type { Scorer } from './scorer';
 
 export type { Need, ScoreBlock, Scorer } from './scorer';
@@ -91,5 +92,5 @@ const mcm: Scorer = {
 
 /** @param lambda of GL-MCM; 1 (the paper's) when absent */
 export function builtInScorers(lambda?: number): Scorer[] {
-  return [ctw, atd, gap, msp, maxLogit, energy, mcm, glMcm(lambda), negLabel];
+  return [ctw, atd, gap, msp, maxLogit, energy, mcm, glMcm(lambda), negLabel, ole];
 }

@@ -287,7 +287,7 @@ describe('scores beyond the core', () => {
     const plain = await run();
     assert.deepEqual(
       plain.skipped.map(({ score: name }) => name),
-      ['glMcm', 'negLabel'],
+      ['glMcm', 'negLabel', 'ole'],
     );
     const result = await run({ model: clip, score: 'msp' });
     assert.deepEqual(Object.keys(result.scores), ['msp', 'maxLogit', 'energy', 'mcm']);

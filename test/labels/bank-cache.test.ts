@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import { cacheDir } from '../../lib/base/cache-dir';
 import type { LabelBank } from '../../lib/labels/bank';
-import { cachedLabelBank } from '../../lib/labels/bank-cache';
+import { cachedLabelBank, cachedSelection } from '../../lib/labels/bank-cache';
 import { buildLabelBank, type TextTowers } from '../../lib/labels/build-bank';
 import { makeTemplateSet } from '../../lib/text/templates';
 import { animals, assertRow, type Call, expectedRow, fakeTowers, templates, tokenizer } from '../support/fake-towers';
@@ -76,4 +76,26 @@ test('a cache that cannot be written is a warning, not a failure', async () => {
   writeFileSync(join(folder, 'cache'), 'a file where the folder should be');
   const bank = await cached(towers, animals);
   assert.match(bank.warnings.join(), /was not cached/);
+});
+
+test('a selection is chosen once for what decides it, and anew for anything else or when its file is spoilt', async () => {
+  let chosen = 0;
+  const select = (key: unknown, model = towers) =>
+    cachedSelection(model, templates, key, async () => {
+      chosen++;
+      return await buildLabelBank(model, ['dog', 'cat'], { templates });
+    });
+  rmSync(join(folder, 'cache'), { recursive: true, force: true });
+  const first = await select(['rule', 1]);
+  assert.deepEqual(await select(['rule', 1]), first);
+  assert.equal(chosen, 1);
+  await select(['rule', 2]);
+  await select(['rule', 1], fakeTowers({ contentId: 'model-b' }));
+  assert.equal(chosen, 3);
+  const files = readdirSync(join(cacheDir(), 'banks'), { recursive: true }) as string[];
+  for (const file of files.filter((name) => name.endsWith('.safetensors'))) {
+    writeFileSync(join(cacheDir(), 'banks', file), 'garbage');
+  }
+  assert.match((await select(['rule', 1])).warnings.join(), /could not be used and was made again/);
+  assert.equal(chosen, 4);
 });

@@ -30,7 +30,7 @@ CLASSES = ["tabby", "food", "car", "piano"]
 LABELS = [*CLASSES, "starfish", "horse"]  # two without a folder
 TEMPLATES = ["a photo of a {}.", "'a bad photo of the {}.'", "{}"]
 NEGATIVES = [f"{colour} {thing}" for colour in ("red", "blue", "old") for thing in ("house", "river", "stone", "road", "cup", "lamp", "tree")]
-SCORES = ["ctw", "atd", "gap", "msp", "maxLogit", "energy", "mcm", "glMcm", "negLabel"]
+SCORES = ["ctw", "atd", "gap", "msp", "maxLogit", "energy", "mcm", "glMcm", "negLabel", "ole"]
 LAMBDA = 0.5
 # fp32 against float64: logits are 100 times a product of unit vectors.
 TOLERANCE = {"maxLogit": 2e-4, "energy": 2e-4, "gap": 4e-4}
@@ -68,11 +68,14 @@ class Reference:
         cosines, a, b = self.yes @ f, 100 * self.yes @ f, 100 * self.no @ f
         p, p_yes, top = a.softmax(0), torch.sigmoid(a - b), a.argmax()
         mcm = cosines.softmax(0).max()
+        words = [100 * u @ f for u in self.negatives]
+        beside_words = torch.cat([a, *words]).softmax(0)[: len(a)]
         energy = a.logsumexp(0)
         values = {
             "ctw": p_yes[top], "atd": (p * p_yes).sum(), "gap": a[top] - b[top], "msp": p.max(), "maxLogit": a.max(),
             "energy": energy, "mcm": mcm, "glMcm": mcm + LAMBDA * (patches @ self.yes.T).softmax(1).max(),
-            "negLabel": torch.stack([torch.sigmoid(energy - (100 * u @ f).logsumexp(0)) for u in self.negatives]).mean(),
+            "negLabel": torch.stack([torch.sigmoid(energy - group.logsumexp(0)) for group in words]).mean(),
+            "ole": (beside_words * p_yes).sum(),
         }
         return {name: value.item() for name, value in values.items()}, LABELS[top]
 

@@ -6,8 +6,8 @@ const words = (count: number) => Array.from({ length: count }, (_, i) => `word $
 
 test('groups do not depend on the order of the list, and hold every word once', () => {
   const list = words(1234);
-  const { groups, sha256, dropped } = groupNegatives(list, []);
-  assert.deepEqual(groupNegatives(list.toReversed(), []), { groups, sha256, dropped });
+  const { groups, dropped } = groupNegatives(list, []);
+  assert.deepEqual(groupNegatives(list.toReversed(), []), { groups, dropped });
   assert.deepEqual(groups.flat().sort(), list.toSorted());
   assert.equal(groups.length, 100);
   const sizes = groups.map(({ length }) => length);

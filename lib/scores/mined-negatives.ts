@@ -1,0 +1,82 @@
+/** Negative words as a user names them: WordNet's, a list, or words mined with photos and their file. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { ClipnError } from '../base/errors';
+import { jsonHash } from '../base/json-hash';
+import { readListFile } from '../base/list-file';
+import { writeThenRename } from '../base/write-file';
+
+/** Words that `mineNegatives` chose with photos of the labels. The file is this object as JSON. */
+export interface MinedNegatives {
+  formatVersion: 1;
+  words: string[];
+  /** Groups that the words are dealt to. */
+  groups: number;
+  /** The sentence that the words were mined in, and are used in. */
+  template: string;
+  /** The model's weights, and the hash of the labels in any order: for others the words were not mined. */
+  minedFor: { contentId: string; labels: string };
+  /** SHA-256 of the photos' files: `calibrate` refuses them. */
+  photos: string[];
+  /** ISO 8601. */
+  created: string;
+}
+
+/** WordNet's words mined for the labels, words as they are, or words mined with photos. */
+export type NegativeWords = 'wordnet' | readonly string[] | MinedNegatives;
+
+/** SHA-256 of the JSON of the labels, sorted, each once. */
+export const labelSetHash = (labels: readonly string[]): string => jsonHash([...new Set(labels)].sort());
+
+const isHash = (value: unknown): boolean => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+const areStrings = (value: unknown): boolean =>
+  Array.isArray(value) && value.length > 0 && value.every((each) => typeof each === 'string');
+
+const FIELDS: Record<keyof MinedNegatives, readonly [valid: (value: unknown) => boolean, expected: string]> = {
+  formatVersion: [(v) => v === 1, '1'],
+  words: [areStrings, 'a list of strings'],
+  groups: [(v) => Number.isSafeInteger(v) && (v as number) > 0, 'a whole number of at least 1'],
+  template: [(v) => typeof v === 'string' && v.includes('{}'), 'a sentence with {} in it'],
+  minedFor: [
+    (v) => isHash((v as MinedNegatives['minedFor'])?.contentId) && isHash((v as MinedNegatives['minedFor'])?.labels),
+    'the hashes of model and labels',
+  ],
+  photos: [(v) => areStrings(v) && (v as unknown[]).every(isHash), 'a list of SHA-256s'],
+  created: [(v) => typeof v === 'string' && !Number.isNaN(Date.parse(v)), 'a date'],
+};
+
+/** @throws ERR_CLIPN_LABELS naming the field that is missing, malformed or unknown */
+export function parseMinedNegatives(value: unknown, name: string): MinedNegatives {
+  const refuse = (what: string) => new ClipnError('ERR_CLIPN_LABELS', `${name}: ${what}`, { hint: HINT });
+  if (typeof value !== 'object' || value === null) throw refuse('it is not an object');
+  const record = value as Record<string, unknown>;
+  for (const [field, [valid, expected]] of Object.entries(FIELDS)) {
+    if (!valid(record[field])) throw refuse(`${field} must be ${expected}`);
+  }
+  const unknown = Object.keys(record).find((field) => !Object.hasOwn(FIELDS, field));
+  if (unknown !== undefined) throw refuse(`${unknown} is unknown`);
+  return value as MinedNegatives;
+}
+
+const HINT = "Give 'wordnet', a list of words, a file with one word a line, or what `mineNegatives` made.";
+
+/**
+ * A file of words: one a line, a JSON array, or what `saveNegatives` wrote.
+ *
+ * @throws ERR_CLIPN_IO when it cannot be read, ERR_CLIPN_LABELS when it holds no words
+ */
+export async function readNegatives(path: string): Promise<string[] | MinedNegatives> {
+  const list = await readListFile(path, 'ERR_CLIPN_LABELS', 'ERR_CLIPN_IO');
+  if (!list[0]?.startsWith('{')) return list;
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    throw new ClipnError('ERR_CLIPN_LABELS', `${path} begins with "{" but is not JSON`, { cause, hint: HINT });
+  }
+  return parseMinedNegatives(value, path);
+}
+
+/** @throws ERR_CLIPN_IO */
+export async function saveNegatives(mined: MinedNegatives, path: string): Promise<void> {
+  await writeThenRename(path, (temporary) => writeFile(temporary, `${JSON.stringify(mined, null, 2)}\n`));
+}
