@@ -15,6 +15,7 @@ const COMMANDS = new Map<string, () => Promise<Command>>([
   ['quickstart', async () => (await import('./commands/quickstart.js')).quickstartCommand],
   ['check', async () => (await import('./commands/check.js')).checkCommand],
   ['labels', async () => (await import('./commands/labels.js')).labelsCommand],
+  ['negatives', async () => (await import('./commands/negatives.js')).negativesCommand],
   ['eval', async () => (await import('./commands/eval.js')).evalCommand],
   ['calibrate', async () => (await import('./commands/calibrate.js')).calibrateCommand],
   ['metrics', async () => (await import('./commands/metrics.js')).metricsCommand],

@@ -3,7 +3,9 @@ import type { LabelBank } from '../labels/bank';
 import { loadLabelsFile } from '../labels/labels-file';
 import { loadModel } from '../model/load';
 import type { Model } from '../model/model';
+import { labelTemplates, readWords } from '../model/negatives';
 import type { LabelBankOptions, LoadModelOptions } from '../model/options';
+import type { NegativeBank } from '../scores/negatives';
 import { smallModel } from '../weights/small-model';
 import { type Args, type Flag, UsageError } from './command';
 import { note, type Progress } from './terminal';
@@ -19,11 +21,18 @@ export const MODEL_FLAGS: Record<string, Flag> = {
 export const LABEL_FLAGS: Record<string, Flag> = {
   labels: { value: 'A,B,C', doc: 'class names, comma-separated' },
   'labels-file': { value: 'F', doc: 'class names: one a line, or a JSON array' },
-  templates: { value: 'S', doc: "prompt templates: clipn, openai, plain or a file; the model's own when absent" },
+  templates: { value: 'S', doc: "prompt templates: clipn, openai, plain, nice or a file; the model's own when absent" },
 };
 
 export const BANK_FLAG: Record<string, Flag> = {
   bank: { value: 'F', doc: 'label bank made by `labels`, instead of class names' },
+};
+
+export const NEGATIVES_FLAG: Record<string, Flag> = {
+  negatives: {
+    value: 'W',
+    doc: 'words that are none of the classes: wordnet, or a file (one a line, JSON, or of `negatives`)',
+  },
 };
 
 /** Where a label bank comes from: encoded from class names, or read from a file. */
@@ -60,7 +69,7 @@ export function bankOptions(args: Args, progress: Progress, signal: AbortSignal)
   return {
     templates: args.text('templates'),
     signal,
-    onProgress: ({ done, total }) => progress.show(`encoding labels: ${done} of ${total} sentences`),
+    onProgress: ({ stage, done, total }) => progress.show(`encoding ${stage}: ${done} of ${total} sentences`),
   };
 }
 
@@ -71,6 +80,20 @@ export async function bankSourceFrom(args: Args): Promise<BankSource> {
   if (labels !== undefined && file === undefined) return { labels };
   if (labels === undefined && file !== undefined) return { file };
   throw new UsageError('give one of --labels, --labels-file and --bank');
+}
+
+/** Labels and, with --negatives, the words beside them. */
+export async function comparedFrom(
+  args: Args,
+  source: BankSource,
+  model: Model,
+  options: LabelBankOptions,
+): Promise<{ bank: LabelBank; negatives: NegativeBank | undefined }> {
+  const given = args.text('negatives');
+  const words = given === undefined ? undefined : await readWords(given);
+  const templates = options.templates ?? labelTemplates(model.info, words);
+  const bank = await bankFrom(source, model, { ...options, templates });
+  return { bank, negatives: words === undefined ? undefined : await model.createNegatives(bank, words, options) };
 }
 
 export async function bankFrom(source: BankSource, model: Model, options: LabelBankOptions): Promise<LabelBank> {

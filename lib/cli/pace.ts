@@ -33,7 +33,7 @@ export class Pace {
     return `, ${rateOf(rate)} ${work.unit}/s, ${duration((work.total - work.done) / rate)} left`;
   }
 
-  /** Another stage, or the same over other items: `labels` runs once for the classes and once for the negatives. */
+  /** Another stage, or the same over other items. */
   #isAnew({ stage, done, total }: Work): boolean {
     const last = this.#last;
     return last?.stage !== stage || last.total !== total || done < last.done;

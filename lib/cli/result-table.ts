@@ -9,20 +9,31 @@ const VERDICT_STYLE = { in: 'green', out: 'red', review: 'yellow' } as const;
 /** A label that fits a column. */
 const short = (label: string) => (label.length > 40 ? `${label.slice(0, 39)}…` : label);
 
+/** What an image shows instead: the nearest word where there are words, else the nearest label. */
+function noneOfYours(label: string, nearestWord: string | undefined): string {
+  return nearestWord === undefined
+    ? `none (nearest: ${short(label)})`
+    : `none of yours; nearest word: ${short(nearestWord)}`;
+}
+
 /** One line per image: the verdict first, then what it rests on; errors below. */
 export function resultTable(results: readonly (CheckResult | CheckFailure)[]): string {
   const answered = results.filter((result): result is CheckResult => !('error' in result));
   const failures = results.filter((result): result is CheckFailure => 'error' in result);
   const percent = (p: number) => (Number.isNaN(p) ? '-' : `${(100 * p).toFixed(1)} %`);
-  const rows = answered.map(({ image, verdict, label, scores, top }) => [
+  const score = (value: number) => (Number.isNaN(value) ? '-' : value.toFixed(3));
+  const compared = answered.some(({ nearestWord }) => nearestWord !== undefined);
+  const rows = answered.map(({ image, verdict, label, nearestWord, scores, top }) => [
     basename(image ?? ''),
     { text: verdict, style: VERDICT_STYLE[verdict] },
-    verdict === 'out' ? `none (nearest: ${short(label)})` : short(label),
+    verdict === 'out' ? noneOfYours(label, nearestWord) : short(label),
     percent(top[0]!.p),
     percent(top[0]!.pYes),
-    Number.isNaN(scores.atd) ? '-' : scores.atd.toFixed(3),
+    score(scores.atd),
+    ...(compared ? [score(scores.negLabel ?? Number.NaN)] : []),
   ]);
-  const lines = rows.length > 0 ? [table(['image', 'verdict', 'class', 'share', 'p_yes', 'ATD'], rows, [3, 4, 5])] : [];
+  const header = ['image', 'verdict', 'class', 'share', 'p_yes', 'ATD', ...(compared ? ['NegLabel'] : [])];
+  const lines = rows.length > 0 ? [table(header, rows, [3, 4, 5, 6])] : [];
   for (const { error } of failures) lines.push(`${error.code}: ${printable(error.message)}\n  ${error.hint}`);
   return lines.join('\n');
 }

@@ -6,11 +6,20 @@ import { saveCalibration } from '../../decide/calibration';
 import { assertEnough, DEFAULT_TARGET } from '../../decide/conformal';
 import { type DecodeOptions, TRUNCATED } from '../../images/decode';
 import { findImages } from '../../images/find';
-import { bankWarnings } from '../../model/bank-warnings';
+import { bankWarnings, wordsWarnings } from '../../model/bank-warnings';
 import { type CalibrationRun, calibrate } from '../../model/calibrate';
 import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
 import type { Args, Command } from '../command';
-import { BANK_FLAG, bankFrom, bankOptions, bankSourceFrom, LABEL_FLAGS, MODEL_FLAGS, modelFrom } from '../model-flags';
+import {
+  BANK_FLAG,
+  bankOptions,
+  bankSourceFrom,
+  comparedFrom,
+  LABEL_FLAGS,
+  MODEL_FLAGS,
+  modelFrom,
+  NEGATIVES_FLAG,
+} from '../model-flags';
 import { leftOut, note, Progress } from '../terminal';
 
 export const calibrateCommand: Command = {
@@ -21,9 +30,14 @@ export const calibrateCommand: Command = {
     ...MODEL_FLAGS,
     ...LABEL_FLAGS,
     ...BANK_FLAG,
+    ...NEGATIVES_FLAG,
     id: { value: 'DIR', doc: 'folder of in-distribution images, with or without subfolders' },
     target: { value: 'T', number: true, doc: 'share of such images to accept on average, default 0.95' },
-    score: { value: 'S', choices: DECIDING_SCORES, doc: 'score that will decide, default atd' },
+    score: {
+      value: 'S',
+      choices: DECIDING_SCORES,
+      doc: 'score that will decide, default atd; of a plain CLIP with --negatives negLabel',
+    },
     out: { value: 'FILE', doc: 'calibration file to write' },
     'no-exif': { doc: 'do not turn images as their EXIF orientation says' },
     truncated: { value: 'HOW', choices: TRUNCATED, doc: 'images cut short: refuse, the default, or accept' },
@@ -43,11 +57,13 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   assertEnough(images.length, target);
   const progress = new Progress();
   await using model = await modelFrom(args, signal);
-  const bank = await bankFrom(source, model, bankOptions(args, progress, signal));
+  const { bank, negatives } = await comparedFrom(args, source, model, bankOptions(args, progress, signal));
   progress.done();
-  for (const warning of bankWarnings(model.info, bank)) note(`warning: ${warning}`);
+  for (const warning of [...bankWarnings(model.info, bank), ...wordsWarnings(model.info, negatives)])
+    note(`warning: ${warning}`);
   const fitted = await calibrate(model, bank, images, {
     score: args.text('score') as DecidingScore | undefined,
+    negatives,
     target,
     exif: !args.on('no-exif'),
     truncated: args.text('truncated') as DecodeOptions['truncated'],

@@ -5,7 +5,16 @@ import { findImages } from '../../images/find';
 import type { CheckFailure, CheckResult } from '../../model/detector';
 import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
 import type { Args, Command } from '../command';
-import { BANK_FLAG, bankFrom, bankOptions, bankSourceFrom, LABEL_FLAGS, MODEL_FLAGS, modelFrom } from '../model-flags';
+import {
+  BANK_FLAG,
+  bankOptions,
+  bankSourceFrom,
+  comparedFrom,
+  LABEL_FLAGS,
+  MODEL_FLAGS,
+  modelFrom,
+  NEGATIVES_FLAG,
+} from '../model-flags';
 import { resultTable } from '../result-table';
 import { leftOut, note, Progress } from '../terminal';
 
@@ -20,7 +29,12 @@ export const checkCommand: Command = {
     ...MODEL_FLAGS,
     ...LABEL_FLAGS,
     ...BANK_FLAG,
-    score: { value: 'S', choices: DECIDING_SCORES, doc: 'score that decides, default atd' },
+    ...NEGATIVES_FLAG,
+    score: {
+      value: 'S',
+      choices: DECIDING_SCORES,
+      doc: 'score that decides, default atd; of a plain CLIP with --negatives the nearest decides',
+    },
     threshold: { value: 'X', number: true, doc: "in when the score is at least X; the paper's rule when absent" },
     calibration: { value: 'F', doc: 'calibration file: in, out or review' },
     'no-exif': { doc: 'do not turn images as their EXIF orientation says' },
@@ -39,10 +53,10 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const images = await findImages(args.operands, leftOut);
   const progress = new Progress();
   await using model = await modelFrom(args, signal);
-  const bank = await bankFrom(source, model, bankOptions(args, progress, signal));
+  const { bank, negatives } = await comparedFrom(args, source, model, bankOptions(args, progress, signal));
   progress.done();
   const trace = args.on('trace');
-  const detector = await model.createDetector(bank, detectorOptions(args, calibration, trace));
+  const detector = await model.createDetector(bank, { ...detectorOptions(args, calibration, trace), negatives });
   for (const warning of detector.warnings) note(`warning: ${warning}`);
 
   const json = trace || args.on('json');

@@ -1,5 +1,4 @@
 /** `eval`: the paper's evaluation on folders of images. */
-import { readListFile } from '../../base/list-file';
 import { readCalibration } from '../../decide/calibration';
 import { evaluate } from '../../evaluate/evaluate';
 import type { EvalProgress } from '../../evaluate/options';
@@ -8,7 +7,7 @@ import { readClassNames } from '../../labels/class-names';
 import { count } from '../../report/format';
 import { writeReport } from '../../report/write';
 import type { Args, Command } from '../command';
-import { LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
+import { LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom, NEGATIVES_FLAG } from '../model-flags';
 import { namedFiles } from '../named-files';
 import { Pace } from '../pace';
 import { note, Progress, table } from '../terminal';
@@ -27,7 +26,7 @@ export const evalCommand: Command = {
       doc: "names of class folders: JSON, or lines 'folder name'; wnids of ImageNet are known",
     },
     score: { value: 'S', doc: 'score that classes and examples are judged by, default atd' },
-    negatives: { value: 'F', doc: 'words for NegLabel: one a line, or a JSON array' },
+    ...NEGATIVES_FLAG,
     patches: { doc: 'also GL-MCM: encodes the images with their patches, for these labels' },
     lambda: { value: 'X', number: true, doc: 'weight of the patches in GL-MCM, default 1' },
     calibration: { value: 'F', doc: 'calibration file: what its threshold does on these sets' },
@@ -52,7 +51,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const labels = await labelsFrom(args);
   const inputs = {
     classNames: classNames === undefined ? undefined : await readClassNames(classNames),
-    negatives: negatives === undefined ? undefined : await readListFile(negatives, 'ERR_CLIPN_LABELS', 'ERR_CLIPN_IO'),
+    negatives,
     calibration: calibration === undefined ? undefined : await readCalibration(calibration),
   };
   const progress = new Progress();
@@ -88,8 +87,13 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
 
 const quoted = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
-const STAGES = { labels: 'encoding labels', features: 'encoding images', scores: 'scoring' } as const;
-const UNITS = { labels: 'sentences', features: 'images', scores: 'images' } as const;
+const STAGES = {
+  labels: 'encoding labels',
+  words: 'encoding words',
+  features: 'encoding images',
+  scores: 'scoring',
+} as const;
+const UNITS = { labels: 'sentences', words: 'sentences', features: 'images', scores: 'images' } as const;
 
 /** Stage, count, rate since the stage began, and the time that is left at this rate. */
 function progressLine({ stage, done, total }: EvalProgress, pace: Pace): string {
