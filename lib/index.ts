@@ -17,6 +17,7 @@ export type { EvalOptions, EvalProgress } from './evaluate/options';
 export type { EvalResult } from './evaluate/result';
 export type { DecodeOptions } from './images/decode';
 export type { ImageDataLike, ImageInput, RawImage, Region, SharpOutput, WholeImage } from './images/image-input';
+export type { Quality } from './images/quality';
 export type { LabelBank } from './labels/bank';
 export { loadLabelBank, saveLabelBank } from './labels/bank-file';
 export { removeLabels } from './labels/build-bank';

@@ -16,6 +16,14 @@ function noneOfYours(label: string, nearestWord: string | undefined): string {
     : `none of yours; nearest word: ${short(nearestWord)}`;
 }
 
+/** Behind the class: why the verdict means little. */
+const REMARK = {
+  tiny: ' (tiny image)',
+  transparent: ' (transparent image)',
+  flat: ' (image of one colour)',
+  nearlyFlat: ' (image of nearly one colour)',
+} as const;
+
 /** One line per image: the verdict first, then what it rests on; errors below. */
 export function resultTable(results: readonly (CheckResult | CheckFailure)[]): string {
   const answered = results.filter((result): result is CheckResult => !('error' in result));
@@ -23,10 +31,10 @@ export function resultTable(results: readonly (CheckResult | CheckFailure)[]): s
   const percent = (p: number) => (Number.isNaN(p) ? '-' : `${(100 * p).toFixed(1)} %`);
   const score = (value: number) => (Number.isNaN(value) ? '-' : value.toFixed(3));
   const compared = answered.some(({ nearestWord }) => nearestWord !== undefined);
-  const rows = answered.map(({ image, verdict, label, nearestWord, scores, top }) => [
+  const rows = answered.map(({ image, quality, verdict, label, nearestWord, scores, top }) => [
     basename(image ?? ''),
     { text: verdict, style: VERDICT_STYLE[verdict] },
-    verdict === 'out' ? noneOfYours(label, nearestWord) : short(label),
+    (verdict === 'out' ? noneOfYours(label, nearestWord) : short(label)) + (quality ? REMARK[quality] : ''),
     percent(top[0]!.p),
     percent(top[0]!.pYes),
     score(scores.atd),

@@ -37,6 +37,7 @@ function extremes(
   count: number,
   order: (a: WorstImage, b: WorstImage) => number,
 ): WorstImage[] {
+  if (count === 0) return [];
   let best: WorstImage[] = [];
   for (const { set, values } of sets) {
     for (const [i, value] of values.entries()) {

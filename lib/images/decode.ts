@@ -41,7 +41,8 @@ export const DEFAULT_LIMIT_PIXELS = 0x3fff * 0x3fff;
 const LONGEST_SIDE = 2 ** 24;
 
 /**
- * Decodes one image to 8-bit grey or RGB. Colour profiles are ignored and alpha is dropped, as the paper's loader does (docs/pixels.md).
+ * Decodes one image to 8-bit grey, RGB or RGBA. Colour profiles are ignored, and alpha is never blended: whoever looks at the
+ * colours leaves it out, as the paper's loader does (docs/pixels.md).
  *
  * @throws ERR_CLIPN_IMAGE_NOT_FOUND, ERR_CLIPN_IMAGE_DECODE, ERR_CLIPN_IMAGE_TOO_LARGE, ERR_CLIPN_INVALID_ARG
  */
@@ -70,7 +71,7 @@ async function decodePipeline(pipeline: Sharp, limitPixels: number): Promise<Nat
   const name = 'the sharp pipeline';
   try {
     // A clone: the caller may go on with his own.
-    const image = await decodeRgb(pipeline.clone());
+    const image = await decodeRgb(pipeline.clone().removeAlpha());
     if (image.width * image.height > limitPixels) throw tooLarge(name, limitPixels);
     assertSides(name, image.width, image.height);
     return image;
@@ -219,19 +220,21 @@ async function decodeWithSharp(
   const failOn = truncated === 'accept' ? 'none' : 'error';
   const open = (from: string | Uint8Array) => sharp(from, { failOn, ignoreIcc: true, limitInputPixels: limitPixels });
   let image = open(source);
-  const { format, space, depth, width, height } = await image.metadata();
+  const { format, space, depth, width, height, channels } = await image.metadata();
   if (!FORMATS.includes(format)) throw new Error(`${format} is not among the formats`);
   assertSides(name, width, height);
   if (depth !== 'uchar' && depth !== 'ushort') throw new Error(`samples of type ${depth}, not of 8 or 16 bits`);
   if (format === 'gif') image = open(opaqueGif(typeof source === 'string' ? await readFile(source) : source));
   // A TIFF's orientation belongs to the format: Pillow applies it to every TIFF that it opens.
   if (exif || format === 'tiff') image.autoOrient();
-  return space === 'cmyk' ? await decodeCmyk(image, depth) : await decodeRgb(image);
+  if (space === 'cmyk') return await decodeCmyk(image, depth);
+  // Of four channels the last is alpha: nobody blends it, but how much of the image is seen at all can be told by it.
+  return await decodeRgb(channels === 4 ? image : image.removeAlpha());
 }
 
 async function decodeRgb(image: Sharp): Promise<NativeImage> {
-  const { data, info } = await image.removeAlpha().toColourspace('srgb').raw().toBuffer({ resolveWithObject: true });
-  return { data, width: info.width, height: info.height, channels: info.channels as 1 | 3 };
+  const { data, info } = await image.toColourspace('srgb').raw().toBuffer({ resolveWithObject: true });
+  return { data, width: info.width, height: info.height, channels: info.channels as 1 | 3 | 4 };
 }
 
 /** CMYK by Pillow's integer formula; libvips would go through a colour profile. */

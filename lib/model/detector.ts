@@ -7,6 +7,7 @@ import { fittedFor } from '../decide/fitted-for';
 import { type Decision, decide, decisionOf, type Rule, ruleWarning, type Verdict, wordWarnings } from '../decide/rule';
 import { type DecodeOptions, decodeRegion, TRUNCATED } from '../images/decode';
 import { collectImage, type ImageInput, nameOf, type Region, splitRegion } from '../images/image-input';
+import { type Quality, qualityOf } from '../images/quality';
 import type { LabelBank } from '../labels/bank';
 import type { NativeScores } from '../native/addon';
 import { DECIDING_SCORES, type DecidingScore, needsNegatives, type Scores } from '../scores/names';
@@ -53,6 +54,8 @@ export interface CheckResult {
   image?: string;
   /** Of which part of the image this is the answer; absent for the whole. */
   region?: Region;
+  /** Why a verdict on this image means little; absent where nothing speaks against it. */
+  quality?: Quality;
   /** The nearest label, whatever the verdict. */
   label: string;
   /** With negatives: the nearest word, whatever the verdict. */
@@ -80,7 +83,7 @@ export interface CheckOptions {
   signal?: AbortSignal;
 }
 
-type Judged = Omit<CheckResult, 'image' | 'region'>;
+type Judged = Omit<CheckResult, 'image' | 'region' | 'quality'>;
 
 /** Made by `model.createDetector` or `loadDetector`. */
 export class Detector {
@@ -178,7 +181,7 @@ export class Detector {
     kind: ImageRequest<Judged>['kind'],
     signal: AbortSignal | undefined,
   ): Promise<CheckResult | CheckFailure> {
-    const asked: Pick<CheckResult, 'image' | 'region'> = {};
+    const asked: Pick<CheckResult, 'image' | 'region' | 'quality'> = {};
     let unreadable: unknown;
     const readable = async <T>(read: Promise<T>): Promise<T> =>
       read.catch((error) => {
@@ -192,8 +195,14 @@ export class Detector {
       if (region !== undefined) asked.region = region;
       const collected = collectImage(whole, this.#options, signal);
       const given = collected instanceof Promise ? await readable(collected) : collected;
-      const decode = () => readable(decodeRegion(given, region, this.#options));
-      return { ...asked, ...(await this.#host.queue.submit({ decode, consumer: this.#judge, kind, signal })) };
+      const decode = async () => {
+        const decoded = await readable(decodeRegion(given, region, this.#options));
+        const quality = qualityOf(decoded, this.#host.info.config.architecture.patchSize);
+        if (quality !== undefined) asked.quality = quality;
+        return decoded;
+      };
+      const judged = await this.#host.queue.submit({ decode, consumer: this.#judge, kind, signal });
+      return { ...asked, ...judged };
     } catch (error) {
       if (!(error instanceof ClipnError)) throw error;
       // An argument of one image: options were checked before.

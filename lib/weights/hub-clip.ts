@@ -10,7 +10,7 @@ import { shownName } from '../hub/name';
 import type { HubFile, Snapshot } from '../hub/snapshot';
 import { openHuggingFace, PREPROCESSOR, PROCESSOR, shardNames, WEIGHTS } from './hugging-face';
 import { readOpenClipConfig } from './openclip-config';
-import { OPENCLIP_CONFIG, OPENCLIP_WEIGHTS } from './source';
+import { OPENCLIP_CONFIG, openClipWeights } from './source';
 
 interface ClipFiles {
   layout: 'openclip' | 'huggingface';
@@ -30,7 +30,8 @@ export function chooseFiles(snapshot: Snapshot): ClipFiles {
   const of = (names: readonly string[]) =>
     names.map((name) => files.find(({ path }) => path === name)).filter((file) => file !== undefined);
   const [openClipConfig] = of([OPENCLIP_CONFIG]);
-  const [openClip] = of(OPENCLIP_WEIGHTS);
+  const openClipName = openClipWeights((name) => of([name]).length > 0);
+  const [openClip] = of(openClipName === undefined ? [] : [openClipName]);
   if (openClipConfig !== undefined && openClip !== undefined) {
     return { layout: 'openclip', beside: small([openClipConfig], snapshot), weights: openClip };
   }
@@ -50,7 +51,7 @@ function small(files: HubFile[], snapshot: Snapshot): HubFile[] {
 }
 
 function noClip(snapshot: Snapshot): ClipnError {
-  const names = [OPENCLIP_CONFIG, OPENCLIP_WEIGHTS[0], HF_CONFIG, WEIGHTS[0]] as const;
+  const names = [OPENCLIP_CONFIG, 'open_clip_model.safetensors', HF_CONFIG, WEIGHTS[0]] as const;
   return new ClipnError(
     'ERR_CLIPN_CHECKPOINT_FORMAT',
     `${shownName(snapshot)} holds no CLIP: it needs ${names[0]} with ${names[1]} or its like, or ${names[2]} with ${names[3]} or its like`,

@@ -32,13 +32,23 @@ export interface SourceOptions {
 }
 
 export const OPENCLIP_CONFIG = 'open_clip_config.json';
-/** In the order in which OpenCLIP looks for them; its `model.safetensors` may be in another layout. */
-export const OPENCLIP_WEIGHTS = [
+const TRANSFORMERS_CONFIG = 'config.json';
+/** In the order in which OpenCLIP looks for them. */
+const OPENCLIP_WEIGHTS = [
   'open_clip_model.safetensors',
   'open_clip_pytorch_model.safetensors',
   'open_clip_pytorch_model.bin',
   'open_clip_pytorch_model.pth',
 ];
+/** OpenCLIP looks for these last; beside a config of transformers they are in its layout. */
+const SHARED_WEIGHTS = ['model.safetensors', 'pytorch_model.bin'];
+
+/** The weights of an OpenCLIP folder; undefined where there are none, or they are transformers'. */
+export function openClipWeights(has: (name: string) => boolean): string | undefined {
+  if (!has(OPENCLIP_CONFIG)) return undefined;
+  const names = has(TRANSFORMERS_CONFIG) ? OPENCLIP_WEIGHTS : [...OPENCLIP_WEIGHTS, ...SHARED_WEIGHTS];
+  return names.find(has);
+}
 
 /**
  * Opens the weights and lends them to `use`. What has to be written anew in another layout lies beside `out` meanwhile.
@@ -68,18 +78,27 @@ export async function withSource<T>(
     if (!isHuggingFaceLayout(checkpoint.tensors)) {
       // Named by itself a file of a folder of OpenCLIP's still has its config beside it.
       const beside = path.join(path.dirname(given), OPENCLIP_CONFIG);
-      const belongs = OPENCLIP_WEIGHTS.includes(path.basename(given)) && existsSync(beside);
-      return await openClip(given, checkpoint, config ?? (belongs ? beside : undefined));
+      const named = [...OPENCLIP_WEIGHTS, ...SHARED_WEIGHTS].includes(path.basename(given));
+      return await openClip(given, checkpoint, config ?? (named && existsSync(beside) ? beside : undefined));
     }
     refuseOtherFamilies(checkpoint.tensors);
     return await withHuggingFace(path.dirname(given), [given], out, options, use);
   }
-  const [own, weights] = [path.join(given, OPENCLIP_CONFIG), OPENCLIP_WEIGHTS.map((name) => path.join(given, name))];
-  const file = existsSync(own) ? weights.find((each) => existsSync(each)) : undefined;
-  if (file !== undefined) {
-    return await openClip(file, await readCheckpoint(file, { key, signal }), config ?? own);
+  const name = openClipWeights((each) => existsSync(path.join(given, each)));
+  if (name !== undefined) {
+    const file = path.join(given, name);
+    const checkpoint = await readCheckpoint(file, { key, signal });
+    if (isHuggingFaceLayout(checkpoint.tensors)) {
+      throw new ClipnError(
+        'ERR_CLIPN_CHECKPOINT_FORMAT',
+        `${file} is in transformers' layout, and its ${TRANSFORMERS_CONFIG} is missing`,
+        { hint: `Download ${TRANSFORMERS_CONFIG} into the folder, too.` },
+      );
+    }
+    return await openClip(file, checkpoint, config ?? path.join(given, OPENCLIP_CONFIG));
   }
-  if (existsSync(path.join(given, 'config.json'))) return await withHuggingFace(given, undefined, out, options, use);
+  if (existsSync(path.join(given, TRANSFORMERS_CONFIG)))
+    return await withHuggingFace(given, undefined, out, options, use);
   throw new ClipnError(
     'ERR_CLIPN_CHECKPOINT_FORMAT',
     `the folder ${given} holds no CLIP as the Hugging Face hub has them`,

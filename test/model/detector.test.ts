@@ -46,6 +46,14 @@ after(async () => {
 const failure = (result: CheckResult | CheckFailure) => ('error' in result ? result.error : undefined);
 
 describe('check', () => {
+  test('says beside the verdict that an image carries nothing to judge', async () => {
+    const detector = await model.createDetector(bank);
+    const flat = { data: new Uint8Array(60 * 60 * 3).fill(7), width: 60, height: 60, channels: 3 as const };
+    const [nothing, photo] = await detector.check([flat, photos[3]!]);
+    assert.ok('verdict' in nothing! && 'verdict' in photo!);
+    assert.deepEqual([nothing.quality, photo.quality], ['flat', undefined]);
+  });
+
   test('answers one image with a verdict, a label, all scores and the top list', async () => {
     const detector = await model.createDetector(bank);
     const result = await detector.check(photos[0]!);

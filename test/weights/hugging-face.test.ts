@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -188,6 +188,14 @@ describe('the same weights have the same content', () => {
       const config = await exportModel(given, out(), { tokenizer: at('tokenizer.json') });
       assert.deepEqual([config.architecture.visionHeads, config.mean], [4, [0.5, 0.5, 0.5]]);
     }
+    const shared = path.join(folder, 'pytorch_model.bin');
+    renameSync(path.join(folder, 'open_clip_pytorch_model.bin'), shared);
+    await writeHfSafetensors(path.join(folder, 'model.safetensors'), weights);
+    // These are transformers', and their config.json is not there.
+    await assert.rejects(exportModel(folder, out()), { code: 'ERR_CLIPN_CHECKPOINT_FORMAT', message: /config\.json/ });
+    rmSync(path.join(folder, 'model.safetensors'));
+    const config = await exportModel(folder, out(), { tokenizer: at('tokenizer.json') });
+    assert.deepEqual(config.mean, [0.5, 0.5, 0.5]);
   });
 });
 
