@@ -38,7 +38,11 @@ const DRAWN: [what: string, file: () => Promise<Buffer>, quality: Quality | unde
   ['eight pixels a side', () => noise(90).resize(8, 8).png().toBuffer(), 'tiny'],
   ['nothing to be seen', () => drawing('').png().toBuffer(), 'transparent'],
   ['a dot on nothing', () => drawing('<circle cx="150" cy="100" r="20"/>').png().toBuffer(), 'transparent'],
-  ['a large dot on nothing', () => drawing('<circle cx="150" cy="100" r="90" fill="#c33"/>').png().toBuffer(), undefined],
+  [
+    'a large dot on nothing',
+    () => drawing('<circle cx="150" cy="100" r="90" fill="#c33"/>').png().toBuffer(),
+    undefined,
+  ],
 ];
 
 describe('an image that carries nothing to judge is told:', () => {
