@@ -30,9 +30,6 @@ constexpr int64_t kTasksPerThread = 4;
 // States and top lists of the images in flight.
 constexpr int64_t kStateBytes = int64_t{64} << 20;
 
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-constexpr float kNone = -std::numeric_limits<float>::infinity();
-
 struct Candidate {
   float x, y;
   int32_t index;

@@ -2,15 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace clipn {
-namespace {
-
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-constexpr float kNone = -std::numeric_limits<float>::infinity();
-
-}  // namespace
 
 WordPieces::WordPieces(const clipn_score_input& input) {
   int64_t from = 0;

@@ -3,6 +3,7 @@
 #define CLIPN_SCORE_WORDS_H_
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "clipn/core.h"
@@ -10,6 +11,10 @@
 #include "score/products.h"
 
 namespace clipn {
+
+// The score of an image with a NaN, and a product that is no product yet.
+inline constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+inline constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 // The words in blocks of kTileClasses, and those in pieces: the words of one group in one block. Of each image and
 // piece a sum is kept, and the pieces are added in their order. So the bits depend on the groups alone, and not on how

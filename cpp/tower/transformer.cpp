@@ -47,7 +47,7 @@ Transformer<T>::Transformer(std::vector<Block<T>> blocks, int64_t heads, cpu::Ac
       heads_(heads),
       width_(blocks_.front().out.out()),
       inner_(blocks_.front().out.in()),
-      scale_(1.0F / std::sqrt(static_cast<float>(width_ / heads_))),
+      scale_(1.0F / std::sqrt(static_cast<float>(width_) / static_cast<float>(heads_))),
       activation_(activation),
       attention_(attention),
       kernels_(row_kernels<T>()) {}
