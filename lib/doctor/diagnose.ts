@@ -13,7 +13,9 @@ import { type Machine, thisMachine } from '../libtorch/machine';
 import { unsupportedPlatform } from '../libtorch/platform';
 import { addonPath } from '../native/engine';
 import { type CachedModel, cachedModels } from '../weights/model-cache';
-import { smallModelFolder } from '../weights/small-model';
+import { checkModelFile } from '../weights/model-file';
+import { smallModel, smallModelFolder } from '../weights/small-model';
+import { REAL_MODEL } from '../weights/vocabulary';
 import { readCpu } from './cpu';
 import type { ProbeReport } from './probe';
 
@@ -41,6 +43,8 @@ export interface Diagnosis {
   cacheDir: string;
   /** Folder of the package `clipn-native-model-small`; null when it is not installed. */
   model: string | null;
+  /** How many names it learnt; null where it is not installed or cannot be read. */
+  modelNames: number | null;
   /** Models that `fetch model` put into the cache, and why one of them cannot be used. */
   models: CachedModel[];
   /** One line: what to do next. */
@@ -79,6 +83,7 @@ export async function diagnose(options: DiagnoseOptions = {}, machine: Machine =
     sharp: await decoderVersions(),
     cacheDir: cacheDir(machine.env),
     model: smallModelFolder(),
+    modelNames: await smallModelNames(),
     models: await cachedModels(machine.env),
   };
   return { ...facts, next: nextStep(facts, machine) };
@@ -153,5 +158,15 @@ function nextStep(facts: Omit<Diagnosis, 'next'>, machine: Machine): string {
     return `libtorch or the core does not load: fetch a fresh copy with \`npx clipn-native fetch --variant cpu\`, or report this.`;
   if ('error' in sharp) return 'Reinstall sharp: `npm install --include=optional sharp`.';
   if (model === null) return 'All is ready. For a first try: `npm install clipn-native-model-small`.';
-  return 'All is ready: `npx clipn-native quickstart`.';
+  const real = facts.models.some(({ problem }) => problem === null)
+    ? ''
+    : ` A model that knows most words: \`npx clipn-native fetch model ${REAL_MODEL}\`.`;
+  return `All is ready: \`npx clipn-native quickstart\`.${real}`;
+}
+
+async function smallModelNames(): Promise<number | null> {
+  const small = smallModel();
+  if (small === undefined) return null;
+  const config = await checkModelFile(small.model).catch(() => null); // told in full by whoever loads it
+  return config === null || config.vocabulary === 'open' ? null : config.vocabulary.length;
 }

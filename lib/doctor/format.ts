@@ -29,7 +29,7 @@ export function formatDiagnosis(d: Diagnosis): string {
     ['probe', probe],
     ['CUDA', formatCuda(d.probe)],
     ['sharp', 'error' in d.sharp ? d.sharp.error : `${d.sharp.sharp}, libvips ${d.sharp.vips}`],
-    ['model', d.model ?? 'clipn-native-model-small is not installed'],
+    ['model', d.model === null ? 'clipn-native-model-small is not installed' : d.model + formatNames(d.modelNames)],
     ['fetched', d.models.map(formatModel).join('\n') || 'no model of the Hugging Face hub'],
     ['cache', d.cacheDir],
     ['looked at', d.candidates.map(formatCandidate).join('\n')],
@@ -55,6 +55,10 @@ function formatCuda(probe: Probe): string {
 
 function gibibytes(bytes: number): string {
   return `${(bytes / 2 ** 30).toFixed(0)} GiB`;
+}
+
+function formatNames(names: number | null): string {
+  return names === null ? '' : `: knows ${names} names, others are guesses`;
 }
 
 function formatModel({ name, revision, commit, dtype, bytes, license, problem }: CachedModel): string {

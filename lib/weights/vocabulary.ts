@@ -13,7 +13,7 @@ export function isVocabulary(value: unknown): value is Vocabulary {
 }
 
 /** A model with an open vocabulary, for those whose labels a small one does not know. */
-const REAL_MODEL = 'openai/clip-vit-base-patch16';
+export const REAL_MODEL = 'laion/CLIP-ViT-B-16-laion2B-s34B-b88K';
 
 /** The labels that the model never learnt, as given; names are compared as the tokenizer sees them. */
 export function unknownLabels(vocabulary: Vocabulary, labels: readonly string[]): string[] {

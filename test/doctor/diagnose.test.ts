@@ -29,6 +29,14 @@ async function withProbe(script: string, timeout = 30_000) {
 const WORKING = `process.send({ ok: true, core: { torchVersion: '2.13.0', cpuTarget: 'avx2', cpuCapability: 'AVX2', cpuBf16: false } })`;
 
 describe('doctor', () => {
+  it('says how many names the small model knows, and which model knows more', async () => {
+    const d = await withProbe(WORKING);
+    // models/small/vocabulary.json, which its recipe wrote
+    const names: string[] = JSON.parse(readFileSync(join(repository, 'models/small/vocabulary.json'), 'utf8'));
+    assert.match(formatDiagnosis(d), new RegExp(`model +\\S+: knows ${names.length} names, others are guesses`));
+    assert.match(d.next, /All is ready.*fetch model laion\//);
+  });
+
   it('reports the machine, the package and the process it runs in', async () => {
     const d = await diagnose({}, machine);
     assert.deepEqual(

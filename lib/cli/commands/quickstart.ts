@@ -4,6 +4,7 @@ import { ClipnError } from '../../base/errors';
 import { findImages } from '../../images/find';
 import { loadModel } from '../../model/load';
 import { smallModel } from '../../weights/small-model';
+import { REAL_MODEL } from '../../weights/vocabulary';
 import type { Args, Command } from '../command';
 import { bankOptions } from '../model-flags';
 import { resultTable } from '../result-table';
@@ -42,9 +43,10 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
       `${photos.length} photos in ${elapsed.toFixed(0)} ms. "in": one of the classes. "out": none of them.`,
       'share: softmax among the classes. p_yes: yes against no for the nearest class. ATD: in-distribution score, 0 to 1.',
       'The small model learnt from 55,000 little photos in an hour and a half and errs often; these classes were chosen to suit it.',
-      'README.md tells how to use a real one.',
       '',
-      'Your own:  npx clipn-native check PHOTO... --labels cat,dog,bus',
+      'For your own classes get a model that knows most words (docs/models.md):',
+      `  npx clipn-native fetch model ${REAL_MODEL}`,
+      `  npx clipn-native check PHOTO... --model ${REAL_MODEL} --labels cat,dog,bus --negatives wordnet`,
       '',
     ].join('\n'),
   );
