@@ -1,7 +1,7 @@
 /** What a user should know of a label bank, and of the words beside it, on a given model. */
 import type { LabelBank } from '../labels/bank';
 import type { NegativeBank } from '../scores/negatives';
-import { vocabularyWarning } from '../weights/vocabulary';
+import { negativesWarning, vocabularyWarning } from '../weights/vocabulary';
 import type { ModelInfo } from './info';
 
 /** The bank's own warnings, and which of its labels the model never learnt. */
@@ -13,6 +13,6 @@ export function bankWarnings({ config }: Pick<ModelInfo, 'config'>, bank: LabelB
 /** The same of negative words; nothing without them. */
 export function wordsWarnings({ config }: Pick<ModelInfo, 'config'>, negatives: NegativeBank | undefined): string[] {
   if (negatives === undefined) return [];
-  const unknown = vocabularyWarning(config.vocabulary, negatives.words);
+  const unknown = negativesWarning(config.vocabulary, negatives.words);
   return unknown === undefined ? [...negatives.warnings] : [...negatives.warnings, unknown];
 }

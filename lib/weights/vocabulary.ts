@@ -23,12 +23,19 @@ export function unknownLabels(vocabulary: Vocabulary, labels: readonly string[])
   return labels.filter((label) => !known.has(key(label)));
 }
 
+const REMEDY = `One that knows most words: npx clipn-native fetch model ${REAL_MODEL}`;
+
 /** Why verdicts on these labels are guesses, and what to do; undefined when the model knows them all. */
 export function vocabularyWarning(vocabulary: Vocabulary, labels: readonly string[]): string | undefined {
   const unknown = unknownLabels(vocabulary, labels);
   if (unknown.length === 0) return undefined;
-  return (
-    `the model never learnt ${firstFew(unknown)}: what it says of ${unknown.length === 1 ? 'it' : 'them'} is a guess. ` +
-    `One that knows most words: npx clipn-native fetch model ${REAL_MODEL}`
-  );
+  const them = unknown.length === 1 ? 'it' : 'them';
+  return `the model never learnt ${firstFew(unknown)}: what it says of ${them} is a guess. ${REMEDY}`;
+}
+
+/** The same of negative words, of which there may be thousands. */
+export function negativesWarning(vocabulary: Vocabulary, words: readonly string[]): string | undefined {
+  const unknown = unknownLabels(vocabulary, words).length;
+  if (unknown === 0) return undefined;
+  return `the model never learnt ${unknown} of the ${words.length} negative words: where it finds them is a guess. ${REMEDY}`;
 }

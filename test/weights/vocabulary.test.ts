@@ -7,7 +7,7 @@ import { loadModel } from '../../lib';
 import { exportModel } from '../../lib/weights/export';
 import { checkModelFile } from '../../lib/weights/model-file';
 import { smallModel } from '../../lib/weights/small-model';
-import { unknownLabels } from '../../lib/weights/vocabulary';
+import { negativesWarning, unknownLabels } from '../../lib/weights/vocabulary';
 import { writeCheckpoint } from '../support/checkpoint-writer';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-vocabulary-'));
@@ -35,6 +35,11 @@ test('export writes the names that a model learnt, and a detector warns of other
     warnings.filter((text) => text.includes('never learnt')).map((text) => text.split(':')[0]),
     ['the model never learnt bus'],
   );
+});
+
+test('of negative words it is told how many were never learnt', () => {
+  assert.match(negativesWarning(['cat', 'dog'], ['harbour', 'cat', 'fog'])!, /never learnt 2 of the 3 negative words/);
+  assert.equal(negativesWarning('open', ['harbour']), undefined);
 });
 
 test('export refuses a vocabulary that is no list of names, before anything is read', async () => {
