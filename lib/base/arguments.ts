@@ -17,3 +17,49 @@ export function assertSignal(signal: unknown): asserts signal is AbortSignal | u
     hint: 'Pass the `signal` of a `new AbortController()`.',
   });
 }
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const hasItems = (value: unknown) =>
+  typeof value === 'object' && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value);
+
+const isBank = (value: unknown) =>
+  isRecord(value) && Array.isArray(value['labels']) && value['yes'] instanceof Float32Array;
+
+type Kind = readonly [fits: (value: unknown) => boolean, expected: string];
+
+/** What an argument of a public function may be. */
+const KINDS = {
+  text: [(v) => typeof v === 'string' && v !== '', 'a string that is not empty'],
+  number: [(v) => typeof v === 'number', 'a number'],
+  numbers: [
+    (v) => Array.isArray(v) || (ArrayBuffer.isView(v) && !(v instanceof DataView)),
+    'an array of numbers or a typed array',
+  ],
+  list: [(v) => Array.isArray(v), 'an array'],
+  items: [hasItems, 'an array, iterable or async iterable'],
+  record: [isRecord, 'an object'],
+  options: [(v) => v === undefined || isRecord(v), 'an object of options'],
+  model: [(v) => isRecord(v) && typeof v['createDetector'] === 'function', 'a model of `loadModel`'],
+  result: [
+    (v) => isRecord(v) && ['id', 'ood', 'scores', 'provenance'].every((name) => isRecord(v[name])),
+    'a result of `evaluate`',
+  ],
+  bank: [isBank, 'a label bank'],
+  classes: [(v) => Array.isArray(v) || isBank(v), 'an array of class names or a label bank'],
+} as const satisfies Record<string, Kind>;
+
+/**
+ * Checks the arguments of a public function, by their names; of options the `signal`, too.
+ *
+ * @throws ERR_CLIPN_INVALID_ARG naming the first that does not fit
+ */
+export function assertArguments(given: Record<string, readonly [kind: keyof typeof KINDS, value: unknown]>): void {
+  for (const [name, [kind, value]] of Object.entries(given)) {
+    const [fits, expected] = KINDS[kind];
+    if (!fits(value)) {
+      throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${name} must be ${expected}, not ${shown(value)}`);
+    }
+    if (kind === 'options') assertSignal((value as { signal?: unknown } | undefined)?.signal);
+  }
+}

@@ -1,5 +1,7 @@
 /** Calibrations: thresholds on one score, fitted by `calibrate` or written by hand, and their files. docs/calibration.md */
+
 import { readFile, writeFile } from 'node:fs/promises';
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { jsonHash } from '../base/json-hash';
 import { writeThenRename } from '../base/write-file';
@@ -123,6 +125,7 @@ export function parseCalibration(value: unknown, name: string): Calibration {
 
 /** @throws ERR_CLIPN_CALIBRATION naming the field, ERR_CLIPN_IO when the file cannot be read */
 export async function readCalibration(path: string): Promise<Calibration> {
+  assertArguments({ path: ['text', path] });
   let text: string;
   try {
     text = await readFile(path, 'utf8');
@@ -140,6 +143,7 @@ export async function readCalibration(path: string): Promise<Calibration> {
 
 /** @throws ERR_CLIPN_CALIBRATION for one that could not be read again, ERR_CLIPN_IO */
 export async function saveCalibration(calibration: Calibration, path: string): Promise<void> {
+  assertArguments({ calibration: ['record', calibration], path: ['text', path] });
   const checked = parseCalibration(calibration, 'the calibration');
   const content = checked.formatVersion === 2 ? { ...checked, sha256: fittedHash(checked) } : checked;
   const text = `${JSON.stringify(content, null, 2)}\n`;

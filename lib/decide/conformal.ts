@@ -1,4 +1,5 @@
 /** The split-conformal threshold: the cut in ID scores that accepts a promised share of ID images. Pure. */
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 
 export const DEFAULT_TARGET = 0.95;
@@ -31,6 +32,7 @@ export function scoresNeeded(target: number): number {
  *   ERR_CLIPN_INVALID_ARG for a target that is not between 0 and 1
  */
 export function conformalThreshold(scores: ArrayLike<number>, target: number): number {
+  assertArguments({ scores: ['numbers', scores], target: ['number', target] });
   assertEnough(scores.length, target);
   for (let i = 0; i < scores.length; i++) {
     if (!Number.isFinite(scores[i])) {

@@ -3,8 +3,10 @@
  *
  * Says what this package finds on this computer, and what is missing. libtorch is loaded in a child process only.
  */
+
 import { fork } from 'node:child_process';
 import { extname, join } from 'node:path';
+import { assertArguments } from '../base/arguments';
 import { cacheDir } from '../base/cache-dir';
 import { packageVersion } from '../base/version';
 import { decoderVersions } from '../images/decoder-versions';
@@ -59,6 +61,7 @@ export interface DiagnoseOptions {
 }
 
 export async function diagnose(options: DiagnoseOptions = {}, machine: Machine = thisMachine()): Promise<Diagnosis> {
+  assertArguments({ options: ['options', options], machine: ['record', machine] });
   const named = options.libtorch === undefined ? {} : { libtorch: options.libtorch };
   const libtorch = chosen(named, machine);
   const glue = addonPath(machine);

@@ -3,7 +3,9 @@
  *
  * `eval`: folders of images to the paper's evaluation (spec 4), and to what helps to see why.
  */
+
 import { join } from 'node:path';
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { assertCalibrationFits, type Calibration } from '../decide/calibration';
 import { type FittedFor, fittedFor } from '../decide/fitted-for';
@@ -35,6 +37,8 @@ import { cannotDecide, scorersFor } from './usable';
  *   ERR_CLIPN_LABELS, ERR_CLIPN_WORDNET, ERR_CLIPN_INVALID_ARG, what `loadModel` throws, or `signal.reason`
  */
 export async function evaluate(options: EvalOptions): Promise<EvalResult> {
+  assertArguments({ options: ['record', options] });
+  assertArguments({ id: ['text', options.id], ood: ['record', options.ood], options: ['options', options] });
   assertOptions(options);
   const sets: [ScannedSet, ...ScannedSet[]] = [{ name: 'id', ...(await readImageFolder(options.id)) }];
   for (const [name, folder] of Object.entries(options.ood)) {

@@ -3,9 +3,11 @@
  * with a "no" tower, `no`: F32 [C, D]. The header's `__metadata__` holds what the rows stand for, as strings, and the
  * checksum of all of it (formats/sealed-safetensors.ts), which files of format 1 lack.
  */
+
 import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { writeThenRename } from '../base/write-file';
 import { isSealIntact, writeSealedSafetensors } from '../formats/sealed-safetensors';
@@ -38,6 +40,7 @@ function metadataOf(bank: LabelBank): Record<string, string> {
  * @throws ClipnError ERR_CLIPN_IO
  */
 export async function saveLabelBank(bank: LabelBank, path: string): Promise<void> {
+  assertArguments({ bank: ['bank', bank], path: ['text', path] });
   const matrix = (data: Float32Array) => ({ dtype: 'F32' as const, shape: [bank.labels.length, bank.dim], data });
   const tensors = { yes: matrix(bank.yes), ...(bank.no !== null && { no: matrix(bank.no) }) };
   await writeThenRename(path, async (temporary) => {
@@ -153,6 +156,7 @@ function assertNothingElse(reader: BankReader, start: number, header: Record<str
  * @throws ClipnError ERR_CLIPN_IO when the file cannot be read, ERR_CLIPN_BANK_FORMAT naming the field that is broken.
  */
 export async function loadLabelBank(path: string): Promise<LabelBank> {
+  assertArguments({ path: ['text', path] });
   let bytes: Buffer;
   try {
     bytes = await readFile(path);

@@ -1,5 +1,7 @@
 /** Encodes class names with both text towers into a label bank (spec 2.1). */
+
 import { setImmediate } from 'node:timers/promises';
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { cleanText } from '../text/clean-text';
 import { fillTemplate, loadTemplates, makeTemplateSet, type TemplateSet } from '../text/templates';
@@ -209,6 +211,7 @@ export async function addLabels(
  * @throws ClipnError ERR_CLIPN_LABELS for a name the bank lacks, or when no name would be left.
  */
 export function removeLabels(bank: LabelBank, names: readonly string[]): LabelBank {
+  assertArguments({ bank: ['bank', bank], names: ['list', names] });
   const gone = new Set(names);
   for (const name of gone) {
     if (!bank.labels.includes(name)) {

@@ -4,12 +4,14 @@
  *   CPU:  download → verify → (a copy of the same file is here?) → unpack → inspect → record → rename into the cache
  *   CUDA: pip downloads and verifies → unpack → inspect → rename into the cache
  */
+
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { download } from '../download/download';
 import { withLock } from '../download/lock';
@@ -66,6 +68,7 @@ interface Work extends Staging {
  *   ERR_CLIPN_LIBTORCH_VERSION, ERR_CLIPN_IO; the signal's reason when aborted.
  */
 export async function fetchLibtorch(options: FetchOptions = {}, machine: Machine = thisMachine()): Promise<Fetched> {
+  assertArguments({ options: ['options', options], machine: ['record', machine] });
   assertOptions({ ...options, mirror: mirrorOf(options, machine) });
   const { from, signal, variant: flavour = 'cpu' } = options;
   signal?.throwIfAborted();

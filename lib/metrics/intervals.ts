@@ -1,4 +1,5 @@
 /** 95 % confidence intervals of the metrics. What each assumes and covers: docs/metrics.md. Pure. */
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { beta, uniformSource } from '../base/random';
 import { type Roc, twiceWins } from './roc';
@@ -18,6 +19,7 @@ const Z = 1.959963984540054;
  * @throws ERR_CLIPN_INVALID_ARG unless 0 ≤ successes ≤ total and total ≥ 1
  */
 export function wilsonInterval(successes: number, total: number): Interval {
+  assertArguments({ successes: ['number', successes], total: ['number', total] });
   if (!(total >= 1 && successes >= 0 && successes <= total)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `there is no share of ${successes} in ${total}`);
   }

@@ -3,6 +3,7 @@
  *
  * OOD metrics (spec 4.3), exact, with ties handled by definition: docs/metrics.md. Pure.
  */
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { aurocInterval, fprAtIdTpr95Interval, type Interval, wilsonInterval } from './intervals';
 import { countRoc, curveOf, type Roc, twiceWins } from './roc';
@@ -54,6 +55,7 @@ export const RECALL = 0.95;
  * @throws ERR_CLIPN_SCORES when a set is empty or holds NaN, naming set and index
  */
 export function oodMetrics(id: ArrayLike<number>, ood: ArrayLike<number>, options: MetricOptions = {}): OodMetrics {
+  assertArguments({ id: ['numbers', id], ood: ['numbers', ood], options: ['options', options] });
   return metricsOf(countRoc(id, ood, options.name), options);
 }
 
@@ -61,8 +63,10 @@ export function oodMetrics(id: ArrayLike<number>, ood: ArrayLike<number>, option
 export function setMetrics(
   id: ArrayLike<number>,
   ood: ArrayLike<number>,
-  { maxPoints = 300, ...options }: MetricOptions & { maxPoints?: number } = {},
+  given: MetricOptions & { maxPoints?: number } = {},
 ): SetMetrics {
+  assertArguments({ id: ['numbers', id], ood: ['numbers', ood], options: ['options', given] });
+  const { maxPoints = 300, ...options } = given;
   const roc = countRoc(id, ood, options.name);
   const metrics = metricsOf(roc, options);
   const intervals = {
@@ -82,6 +86,7 @@ export function evaluateScores(
   sets: Readonly<Record<string, ArrayLike<number>>>,
   options: Omit<MetricOptions, 'name'> & { maxPoints?: number } = {},
 ): { sets: Record<string, SetMetrics>; average: OodMetrics } {
+  assertArguments({ id: ['numbers', id], sets: ['record', sets], options: ['options', options] });
   const measured = Object.entries(sets).map(
     ([name, ood]) => [name, setMetrics(id, ood, { ...options, name })] as const,
   );
@@ -92,6 +97,7 @@ const KEYS = ['auroc', 'auprIn', 'auprOut', 'fprAtIdTpr95', 'fprAtOodTpr95'] as 
 
 /** Plain means over OOD sets (spec 4.3). @throws ERR_CLIPN_SCORES for no sets */
 export function averageMetrics(sets: readonly OodMetrics[]): OodMetrics {
+  assertArguments({ sets: ['list', sets] });
   if (sets.length === 0) throw new ClipnError('ERR_CLIPN_SCORES', 'there is no OOD set to average over');
   const mean = (key: (typeof KEYS)[number]) => sets.reduce((sum, set) => sum + set[key], 0) / sets.length;
   return Object.fromEntries(KEYS.map((key) => [key, mean(key)])) as Record<(typeof KEYS)[number], number>;
@@ -108,6 +114,7 @@ export function idAccuracy(
   predicted: ArrayLike<number>,
   truth: ArrayLike<number>,
 ): { accuracy: number; interval: Interval } {
+  assertArguments({ predicted: ['numbers', predicted], truth: ['numbers', truth] });
   const total = predicted.length;
   if (total === 0 || truth.length !== total) {
     throw new ClipnError('ERR_CLIPN_SCORES', `no accuracy of ${total} predictions for ${truth.length} true classes`, {

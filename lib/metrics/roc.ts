@@ -1,4 +1,5 @@
 /** The ROC of ID against OOD scores as exact counts: everything in metrics.ts and intervals.ts is read off it. */
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 
 /**
@@ -82,6 +83,7 @@ export function twiceWins({ tp, fp }: Roc): number {
  * @throws ERR_CLIPN_SCORES, ERR_CLIPN_INVALID_ARG for `maxPoints` below 2
  */
 export function rocCurve(id: ArrayLike<number>, ood: ArrayLike<number>, maxPoints = 300): RocCurve {
+  assertArguments({ id: ['numbers', id], ood: ['numbers', ood], maxPoints: ['number', maxPoints] });
   return curveOf(countRoc(id, ood), maxPoints);
 }
 

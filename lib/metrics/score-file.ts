@@ -1,5 +1,7 @@
 /** Score files of any system: one number a line, or a column of a CSV file. */
+
 import { readFile } from 'node:fs/promises';
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { firstFew } from '../base/wording';
 
@@ -36,6 +38,7 @@ export interface ScoreFileOptions {
  *   whatever else is not a number, for a header where none was said to be or the reverse, and for no scores
  */
 export async function readScoreFile(path: string, options: ScoreFileOptions = {}): Promise<Float64Array> {
+  assertArguments({ path: ['text', path], options: ['options', options] });
   const { column, header = true } = options;
   const text = (await readText(path)).trimEnd();
   const scores = column === undefined ? fromLines(text, path) : await fromCsv(text, path, column, header);

@@ -1,4 +1,5 @@
 /** Fits a threshold on in-distribution images alone, by split-conformal prediction. docs/calibration.md */
+import { assertArguments } from '../base/arguments';
 import type { FittedCalibration } from '../decide/calibration';
 import {
   assertEnough,
@@ -55,6 +56,12 @@ export async function calibrate(
   images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
   options: CalibrateOptions = {},
 ): Promise<CalibrationRun> {
+  assertArguments({
+    model: ['model', model],
+    bank: ['bank', bank],
+    images: ['items', images],
+    options: ['options', options],
+  });
   const { target = DEFAULT_TARGET, negatives, signal, onProgress, score: wanted, ...decoding } = options;
   assertTarget(target);
   if (Array.isArray(images)) assertEnough(images.length, target);

@@ -1,5 +1,7 @@
 /** Images to verdicts: one image, a list, or a stream. */
+
 import { createHash } from 'node:crypto';
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';
 import { assertCalibrationFits, type Calibration, parseCalibration } from '../decide/calibration';
@@ -140,8 +142,10 @@ export class Detector {
   check(images: readonly ImageInput[], options?: CheckOptions): Promise<(CheckResult | CheckFailure)[]>;
   async check(
     input: ImageInput | readonly ImageInput[],
-    { signal }: CheckOptions = {},
+    options: CheckOptions = {},
   ): Promise<CheckResult | (CheckResult | CheckFailure)[]> {
+    assertArguments({ options: ['options', options] });
+    const { signal } = options;
     if (!Array.isArray(input)) {
       const result = await this.#answer(input as ImageInput, 'single', signal);
       if ('error' in result) throw result.error;
@@ -161,8 +165,10 @@ export class Detector {
    */
   async *stream(
     source: Iterable<ImageInput> | AsyncIterable<ImageInput>,
-    { signal }: CheckOptions = {},
+    options: CheckOptions = {},
   ): AsyncGenerator<CheckResult | CheckFailure, void, undefined> {
+    assertArguments({ source: ['items', source], options: ['options', options] });
+    const { signal } = options;
     yield* this.#inOrder(source, 'streamed', signal);
   }
 

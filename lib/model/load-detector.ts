@@ -1,4 +1,5 @@
 /** From paths and names to a detector in one call. */
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { readCalibration } from '../decide/calibration';
 import type { Detector, DetectorOptions } from './detector';
@@ -19,6 +20,8 @@ export interface LoadDetectorOptions extends LoadModelOptions, DetectorOptions {
 
 /** Loads a model, its labels and a detector in one call; closing the detector closes all of it. */
 export async function loadDetector(options: LoadDetectorOptions): Promise<Detector> {
+  assertArguments({ options: ['record', options] });
+  assertArguments({ model: ['text', options.model], options: ['options', options] });
   const { model: path, labels, bank: bankPath, labelBank, calibrationFile, ...rest } = options;
   if ((labels === undefined) === (bankPath === undefined)) {
     throw new ClipnError('ERR_CLIPN_LABELS', 'give either labels or a bank');

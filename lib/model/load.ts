@@ -1,4 +1,5 @@
 /** From the path of a model file to a model at work on a lane of its own. */
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { openEngine } from '../native/engine';
 import { closeLane, openLane, runTask } from '../native/lane';
@@ -21,8 +22,8 @@ import { type QueueLimits, queueLimits } from './queue-options';
  *   ERR_CLIPN_IO, or `signal.reason`
  */
 export async function loadModel(model: string, options: LoadModelOptions = {}): Promise<Model> {
+  assertArguments({ model: ['text', model], options: ['options', options] });
   const { device = 'auto', precision = 'fp32', threads = 0, libtorch, batch, queue, trustedSha256, signal } = options;
-  if (typeof model !== 'string') throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'the model path must be a string');
   if (!['auto', 'cpu', 'cuda'].includes(device)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `device must be auto, cpu or cuda, not ${device}`);
   }

@@ -1,4 +1,5 @@
 /** Negative words chosen with photos of the labels, by InterNeg's static rule. docs/scores.md */
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { firstFew } from '../base/wording';
 import type { DecodeOptions } from '../images/decode';
@@ -25,10 +26,10 @@ export interface MineNegativesOptions extends NegativesOptions, DecodeOptions {
  * @throws ERR_CLIPN_LABELS (no label, one without photos, no word left), ERR_CLIPN_WORDNET, what encoding of photos and
  *   words throws, or `signal.reason`
  */
-export async function mineNegatives(
-  model: Model,
-  { photos, words = 'wordnet', ...options }: MineNegativesOptions,
-): Promise<MinedNegatives> {
+export async function mineNegatives(model: Model, given: MineNegativesOptions): Promise<MinedNegatives> {
+  assertArguments({ model: ['model', model], options: ['record', given] });
+  const { photos, words = 'wordnet', ...options } = given;
+  assertArguments({ photos: ['record', photos], options: ['options', options] });
   const encoder = model.wordEncoder();
   const labels = Object.keys(photos);
   if (labels.length === 0) throw new ClipnError('ERR_CLIPN_LABELS', 'there are no labels with photos');

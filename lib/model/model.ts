@@ -4,6 +4,7 @@
  * A loaded model: encodes images and texts on its own core thread, makes label banks and detectors.
  */
 import { availableParallelism } from 'node:os';
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';
 import { decodeRegion } from '../images/decode';
@@ -107,6 +108,7 @@ export class Model implements DetectorHost {
    *   `signal.reason`
    */
   async createLabelBank(labels: readonly string[], options: LabelBankOptions = {}): Promise<LabelBank> {
+    assertArguments({ options: ['options', options] });
     const { cache = true, yesOnly = false, ...rest } = options;
     const build = { ...rest, templates: rest.templates ?? this.info.config.templates };
     return await (cache ? cachedLabelBank : buildLabelBank)(this.#requireTowers(yesOnly), labels, build);
@@ -122,6 +124,7 @@ export class Model implements DetectorHost {
     names: readonly string[],
     options: Pick<LabelBankOptions, 'signal' | 'onProgress'> = {},
   ): Promise<LabelBank> {
+    assertArguments({ bank: ['bank', bank], options: ['options', options] });
     return await addLabels(this.#requireTowers(bank.no === null), bank, names, options);
   }
 
@@ -158,6 +161,7 @@ export class Model implements DetectorHost {
     negatives: NegativesInput,
     options: NegativesOptions = {},
   ): Promise<NegativeBank> {
+    assertArguments({ bank: ['bank', bank], options: ['options', options] });
     this.assertFits(bank);
     const words = await readWords(negatives);
     return isNegativeBank(words) ? words : await negativeBank(this.wordEncoder(), bank, words, options);
@@ -176,6 +180,7 @@ export class Model implements DetectorHost {
     labels: LabelBank | readonly string[],
     options: DetectorOptions & { labelBank?: LabelBankOptions } = {},
   ): Promise<Detector> {
+    assertArguments({ labels: ['classes', labels], options: ['options', options] });
     return await this.detectorFor(labels, options, false);
   }
 
@@ -202,6 +207,7 @@ export class Model implements DetectorHost {
     images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
     options: EncodeOptions = {},
   ): Promise<Float32Array> {
+    assertArguments({ images: ['items', images], options: ['options', options] });
     const { signal } = options;
     const kind = Array.isArray(images) ? 'listed' : 'streamed';
     const encode = async (image: ImageInput, leave: AbortSignal) => {

@@ -3,6 +3,7 @@
  *
  * The engine: the addon, libtorch and the core, loaded once a process.
  */
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { type Libtorch, resolveLibtorch } from '../libtorch/find';
 import { type Machine, thisMachine } from '../libtorch/machine';
@@ -78,5 +79,6 @@ export async function openEngine(libtorch?: string): Promise<Engine> {
 
 /** What the loaded core says of itself. */
 export async function describeCore(libtorch?: string): Promise<CoreInfo> {
+  if (libtorch !== undefined) assertArguments({ libtorch: ['text', libtorch] });
   return (await openEngine(libtorch)).core;
 }

@@ -1,4 +1,5 @@
 /** The metrics as CSV (RFC 4180): the same numbers as the JSON, to the last digit. */
+import { assertArguments } from '../base/arguments';
 import type { EvalResult } from '../evaluate/result';
 import type { OodMetrics, SetMetrics } from '../metrics/metrics';
 
@@ -25,6 +26,7 @@ function intervalCells({ intervals }: SetMetrics): number[] {
 
 /** A row per score and OOD set, then one named `average` per score, whose interval and image cells are empty. Shares, not per cent. */
 export function reportCsv(result: EvalResult): string {
+  assertArguments({ result: ['result', result] });
   const metrics = (of: OodMetrics) => METRICS.map((name) => of[name]);
   const rows = Object.entries(result.scores).flatMap(([score, { sets, average }]) => [
     ...Object.entries(sets).map(([set, of]) => {

@@ -3,9 +3,11 @@
  *
  * An evaluation as one self-contained HTML page: no network, light and dark, for screen, phone, keyboard and paper.
  */
+
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { assertArguments } from '../base/arguments';
 import type { EvalResult } from '../evaluate/result';
 import { type ChartData, chartData } from './chart-data';
 import { classTable } from './class-table';
@@ -104,6 +106,7 @@ const sha256 = (text: string) => `'sha256-${createHash('sha256').update(text).di
  * forbids every request and every script but the page's own.
  */
 export async function renderReport(result: EvalResult): Promise<string> {
+  assertArguments({ result: ['result', result] });
   const own = (names: readonly string[]) => Promise.all(names.map((name) => readText(join(__dirname, name))));
   const library = await chartLibrary();
   const style = [library.style, ...(await own(STYLES))].join('\n');

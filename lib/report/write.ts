@@ -1,6 +1,8 @@
 /** An evaluation's result as files: the HTML report, and the same numbers as JSON and CSV. */
+
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { assertArguments } from '../base/arguments';
 import { writeThenRename } from '../base/write-file';
 import type { EvalResult } from '../evaluate/result';
 import { renderReport, reportCsv } from './render';
@@ -13,6 +15,7 @@ export function reportPaths(out: string): { html: string; json: string; csv: str
 
 /** Writes the three files and returns their paths, HTML first. @throws ERR_CLIPN_IO */
 export async function writeReport(result: EvalResult, out: string): Promise<string[]> {
+  assertArguments({ out: ['text', out] });
   const { html, json, csv } = reportPaths(out);
   const files: [string, string][] = [
     [html, await renderReport(result)],

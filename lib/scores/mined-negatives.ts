@@ -1,5 +1,7 @@
 /** Negative words as a user names them: WordNet's, a list, or words mined with photos and their file. */
+
 import { readFile, writeFile } from 'node:fs/promises';
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { jsonHash } from '../base/json-hash';
 import { readListFile } from '../base/list-file';
@@ -78,5 +80,6 @@ export async function readNegatives(path: string): Promise<string[] | MinedNegat
 
 /** @throws ERR_CLIPN_IO */
 export async function saveNegatives(mined: MinedNegatives, path: string): Promise<void> {
+  assertArguments({ mined: ['record', mined], path: ['text', path] });
   await writeThenRename(path, (temporary) => writeFile(temporary, `${JSON.stringify(mined, null, 2)}\n`));
 }

@@ -3,7 +3,9 @@
  *
  * The scores of spec section 3 for rows of features against a label bank; the arithmetic is the core's.
  */
+
 import { threadId } from 'node:worker_threads';
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import type { LabelBank } from '../labels/bank';
 import type { NativeLane, NativeScores } from '../native/addon';
@@ -41,6 +43,7 @@ export interface ScoreResult extends Omit<NativeScores, 'logitsYes' | 'logitsNo'
  *   `negatives.groupEnds` do not end with the number of words
  */
 export async function score(features: Float32Array, bank: LabelBank, options: ScoreOptions = {}): Promise<ScoreResult> {
+  assertArguments({ features: ['numbers', features], bank: ['bank', bank], options: ['options', options] });
   const { logitsYes: _a, logitsNo: _b, ...result } = await scoreOn(await sharedLane(), features, bank, options);
   return result;
 }

@@ -3,9 +3,11 @@
  *
  * Teaches a CLIP to say no (spec 5): data to cached features to steps of the no tower to checkpoints and a model file.
  */
+
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { loadModel } from '../model/load';
 import type { Model } from '../model/model';
@@ -60,6 +62,7 @@ type OptionalName = Exclude<keyof TeachOptions, keyof typeof TEACH_DEFAULTS>;
  *   state is kept), ERR_CLIPN_INVALID_ARG, ERR_CLIPN_IO, ERR_CLIPN_CUDA_UNAVAILABLE, and those of `exportModel`
  */
 export async function teach(base: string, data: string, out: string, options: TeachOptions = {}): Promise<TeachResult> {
+  assertArguments({ base: ['text', base], data: ['text', data], out: ['text', out], options: ['options', options] });
   checkTeachOptions(options);
   const settings: Settings = { ...TEACH_DEFAULTS, ...withoutUndefined(options) };
   const { config, key, signal, onFetch } = settings;

@@ -2,6 +2,7 @@
 
 import { statSync } from 'node:fs';
 import path from 'node:path';
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { writeThenRename } from '../base/write-file';
 import type { FetchProgress } from '../download/progress';
@@ -59,6 +60,7 @@ const SCALE = 100;
  * of the step that is running.
  */
 export async function exportModel(checkpoint: string, out: string, options: ExportOptions = {}): Promise<ModelConfig> {
+  assertArguments({ checkpoint: ['text', checkpoint], out: ['text', out], options: ['options', options] });
   assertOptions(options);
   const { config, key, signal, tokenizer, onFetch } = options;
   const checkpointPath = await weightsPath(checkpoint, { signal, onProgress: onFetch });

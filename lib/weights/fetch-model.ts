@@ -1,5 +1,7 @@
 /** Gets a CLIP of the Hugging Face hub: its files into the cache, a model file made of them, the files away again. */
+
 import { stat } from 'node:fs/promises';
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import type { FetchProgress } from '../download/progress';
 import { hubOf } from '../hub/hub';
@@ -39,6 +41,7 @@ export async function fetchModel(
   options: FetchModelOptions = {},
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<FetchedModel & { alreadyThere: boolean }> {
+  assertArguments({ name: ['text', name], options: ['options', options], env: ['record', env] });
   const { dtype = 'fp32', onProgress, signal } = options;
   const target = targetOf(name, options.revision);
   if (!STORED_DTYPES.includes(dtype)) {

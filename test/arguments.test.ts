@@ -1,0 +1,105 @@
+/** Whatever a caller passes to a public function: an answer or a coded error, never a TypeError from inside. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import * as api from '../lib';
+import { ClipnError } from '../lib';
+import { apiModel } from './support/api-model';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'clipn-arguments-'));
+const environment = { ...process.env };
+before(() => {
+  // Nothing may reach a network or the user's cache.
+  Object.assign(process.env, { HF_HUB_OFFLINE: '1', CLIPN_LIBTORCH_MIRROR: 'http://127.0.0.1:9/' });
+});
+after(() => {
+  process.env = environment;
+  rmSync(folder, { recursive: true });
+});
+
+/** Values that no argument is meant to be, and some that a few are. */
+const ODD: [what: string, value: unknown][] = [
+  ['undefined', undefined],
+  ['null', null],
+  ['a number', 5],
+  ['NaN', Number.NaN],
+  ['a bigint', 10n],
+  ['true', true],
+  ['an empty string', ''],
+  ['a missing path', path.join(folder, 'missing')],
+  ['a symbol', Symbol('odd')],
+  ['a function', () => 1],
+  ['an empty array', []],
+  ['a sparse array', Array(3)],
+  ['an object', {}],
+  ['an object without a prototype', Object.create(null)],
+  ['a date', new Date(0)],
+  ['a signal that is none', { signal: { aborted: false } }],
+];
+
+type AnyFunction = (...args: unknown[]) => unknown;
+const functions = Object.entries(api)
+  .filter(([name, value]) => typeof value === 'function' && !/^[A-Z]/.test(name))
+  .map(([name, value]) => [name, value as AnyFunction] as const);
+/** Arguments that are for users; behind them tests put a machine of their own. */
+const OWN: Record<string, number> = { diagnose: 1, fetchLibtorch: 1, fetchModel: 2 };
+
+/** Undefined for an answer or a coded error; else what came. */
+async function uncoded(call: () => unknown): Promise<string | undefined> {
+  try {
+    await call();
+  } catch (error) {
+    if (!(error instanceof ClipnError)) return String((error as Error)?.stack ?? error).slice(0, 300);
+    if (error.code === 'ERR_CLIPN_INTERNAL') return `INTERNAL: ${error.message}`;
+  }
+  return undefined;
+}
+
+describe('odd arguments', { concurrency: 4 }, () => {
+  assert.ok(functions.length >= 30);
+  for (const [name, of] of functions) {
+    test(`${name} answers or refuses them with a code`, async () => {
+      const found: string[] = [];
+      for (const [first, a] of ODD) {
+        // Without options it would fetch.
+        if (name === 'fetchLibtorch' && (a === undefined || (typeof a === 'object' && a !== null))) continue;
+        for (const [rest, b] of ODD) {
+          if (OWN[name] === 1 && b !== undefined) continue;
+          const what = await uncoded(() => of(...[a, b, b, b].slice(0, OWN[name])));
+          if (what !== undefined) found.push(`${name}(${first}, ${rest}, …): ${what}`);
+        }
+      }
+      assert.deepEqual(found.slice(0, 3), []);
+    });
+  }
+
+  test('a detector and a model refuse them, too, and go on', async () => {
+    await using model = await api.loadModel(await apiModel());
+    const bank = await model.createLabelBank(['cat', 'dog'], { cache: false, templates: 'plain' });
+    const detector = await model.createDetector(bank);
+    const found: string[] = [];
+    for (const [what, odd] of ODD) {
+      const calls: Record<string, () => unknown> = {
+        'check(odd)': () => detector.check(odd as string),
+        'check([odd])': () => detector.check([odd as string]),
+        'check(_, odd)': () => detector.check('missing.png', odd as object),
+        'stream(odd)': async () => {
+          for await (const _ of detector.stream(odd as []));
+        },
+        'encodeImages(odd)': () => model.encodeImages(odd as []),
+        'createLabelBank(odd)': () => model.createLabelBank(odd as [], { cache: false, templates: 'plain' }),
+        'createDetector(odd)': () => model.createDetector(odd as []),
+        'loadLabelBank(odd)': () => model.loadLabelBank(odd as string),
+      };
+      for (const [call, run] of Object.entries(calls)) {
+        const result = await uncoded(run);
+        if (result !== undefined) found.push(`${call}, ${what}: ${result}`);
+      }
+    }
+    assert.deepEqual(found.slice(0, 3), []);
+    const flat = { data: new Uint8Array(3 * 60 * 60), width: 60, height: 60, channels: 3 as const };
+    assert.equal((await detector.check(flat)).rule, 'atd');
+  });
+});
