@@ -45,7 +45,9 @@ describe('check', { concurrency: 2 }, () => {
     const { code, out } = await check(red, grey, '--labels', 'cat, dog,bus', '--json');
     assert.equal(code, 0);
     const [first, second] = lines(out);
-    assert.deepEqual(Object.keys(first), ['image', 'label', 'verdict', 'rule', 'scores', 'top']);
+    // The image is of one colour, which is told beside its verdict.
+    assert.deepEqual(Object.keys(first), ['image', 'quality', 'label', 'verdict', 'rule', 'scores', 'top']);
+    assert.equal(first.quality, 'flat');
     assert.deepEqual([first.image, second.image], [red, grey]);
     assert.deepEqual(Object.keys(first.scores).sort(), 'atd ctw energy gap logPOut maxLogit mcm msp'.split(' '));
     assert.deepEqual(first.top.map((entry: { label: string }) => entry.label).sort(), ['bus', 'cat', 'dog']);
