@@ -55,8 +55,9 @@ export const ERROR_HINTS = {
   ERR_CLIPN_STORE_FORMAT: 'Delete the file: the images it stood for are encoded again.',
   ERR_CLIPN_SCORES: 'Scores are numbers, higher = more in-distribution, at least one on each side: docs/metrics.md.',
   ERR_CLIPN_IMAGE_NOT_FOUND: 'Check the path.',
-  ERR_CLIPN_IMAGE_DECODE: 'The file is not an image that can be decoded, or it is cut short: replace it.',
-  ERR_CLIPN_IMAGE_TOO_LARGE: 'Make the image smaller, or raise the `limitPixels` option.',
+  ERR_CLIPN_IMAGE_DECODE:
+    'The file is not an image that can be decoded, or it is cut short: replace it, or accept what there is (`truncated`).',
+  ERR_CLIPN_IMAGE_TOO_LARGE: 'Make the image smaller, or raise the `limitPixels` or `limitBytes` option.',
   ERR_CLIPN_INVALID_ARG: 'See the message: it names the argument.',
   ERR_CLIPN_IO: 'Check that the path exists, is writable and that the disk has room.',
   ERR_CLIPN_OUT_OF_MEMORY: 'Use smaller batches, or free memory.',

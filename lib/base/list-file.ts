@@ -20,10 +20,7 @@ export async function readListItems(
   malformed: ClipnErrorCode,
   unreadable: ClipnErrorCode,
 ): Promise<ListItem[]> {
-  const bytes = await readFile(path).catch((cause: Error) => {
-    throw new ClipnError(unreadable, `cannot read ${path}: ${cause.message}`, { cause });
-  });
-  const text = decodeText(bytes, path, malformed);
+  const text = await readText(path, malformed, unreadable);
   if (!text.trimStart().startsWith('[')) {
     return text
       .split(/\r\n|\n|\r/)
@@ -51,7 +48,11 @@ export async function readListFile(
   return (await readListItems(path, malformed, unreadable)).map(({ text }) => text);
 }
 
-function decodeText(bytes: Buffer, path: string, malformed: ClipnErrorCode): string {
+/** The text of a file in UTF-8 or UTF-16. @throws as `readListItems` */
+export async function readText(path: string, malformed: ClipnErrorCode, unreadable: ClipnErrorCode): Promise<string> {
+  const bytes = await readFile(path).catch((cause: Error) => {
+    throw new ClipnError(unreadable, `cannot read ${path}: ${cause.message}`, { cause });
+  });
   try {
     return new TextDecoder(encodingOf(bytes), { fatal: true }).decode(bytes);
   } catch (cause) {

@@ -78,6 +78,9 @@ export async function bankSourceFrom(args: Args): Promise<BankSource> {
   const file = args.text('bank');
   const labels = await labelsFrom(args);
   if (labels !== undefined && file === undefined) return { labels };
+  if (file !== undefined && args.text('templates') !== undefined) {
+    throw new UsageError('a bank has its own templates: --bank and --templates exclude each other');
+  }
   if (labels === undefined && file !== undefined) return { file };
   throw new UsageError('give one of --labels, --labels-file and --bank');
 }

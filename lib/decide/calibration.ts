@@ -169,11 +169,15 @@ export function assertCalibrationFits(calibration: Calibration, used: FittedFor)
   if (different.length === 0) return;
   const list = different.map((key) => `${NAMES[key]} (there ${short(fitted[key])}, here ${short(used[key])})`);
   throw new ClipnError('ERR_CLIPN_CALIBRATION', `the calibration was made for another ${list.join(', another ')}`, {
+    ...(different.join() === 'exif' && {
+      hint: 'Turn images here as there: `exif`, on the command line --exif of eval and --no-exif of check.',
+    }),
     details: Object.fromEntries(different.map((key) => [key, { calibration: fitted[key], used: used[key] }])),
   });
 }
 
 function short(value: string | number | boolean | undefined): string {
+  if (value === undefined) return 'none';
   if (typeof value === 'boolean') return value ? 'applied' : 'ignored';
   return typeof value === 'string' && value.length === 64 ? `${value.slice(0, 8)}…` : String(value);
 }

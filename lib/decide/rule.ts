@@ -96,14 +96,19 @@ function assertComputable(score: DecidingScore, { no, words }: Comparable): void
   }
 }
 
-/** Why verdicts by negative words should not be trusted for these words, in sentences. */
+/** What decides: the name of a score, or of a rule that has none. */
+export function decidingName(decision: Decision): string {
+  if (decision.rule === 'calibrated') return decision.calibration.score;
+  return decision.rule === 'threshold' ? decision.score : decision.rule;
+}
+
+/** Why verdicts by negative words should not be trusted for these words, in sentences; `deciding` as of `decidingName`. */
 export function wordWarnings(
-  decision: Decision,
+  deciding: string,
   words: { count: number; templates: string },
   labels: { templates: string },
 ): string[] {
-  const score = decision.rule === 'calibrated' ? decision.calibration.score : 'score' in decision && decision.score;
-  if (decision.rule !== 'nearest' && !(score && needsNegatives(score))) return [];
+  if (deciding !== 'nearest' && !needsNegatives(deciding)) return [];
   const warnings: string[] = [];
   if (words.count < FEW_WORDS) {
     warnings.push(

@@ -21,6 +21,8 @@ export interface EvalOptions {
   /** A loaded model, or the path of a model file, which is loaded in `precision` (default fp32) and closed again. */
   model: Model | string;
   precision?: Precision | 'auto' | undefined;
+  /** Of the model file, as for `loadModel`. */
+  trustedSha256?: string | undefined;
   /** In-distribution images: a folder of class folders, or of images alone (then there is no accuracy). */
   id: string;
   /** Name → folder of out-of-distribution images, at least one. */

@@ -50,7 +50,7 @@ export function cannotDecide(score: string, { usable, skipped }: UsableScorers):
   const left = skipped.find((each) => each.score === score);
   return left
     ? new ClipnError('ERR_CLIPN_MODEL_CONTRACT', `${score} cannot decide: ${left.why}`, {
-        hint: `Choose another score: ${names}.`,
+        hint: `Choose another score: ${names}${usable.some(({ needs }) => needs.includes('negatives')) ? '' : '; or give --negatives'}.`,
       })
     : new ClipnError('ERR_CLIPN_INVALID_ARG', `there is no score ${score}; there are ${names}`);
 }

@@ -84,7 +84,7 @@ async function decodePipeline(pipeline: Sharp, limitPixels: number): Promise<Nat
 function checkRaw(image: RawImage, limitPixels: number): NativeImage {
   const invalid = (what: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', `raw image: ${what}`);
   if (typeof image !== 'object' || image === null) {
-    throw invalid(`expected a path, a Buffer or {data, width, height, channels}, not ${shown(image)}`);
+    throw invalid(`an image is a path, bytes, a stream, samples or { image, region }, not ${shown(image)}`);
   }
   const { data: given, width, height, channels } = fieldsOf(image);
   if (!(given instanceof Uint8Array || given instanceof Uint8ClampedArray)) throw invalid('data must be a Uint8Array');

@@ -1,7 +1,7 @@
 /** Paths of images: files as given, folders and globs expanded and sorted. */
 import { statSync } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
-import { extname, join, sep } from 'node:path';
+import { extname, join, relative, sep } from 'node:path';
 import { ClipnError } from '../base/errors';
 import { headOf, isImageHead } from './file-kind';
 
@@ -66,7 +66,7 @@ async function walk(state: Walk, below: string): Promise<void> {
         if (isImageName(name)) files.push(name); // a link into nothing: told when it is read
         continue;
       }
-      if (target === root || target.startsWith(root + sep) || seen.has(target)) continue;
+      if (seen.has(target) || isListed(root, target)) continue;
       const info = await stat(target);
       if (info.isFile()) files.push(name);
       else if (info.isDirectory()) {
@@ -75,6 +75,14 @@ async function walk(state: Walk, below: string): Promise<void> {
       }
     }
   }
+}
+
+/** Whether what lies there is listed under its own name: it is below the folder, and no part of its path is hidden. */
+function isListed(root: string, target: string): boolean {
+  if (target !== root && !target.startsWith(root + sep)) return false;
+  return !relative(root, target)
+    .split(sep)
+    .some((part) => part.startsWith('.'));
 }
 
 async function looksLikeImage(path: string): Promise<boolean> {

@@ -54,7 +54,7 @@ export type WholeImage =
   | RawImage;
 
 /**
- * An image: a path or `file:` URL; an encoded file (JPEG, PNG, WebP, GIF, TIFF, AVIF; the first frame) as bytes, Blob,
+ * An image: a path or `file:` URL; an encoded file (JPEG, PNG, WebP, GIF, TIFF, AVIF, BMP; the first frame) as bytes, Blob,
  * Response or stream; samples; a sharp pipeline, of which the output is taken. Or a region of one.
  *
  * Streams and responses are read once, when they are asked about, up to `limitBytes`.

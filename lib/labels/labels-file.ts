@@ -17,11 +17,21 @@ const SEPARATORS = { semicolons: /;/g, tabs: /\t/g, commas: /,/g };
  */
 export async function loadLabelsFile(source: string, onWarning?: (warning: string) => void): Promise<string[]> {
   if (source === 'imagenet') return [...imagenet];
+  const names = await readNames(source);
+  for (const warning of repeated(source, names)) onWarning?.(warning);
+  return names.map(({ text }) => text);
+}
+
+/**
+ * Names in a file: one a line, blank lines skipped, or a JSON array.
+ *
+ * @throws ERR_CLIPN_IO, ERR_CLIPN_LABELS as `loadLabelsFile`
+ */
+export async function readNames(source: string): Promise<ListItem[]> {
   const items = await readListItems(source, 'ERR_CLIPN_LABELS', 'ERR_CLIPN_IO');
   const names = items.map(({ text, line }) => ({ text: text.trim(), line }));
   if (names.length === 1 && names[0]!.line !== null) questionLine(source, names[0]!.text);
-  for (const warning of repeated(source, names)) onWarning?.(warning);
-  return names.map(({ text }) => text);
+  return names;
 }
 
 function questionLine(source: string, text: string): void {

@@ -37,6 +37,8 @@ export interface CalibrationRun {
   tied: number;
   /** Images that could not be read; the threshold was fitted without them. */
   unreadable: UnreadableImage[];
+  /** What a detector with these labels and words warns of. */
+  warnings: readonly string[];
 }
 
 /**
@@ -92,5 +94,6 @@ export async function calibrate(
     accepted: scores.filter((value) => value >= threshold).length,
     tied: scores.filter((value) => value === threshold).length,
     unreadable,
+    warnings: detector.warnings,
   };
 }

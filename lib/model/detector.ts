@@ -6,7 +6,16 @@ import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';
 import { assertCalibrationFits, type Calibration, parseCalibration } from '../decide/calibration';
 import { fittedFor } from '../decide/fitted-for';
-import { type Decision, decide, decisionOf, type Rule, ruleWarning, type Verdict, wordWarnings } from '../decide/rule';
+import {
+  type Decision,
+  decide,
+  decidingName,
+  decisionOf,
+  type Rule,
+  ruleWarning,
+  type Verdict,
+  wordWarnings,
+} from '../decide/rule';
 import { type DecodeOptions, decodeRegion, TRUNCATED } from '../images/decode';
 import { collectImage, type ImageInput, nameOf, type Region, splitRegion } from '../images/image-input';
 import { type Quality, qualityOf } from '../images/quality';
@@ -279,7 +288,7 @@ function warningsOf(decision: Decision, bank: LabelBank, negatives: NegativeBank
   const words = negatives && { count: negatives.words.length, templates: negatives.templates.sha256 };
   return [
     ...(few === undefined ? [] : [few]),
-    ...(words ? wordWarnings(decision, words, { templates: bank.templates.sha256 }) : []),
+    ...(words ? wordWarnings(decidingName(decision), words, { templates: bank.templates.sha256 }) : []),
   ];
 }
 

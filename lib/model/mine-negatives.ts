@@ -30,8 +30,12 @@ export async function mineNegatives(model: Model, given: MineNegativesOptions): 
   assertArguments({ model: ['model', model], options: ['record', given] });
   const { photos, words = 'wordnet', ...options } = given;
   assertArguments({ photos: ['record', photos], options: ['options', options] });
-  const encoder = model.wordEncoder();
+  if (words !== 'wordnet') assertArguments({ words: ['list', words] });
   const labels = Object.keys(photos);
+  for (const label of labels) assertArguments({ [`photos of ${label}`]: ['list', photos[label]] });
+  if (words.length === 0)
+    throw new ClipnError('ERR_CLIPN_LABELS', 'the list of words is empty', { hint: 'Leave it out for WordNet.' });
+  const encoder = model.wordEncoder();
   if (labels.length === 0) throw new ClipnError('ERR_CLIPN_LABELS', 'there are no labels with photos');
   const lacking = labels.filter((label) => photos[label]!.length === 0);
   if (lacking.length > 0) throw new ClipnError('ERR_CLIPN_LABELS', `labels without a photo: ${firstFew(lacking)}`);

@@ -24,7 +24,13 @@ import type { ModelInfo } from './info';
 export type NegativesInput = NegativeWords | string | NegativeBank;
 
 export const isNegativeBank = (words: NegativeWords | NegativeBank | undefined): words is NegativeBank =>
-  typeof words === 'object' && words !== null && 'rows' in words;
+  typeof words === 'object' &&
+  words !== null &&
+  'rows' in words &&
+  words.rows instanceof Float32Array &&
+  Array.isArray(words.words) &&
+  Array.isArray(words.groupEnds) &&
+  typeof words.model === 'object';
 
 /** Reads the file where a path is given. @throws ERR_CLIPN_IO, ERR_CLIPN_LABELS */
 export async function readWords(input: NegativesInput): Promise<NegativeWords | NegativeBank> {
@@ -116,5 +122,14 @@ function grouped(
   const { templates, model } = bank;
   // What a bank says of a single label does not hold for a word.
   const warnings = words.length === 1 ? [] : bank.warnings;
-  return Object.freeze({ words, rows, groupEnds, dropped, templates, model, photos, warnings });
+  return Object.freeze({
+    words: Object.freeze(words),
+    rows,
+    groupEnds: Object.freeze(groupEnds),
+    dropped,
+    templates,
+    model,
+    photos: Object.freeze([...photos]),
+    warnings,
+  });
 }

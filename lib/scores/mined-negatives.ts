@@ -1,11 +1,12 @@
 /** Negative words as a user names them: WordNet's, a list, or words mined with photos and their file. */
 
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { jsonHash } from '../base/json-hash';
-import { readListFile } from '../base/list-file';
+import { readText } from '../base/list-file';
 import { writeThenRename } from '../base/write-file';
+import { readNames } from '../labels/labels-file';
 
 /** Words that `mineNegatives` chose with photos of the labels. The file is this object as JSON. */
 export interface MinedNegatives {
@@ -64,14 +65,14 @@ const HINT = "Give 'wordnet', a list of words, a file with one word a line, or w
 /**
  * A file of words: one a line, a JSON array, or what `saveNegatives` wrote.
  *
- * @throws ERR_CLIPN_IO when it cannot be read, ERR_CLIPN_LABELS when it holds no words
+ * @throws ERR_CLIPN_IO when it cannot be read, ERR_CLIPN_LABELS when it holds no words, or a single line of several
  */
 export async function readNegatives(path: string): Promise<string[] | MinedNegatives> {
-  const list = await readListFile(path, 'ERR_CLIPN_LABELS', 'ERR_CLIPN_IO');
-  if (!list[0]?.startsWith('{')) return list;
+  const text = await readText(path, 'ERR_CLIPN_LABELS', 'ERR_CLIPN_IO');
+  if (!text.trimStart().startsWith('{')) return (await readNames(path)).map((name) => name.text);
   let value: unknown;
   try {
-    value = JSON.parse(await readFile(path, 'utf8'));
+    value = JSON.parse(text);
   } catch (cause) {
     throw new ClipnError('ERR_CLIPN_LABELS', `${path} begins with "{" but is not JSON`, { cause, hint: HINT });
   }

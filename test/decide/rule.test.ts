@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decide, decisionOf, defaultScore, ruleWarning, wordWarnings } from '../../lib/decide/rule';
+import { decide, decidingName, decisionOf, defaultScore, ruleWarning, wordWarnings } from '../../lib/decide/rule';
 import type { Scores } from '../../lib/scores/names';
 
 const scores = (values: Partial<Scores>) => values as Scores;
@@ -101,9 +101,9 @@ test('few words and other templates are warned of, where words decide', () => {
     { count: 12_000, templates: 'a' },
   ];
   const [same, other] = [{ templates: 'a' }, { templates: 'b' }];
-  assert.deepEqual(wordWarnings({ rule: 'nearest' }, many, same), []);
-  assert.match(wordWarnings({ rule: 'nearest' }, few, same).join(), /^12 words: /);
+  assert.deepEqual(wordWarnings('nearest', many, same), []);
+  assert.match(wordWarnings('nearest', few, same).join(), /^12 words: /);
   const byNegLabel = { rule: 'threshold', score: 'negLabel', threshold: 0.5 } as const;
-  assert.match(wordWarnings(byNegLabel, many, other).join(), /different templates/);
-  assert.deepEqual(wordWarnings({ rule: 'atd' }, few, other), []);
+  assert.match(wordWarnings(decidingName(byNegLabel), many, other).join(), /different templates/);
+  assert.deepEqual(wordWarnings(decidingName({ rule: 'atd' }), few, other), []);
 });

@@ -67,7 +67,7 @@ for (const [what, input, message] of [
   ['2 channels', { data: new Uint8Array(4), width: 1, height: 2, channels: 2 }, /channels must be 1, 3 or 4/],
   ['width 0', { data: new Uint8Array(0), width: 0, height: 2, channels: 3 }, /width/],
   ['floats', { data: new Float32Array(3), width: 1, height: 1, channels: 3 }, /Uint8Array/],
-  ['null', null, /expected a path/],
+  ['null', null, /an image is a path/],
 ] as const) {
   test(`a raw image with ${what} is refused`, async () => {
     await assert.rejects(decodeImage(input as never), { code: 'ERR_CLIPN_INVALID_ARG', message });

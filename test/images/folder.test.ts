@@ -65,6 +65,12 @@ test('a link back into the folder lists nothing twice', async () => {
   assert.deepEqual((await readImageFolder(root)).images, ['a/photo.jpg']);
 });
 
+test('a link to a hidden folder, as git-annex and DVC have them, is an image of its own', async () => {
+  const root = tree('annex', '.store/cat.jpg', 'clock.jpg');
+  symlinkSync(path.join(root, '.store', 'cat.jpg'), path.join(root, 'cat.jpg'));
+  assert.deepEqual((await readImageFolder(root)).images, ['cat.jpg', 'clock.jpg']);
+});
+
 test('a folder of images alone has no classes', async () => {
   assert.equal(hasClassFolders(await readImageFolder(tree('flat', '1.png', '2.png'))), false);
 });

@@ -6,7 +6,6 @@ import { saveCalibration } from '../../decide/calibration';
 import { assertEnough, DEFAULT_TARGET } from '../../decide/conformal';
 import { type DecodeOptions, TRUNCATED } from '../../images/decode';
 import { findImages } from '../../images/find';
-import { bankWarnings, wordsWarnings } from '../../model/bank-warnings';
 import { type CalibrationRun, calibrate } from '../../model/calibrate';
 import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
 import type { Args, Command } from '../command';
@@ -24,7 +23,7 @@ import { leftOut, note, Progress } from '../terminal';
 
 export const calibrateCommand: Command = {
   summary: 'Fit a threshold that accepts a chosen share of your own images, for `check --calibration`.',
-  usage: '--id DIR --out FILE [--model M] (--labels A,B,C | --labels-file F | --bank F)',
+  usage: '--id DIR --out FILE [--model M] (--labels A,B,C | --labels-file F | --bank F) [--negatives W]',
   operands: 'none',
   flags: {
     ...MODEL_FLAGS,
@@ -59,8 +58,6 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   await using model = await modelFrom(args, signal);
   const { bank, negatives } = await comparedFrom(args, source, model, bankOptions(args, progress, signal));
   progress.done();
-  for (const warning of [...bankWarnings(model.info, bank), ...wordsWarnings(model.info, negatives)])
-    note(`warning: ${warning}`);
   const fitted = await calibrate(model, bank, images, {
     score: args.text('score') as DecidingScore | undefined,
     negatives,
@@ -75,6 +72,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
       throw error;
     })
     .finally(() => progress.done());
+  for (const warning of fitted.warnings) note(`warning: ${warning}`);
   tellUnreadable(fitted.unreadable);
   await saveCalibration(fitted.calibration, out);
   process.stdout.write(args.on('json') ? `${JSON.stringify(forMachines(fitted, out))}\n` : forPeople(fitted, out));

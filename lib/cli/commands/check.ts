@@ -23,7 +23,7 @@ const STANDARD_INPUT = '-';
 
 export const checkCommand: Command = {
   summary: 'Tell for each image which of your classes it belongs to, or that it belongs to none.',
-  usage: '(IMAGE | -)... [--model M] (--labels A,B,C | --labels-file F | --bank F)',
+  usage: '(IMAGE | -)... [--model M] (--labels A,B,C | --labels-file F | --bank F) [--negatives W]',
   operands: { least: 1, missing: 'no image given' },
   flags: {
     ...MODEL_FLAGS,

@@ -25,7 +25,7 @@ export const evalCommand: Command = {
       value: 'F',
       doc: "names of class folders: JSON, or lines 'folder name'; wnids of ImageNet are known",
     },
-    score: { value: 'S', doc: 'score that classes and examples are judged by, default atd' },
+    score: { value: 'S', doc: 'score that judges; default of the calibration, else atd, without a no tower negLabel' },
     ...NEGATIVES_FLAG,
     patches: { doc: 'also GL-MCM: encodes the images with their patches, for these labels' },
     lambda: { value: 'X', number: true, doc: 'weight of the patches in GL-MCM, default 1' },
