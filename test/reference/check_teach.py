@@ -37,7 +37,7 @@ def teach(folder: Path, out: str, seed: int, *more: object, kill_after: int | No
     """Runs the command line; returns its JSON lines. `kill_after`: SIGKILL when that many steps have been reported."""
     command = ["node", ROOT / "dist" / "cli" / "main.js", "teach", "--base", folder / "base.pt", "--data", folder / "data.csv",
                "--out", folder / out, "--steps", STEPS, "--batch", BATCH, "--lr", RATE, "--seed", seed, "--precision", "fp32",
-               "--negatives", "paper", "--tokenizer", TOKENIZER, "--json", *more]
+               "--negatives", "paper", "--act", "gelu", "--tokenizer", TOKENIZER, "--json", *more]
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                env={**os.environ, "OMP_NUM_THREADS": "1"})  # so small a network gains nothing by more
     lines = []
