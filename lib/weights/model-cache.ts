@@ -1,5 +1,5 @@
 /** Models that were fetched: model files in the cache folder, each with a record of what on the hub it was made from. */
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { cacheDir } from '../base/cache-dir';
@@ -53,7 +53,7 @@ export async function cachedModels(env: NodeJS.ProcessEnv = process.env): Promis
  * @throws ERR_CLIPN_MODEL_NOT_FOUND with the command that fetches it
  */
 export async function modelPath(given: string, env: NodeJS.ProcessEnv = process.env): Promise<string> {
-  const target = statSync(given, { throwIfNoEntry: false })?.isFile() ? null : parseHubName(given);
+  const target = existsSync(given) && !isFolder(given) ? null : parseHubName(given);
   if (target === null) return given;
   const model = await findModel(target, env);
   if (model?.problem === null) return model.path;
@@ -62,6 +62,10 @@ export async function modelPath(given: string, env: NodeJS.ProcessEnv = process.
   throw new ClipnError('ERR_CLIPN_MODEL_NOT_FOUND', `there is no file ${given}, and ${what}`, {
     hint: `If it is the model on the Hugging Face hub: \`npx clipn-native fetch model ${shown}\`. If a path: check it.`,
   });
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 /**
