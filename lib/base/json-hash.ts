@@ -5,3 +5,6 @@ import { createHash } from 'node:crypto';
 export function jsonHash(value: unknown): string {
   return createHash('sha256').update(JSON.stringify(value)).digest('hex');
 }
+
+/** Whether it is a SHA-256 as the hashes here are written: 64 hex digits, lower case. */
+export const isSha256 = (value: unknown): value is string => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);

@@ -9,18 +9,12 @@ export interface ListItem {
 }
 
 /**
- * The strings of a text file (UTF-8, or UTF-16 as Windows' editors write it): one a line, blank ones skipped, or a JSON
- * array when it begins with "[", taken as it is.
+ * The strings of a text: one a line, blank ones skipped, or a JSON array when it begins with "[", taken as it is.
  *
- * @param malformed code thrown when it is no text, or the JSON is not an array of strings
- * @param unreadable code thrown when the file cannot be read
+ * @param path of the file that it is from, for messages
+ * @param malformed code thrown when the JSON is not an array of strings
  */
-export async function readListItems(
-  path: string,
-  malformed: ClipnErrorCode,
-  unreadable: ClipnErrorCode,
-): Promise<ListItem[]> {
-  const text = await readText(path, malformed, unreadable);
+export function listItems(text: string, path: string, malformed: ClipnErrorCode): ListItem[] {
   if (!text.trimStart().startsWith('[')) {
     return text
       .split(/\r\n|\n|\r/)
@@ -39,16 +33,22 @@ export async function readListItems(
   return list.map((each: string) => ({ text: each, line: null }));
 }
 
-/** The texts of `readListItems`. */
+/**
+ * The strings of a text file, as `listItems` and `readText` have them.
+ *
+ * @param malformed code thrown when it is no text, or the JSON is not an array of strings
+ * @param unreadable code thrown when the file cannot be read
+ */
 export async function readListFile(
   path: string,
   malformed: ClipnErrorCode,
   unreadable: ClipnErrorCode,
 ): Promise<string[]> {
-  return (await readListItems(path, malformed, unreadable)).map(({ text }) => text);
+  const text = await readText(path, malformed, unreadable);
+  return listItems(text, path, malformed).map((item) => item.text);
 }
 
-/** The text of a file in UTF-8 or UTF-16. @throws as `readListItems` */
+/** The text of a file in UTF-8, or UTF-16 as Windows' editors write it. Codes as for `readListFile`. */
 export async function readText(path: string, malformed: ClipnErrorCode, unreadable: ClipnErrorCode): Promise<string> {
   const bytes = await readFile(path).catch((cause: Error) => {
     throw new ClipnError(unreadable, `cannot read ${path}: ${cause.message}`, { cause });

@@ -32,7 +32,7 @@ export function firstFew(names: readonly string[]): string {
 
 const LONGEST_LINE = 160;
 
-/** What would steer a terminal or turn the order of letters is written as \uXXXX; `kept` stays. */
+/** What would steer a terminal or turn the order of letters is escaped as in JSON; `kept` stays. */
 export function printable(text: string, kept = ''): string {
   const escaped = (c: string) => (kept.includes(c) ? c : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
   return text.replace(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, escaped);

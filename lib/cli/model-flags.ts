@@ -1,4 +1,5 @@
 /** The flags that several verbs share to name a model, its labels and a label bank, and what they stand for. */
+import { type DecodeOptions, TRUNCATED } from '../images/decode';
 import type { LabelBank } from '../labels/bank';
 import { loadLabelsFile } from '../labels/labels-file';
 import { loadModel } from '../model/load';
@@ -37,6 +38,16 @@ export const NEGATIVES_FLAG: Record<string, Flag> = {
 
 /** Where a label bank comes from: encoded from class names, or read from a file. */
 export type BankSource = { labels: string[] } | { file: string };
+
+export const DECODING_FLAGS: Record<string, Flag> = {
+  'no-exif': { doc: 'do not turn images as their EXIF orientation says' },
+  truncated: { value: 'HOW', choices: TRUNCATED, doc: 'images cut short: refuse, the default, or accept' },
+};
+
+/** How images are read, by DECODING_FLAGS. */
+export function decodingFrom(args: Args): DecodeOptions {
+  return { exif: !args.on('no-exif'), truncated: args.text('truncated') as DecodeOptions['truncated'] };
+}
 
 /** Loads the model the flags name. */
 export async function modelFrom(args: Args, signal: AbortSignal): Promise<Model> {

@@ -3,7 +3,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
-import { jsonHash } from '../base/json-hash';
+import { isSha256, jsonHash } from '../base/json-hash';
 import { writeThenRename } from '../base/write-file';
 import { DECIDING_SCORES, type DecidingScore, needsNegatives } from '../scores/names';
 import type { FittedFor } from './fitted-for';
@@ -44,7 +44,7 @@ const EDITED =
 
 type Check = readonly [valid: (value: unknown) => boolean, expected: string];
 
-const HASH: Check = [(v) => typeof v === 'string' && /^[0-9a-f]{64}$/.test(v), 'a SHA-256'];
+const HASH: Check = [isSha256, 'a SHA-256'];
 const TEXT: Check = [(v) => typeof v === 'string' && v !== '', 'a string'];
 const NUMBER: Check = [(v) => Number.isFinite(v), 'a number'];
 

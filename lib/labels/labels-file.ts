@@ -1,7 +1,7 @@
 /** Files of class names. */
 
 import { ClipnError } from '../base/errors';
-import { type ListItem, readListItems } from '../base/list-file';
+import { type ListItem, listItems, readText } from '../base/list-file';
 import imagenet from '../data/imagenet-classnames.json';
 
 /** Separators of lists that were meant to be several names. */
@@ -17,19 +17,19 @@ const SEPARATORS = { semicolons: /;/g, tabs: /\t/g, commas: /,/g };
  */
 export async function loadLabelsFile(source: string, onWarning?: (warning: string) => void): Promise<string[]> {
   if (source === 'imagenet') return [...imagenet];
-  const names = await readNames(source);
+  const names = namesIn(await readText(source, 'ERR_CLIPN_LABELS', 'ERR_CLIPN_IO'), source);
   for (const warning of repeated(source, names)) onWarning?.(warning);
   return names.map(({ text }) => text);
 }
 
 /**
- * Names in a file: one a line, blank lines skipped, or a JSON array.
+ * Names in the text of a file: one a line, blank lines skipped, or a JSON array.
  *
- * @throws ERR_CLIPN_IO, ERR_CLIPN_LABELS as `loadLabelsFile`
+ * @throws ERR_CLIPN_LABELS as `loadLabelsFile`
  */
-export async function readNames(source: string): Promise<ListItem[]> {
-  const items = await readListItems(source, 'ERR_CLIPN_LABELS', 'ERR_CLIPN_IO');
-  const names = items.map(({ text, line }) => ({ text: text.trim(), line }));
+export function namesIn(text: string, source: string): ListItem[] {
+  const items = listItems(text, source, 'ERR_CLIPN_LABELS');
+  const names = items.map((item) => ({ text: item.text.trim(), line: item.line }));
   if (names.length === 1 && names[0]!.line !== null) questionLine(source, names[0]!.text);
   return names;
 }

@@ -5,8 +5,8 @@ import { buildLabelBank, type LabelProgress, type TextTowers } from '../labels/b
 import { readWordNet } from '../labels/wordnet';
 import type { NativeLane } from '../native/addon';
 import { INTER_NEG, Lowest, NEG_LABEL, nearnessToImages, nearnessToLabels } from '../scores/mine-negatives';
-import { wordKey } from '../scores/negatives';
 import { scoreOn } from '../scores/score';
+import { cleanText } from '../text/clean-text';
 import { loadTemplates, type TemplateSet } from '../text/templates';
 
 /** The sentence of words that are chosen, and of the labels that they are chosen for. */
@@ -92,9 +92,9 @@ export async function wordsFarFromImages(
     for (let d = c * dim; d < (c + 1) * dim; d++) sum += means[d]! * yes[d]!;
     return sum;
   });
-  const taken = new Set(labels.map(wordKey));
+  const taken = new Set(labels.map(cleanText));
   const nearness = (cosines: Float32Array, part: readonly string[]) =>
-    nearnessToImages(cosines, own).map((value, i) => (taken.has(wordKey(part[i]!)) ? Number.NaN : value));
+    nearnessToImages(cosines, own).map((value, i) => (taken.has(cleanText(part[i]!)) ? Number.NaN : value));
   const choice = { templates, beside: means, nearness, most: INTER_NEG.words };
   return (await lowest(encoder, words, choice, options, 0, words.length)).labels;
 }

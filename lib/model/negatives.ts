@@ -9,7 +9,8 @@ import {
   parseMinedNegatives,
   readNegatives,
 } from '../scores/mined-negatives';
-import { groupNegatives, type NegativeBank, wordKey } from '../scores/negatives';
+import { groupNegatives, type NegativeBank } from '../scores/negatives';
+import { cleanText } from '../text/clean-text';
 import { makeTemplateSet } from '../text/templates';
 import {
   encodeWords,
@@ -97,8 +98,8 @@ export function assertNegativesFit({ model, words }: NegativeBank, labels: Label
       'the negatives were made by another model, or in another precision',
     );
   }
-  const taken = new Set(labels.labels.map(wordKey));
-  const both = words.filter((word) => taken.has(wordKey(word)));
+  const taken = new Set(labels.labels.map(cleanText));
+  const both = words.filter((word) => taken.has(cleanText(word)));
   if (both.length > 0) throw new ClipnError('ERR_CLIPN_LABELS', `labels are among the negatives: ${firstFew(both)}`);
 }
 

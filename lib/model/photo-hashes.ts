@@ -1,22 +1,19 @@
 /** Photos by their content: those that negatives were mined with must not calibrate. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { pipeline } from 'node:stream/promises';
 import { ClipnError } from '../base/errors';
 import { type CollectOptions, collectImage, type ImageInput, type Region, splitRegion } from '../images/image-input';
+import { hashFiles } from '../weights/content-id';
 
 /** SHA-256 of the file's bytes, in hex. @throws ERR_CLIPN_IMAGE_NOT_FOUND, ERR_CLIPN_IO */
 export async function photoHash(path: string): Promise<string> {
-  const hash = createHash('sha256');
   try {
-    await pipeline(createReadStream(path), hash);
+    return await hashFiles([path]);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     throw code === 'ENOENT'
       ? new ClipnError('ERR_CLIPN_IMAGE_NOT_FOUND', `no file at ${path}`, { cause })
       : new ClipnError('ERR_CLIPN_IO', `cannot read ${path}: ${message}`, { cause });
   }
-  return hash.digest('hex');
 }
 
 /**

@@ -3,10 +3,10 @@
 import { writeFile } from 'node:fs/promises';
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
-import { jsonHash } from '../base/json-hash';
+import { isSha256, jsonHash } from '../base/json-hash';
 import { readText } from '../base/list-file';
 import { writeThenRename } from '../base/write-file';
-import { readNames } from '../labels/labels-file';
+import { namesIn } from '../labels/labels-file';
 
 /** Words that `mineNegatives` chose with photos of the labels. The file is this object as JSON. */
 export interface MinedNegatives {
@@ -30,7 +30,6 @@ export type NegativeWords = 'wordnet' | readonly string[] | MinedNegatives;
 /** SHA-256 of the JSON of the labels, sorted, each once. */
 export const labelSetHash = (labels: readonly string[]): string => jsonHash([...new Set(labels)].sort());
 
-const isHash = (value: unknown): boolean => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
 const areStrings = (value: unknown): boolean =>
   Array.isArray(value) && value.length > 0 && value.every((each) => typeof each === 'string');
 
@@ -40,10 +39,11 @@ const FIELDS: Record<keyof MinedNegatives, readonly [valid: (value: unknown) => 
   groups: [(v) => Number.isSafeInteger(v) && (v as number) > 0, 'a whole number of at least 1'],
   template: [(v) => typeof v === 'string' && v.includes('{}'), 'a sentence with {} in it'],
   minedFor: [
-    (v) => isHash((v as MinedNegatives['minedFor'])?.contentId) && isHash((v as MinedNegatives['minedFor'])?.labels),
+    (v) =>
+      isSha256((v as MinedNegatives['minedFor'])?.contentId) && isSha256((v as MinedNegatives['minedFor'])?.labels),
     'the hashes of model and labels',
   ],
-  photos: [(v) => areStrings(v) && (v as unknown[]).every(isHash), 'a list of SHA-256s'],
+  photos: [(v) => areStrings(v) && (v as unknown[]).every(isSha256), 'a list of SHA-256s'],
   created: [(v) => typeof v === 'string' && !Number.isNaN(Date.parse(v)), 'a date'],
 };
 
@@ -69,7 +69,7 @@ const HINT = "Give 'wordnet', a list of words, a file with one word a line, or w
  */
 export async function readNegatives(path: string): Promise<string[] | MinedNegatives> {
   const text = await readText(path, 'ERR_CLIPN_LABELS', 'ERR_CLIPN_IO');
-  if (!text.trimStart().startsWith('{')) return (await readNames(path)).map((name) => name.text);
+  if (!text.trimStart().startsWith('{')) return namesIn(text, path).map((name) => name.text);
   let value: unknown;
   try {
     value = JSON.parse(text);

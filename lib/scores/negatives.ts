@@ -40,9 +40,6 @@ export function negativesHash({ words, groupEnds, templates }: NegativeBank): st
   return jsonHash([words, groupEnds, templates.sha256]);
 }
 
-/** What two words must share to be the same: the text that the tokenizer sees. */
-export const wordKey = (word: string): string => cleanText(word).toLowerCase();
-
 /**
  * The grouping is fixed: words are ordered by the SHA-256 of their text (cleaned and lower-case, as the tokenizer sees it)
  * and dealt to the groups in turn. It depends on the set of words alone, not on their order, and no word is left over.
@@ -55,12 +52,12 @@ export function groupNegatives(
   labels: readonly string[],
   most: number = MOST_GROUPS,
 ): GroupedWords {
-  const taken = new Set(labels.map(wordKey));
+  const taken = new Set(labels.map(cleanText));
   const kept: { word: string; order: string }[] = [];
   for (const [index, word] of words.entries()) {
     if (typeof word !== 'string')
       throw new ClipnError('ERR_CLIPN_LABELS', `negative word ${index + 1} is not a string: ${typeof word}`);
-    const text = wordKey(word);
+    const text = cleanText(word);
     if (text === '') throw new ClipnError('ERR_CLIPN_LABELS', `negative word ${index + 1} is empty`);
     if (taken.has(text)) continue;
     taken.add(text);

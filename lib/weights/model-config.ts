@@ -1,5 +1,6 @@
 /** `clipn.json`, the part of a model file that says what its methods compute; see docs/model-file.md. */
 import { ClipnError } from '../base/errors';
+import { isSha256 } from '../base/json-hash';
 import type { Activation } from './known-weights';
 import type { ModelKind } from './network';
 import { isVocabulary, type Vocabulary } from './vocabulary';
@@ -187,7 +188,7 @@ function vocabulary(value: unknown = 'open'): Vocabulary | undefined {
 }
 
 function sha256(value: unknown): string | undefined {
-  return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value) ? value : undefined;
+  return isSha256(value) ? value : undefined;
 }
 
 function oneOf<T extends string>(value: unknown, allowed: readonly T[]): T | undefined {

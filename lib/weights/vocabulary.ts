@@ -18,9 +18,8 @@ export const REAL_MODEL = 'laion/CLIP-ViT-B-16-laion2B-s34B-b88K';
 /** The labels that the model never learnt, as given; names are compared as the tokenizer sees them. */
 export function unknownLabels(vocabulary: Vocabulary, labels: readonly string[]): string[] {
   if (vocabulary === 'open') return [];
-  const key = (name: string) => cleanText(name).toLowerCase();
-  const known = new Set(vocabulary.map(key));
-  return labels.filter((label) => !known.has(key(label)));
+  const known = new Set(vocabulary.map(cleanText));
+  return labels.filter((label) => !known.has(cleanText(label)));
 }
 
 const REMEDY = `One that knows most words: npx clipn-native fetch model ${REAL_MODEL}`;

@@ -4,7 +4,6 @@ import { statSync } from 'node:fs';
 import { ClipnError } from '../../base/errors';
 import { saveCalibration } from '../../decide/calibration';
 import { assertEnough, DEFAULT_TARGET } from '../../decide/conformal';
-import { type DecodeOptions, TRUNCATED } from '../../images/decode';
 import { findImages } from '../../images/find';
 import { type CalibrationRun, calibrate } from '../../model/calibrate';
 import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
@@ -14,6 +13,8 @@ import {
   bankOptions,
   bankSourceFrom,
   comparedFrom,
+  DECODING_FLAGS,
+  decodingFrom,
   LABEL_FLAGS,
   MODEL_FLAGS,
   modelFrom,
@@ -38,8 +39,7 @@ export const calibrateCommand: Command = {
       doc: 'score that will decide, default atd; of a plain CLIP with --negatives negLabel',
     },
     out: { value: 'FILE', doc: 'calibration file to write' },
-    'no-exif': { doc: 'do not turn images as their EXIF orientation says' },
-    truncated: { value: 'HOW', choices: TRUNCATED, doc: 'images cut short: refuse, the default, or accept' },
+    ...DECODING_FLAGS,
     json: { doc: 'one JSON object' },
   },
   run,
@@ -62,8 +62,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     score: args.text('score') as DecidingScore | undefined,
     negatives,
     target,
-    exif: !args.on('no-exif'),
-    truncated: args.text('truncated') as DecodeOptions['truncated'],
+    ...decodingFrom(args),
     signal,
     onProgress: (done) => progress.show(`${done} of ${images.length} images`),
   })

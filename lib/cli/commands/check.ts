@@ -1,6 +1,5 @@
 /** `check`: images to verdicts. */
 import { type Calibration, readCalibration } from '../../decide/calibration';
-import { type DecodeOptions, TRUNCATED } from '../../images/decode';
 import { findImages } from '../../images/find';
 import type { CheckFailure, CheckResult } from '../../model/detector';
 import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
@@ -10,6 +9,8 @@ import {
   bankOptions,
   bankSourceFrom,
   comparedFrom,
+  DECODING_FLAGS,
+  decodingFrom,
   LABEL_FLAGS,
   MODEL_FLAGS,
   modelFrom,
@@ -37,8 +38,7 @@ export const checkCommand: Command = {
     },
     threshold: { value: 'X', number: true, doc: "in when the score is at least X; the paper's rule when absent" },
     calibration: { value: 'F', doc: 'calibration file: in, out or review' },
-    'no-exif': { doc: 'do not turn images as their EXIF orientation says' },
-    truncated: { value: 'HOW', choices: TRUNCATED, doc: 'images cut short: refuse, the default, or accept' },
+    ...DECODING_FLAGS,
     top: { value: 'K', number: true, doc: 'entries of the top list, default 5' },
     json: { doc: 'one JSON object a line' },
     trace: { doc: 'also logits, the hash of the pixels seen, and the feature (implies --json)' },
@@ -78,8 +78,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
 
 function detectorOptions(args: Args, calibration: Calibration | undefined, trace: boolean) {
   return {
-    exif: !args.on('no-exif'),
-    truncated: args.text('truncated') as DecodeOptions['truncated'],
+    ...decodingFrom(args),
     trace,
     topK: args.number('top'),
     threshold: args.number('threshold'),

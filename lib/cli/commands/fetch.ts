@@ -1,4 +1,5 @@
 /** `fetch`: libtorch, or a model of the Hugging Face hub, into the cache folder. */
+import { shownName } from '../../hub/name';
 import { fetchLibtorch } from '../../libtorch/fetch';
 import { fetchModel } from '../../weights/fetch-model';
 import { STORED_DTYPES, type StoredDtype } from '../../weights/model-config';
@@ -68,9 +69,9 @@ async function model(name: string, args: Args, progress: Progress, signal: Abort
     onProgress: showFetch(progress),
   });
   if (args.on('json')) return JSON.stringify(fetched);
-  const { commit, license, dtype, path, bytes, alreadyThere, revision } = fetched;
+  const { commit, license, dtype, path, bytes, alreadyThere } = fetched;
   const size = `${(bytes / 1e6).toFixed(1)} MB`;
-  const given = revision === 'main' ? fetched.name : `${fetched.name}@${revision}`;
+  const given = shownName(fetched);
   return (
     `${given} (${commit.slice(0, 10)}), ${dtype}, ${size}, licence ${license ?? 'not stated'}${alreadyThere ? ': already there' : ''}\n` +
     `${path}\nUse it by its name: --model ${given}`
