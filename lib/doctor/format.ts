@@ -2,7 +2,7 @@
 import { shownName } from '../hub/name';
 import type { Candidate } from '../libtorch/find';
 import { type CudaInfo, cudaRemedy } from '../native/cuda';
-import type { CachedModel } from '../weights/model-cache';
+import { type CachedModel, describeFetched } from '../weights/model-cache';
 import type { Diagnosis, Probe } from './diagnose';
 
 /** Whether a check of an image file would find all that it needs, a model aside. */
@@ -61,11 +61,10 @@ function formatNames(names: number | null): string {
   return names === null ? '' : `: knows ${names} names, others are guesses`;
 }
 
-function formatModel({ name, revision, commit, dtype, bytes, license, problem }: CachedModel): string {
-  const shown = shownName({ name, revision });
-  if (problem !== null) return `unusable ${shown}: ${problem}; \`npx clipn-native fetch model ${shown}\``;
-  const size = `${(bytes / 1e6).toFixed(1)} MB`;
-  return `${shown} (${commit.slice(0, 10)}), ${dtype}, ${size}, licence ${license ?? 'not stated'}`;
+function formatModel(model: CachedModel): string {
+  if (model.problem === null) return describeFetched(model);
+  const shown = shownName(model);
+  return `unusable ${shown}: ${model.problem}; \`npx clipn-native fetch model ${shown}\``;
 }
 
 function formatCandidate({ source, path, version, flavour, usable, reason }: Candidate): string {

@@ -9,16 +9,14 @@ import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { assertCalibrationFits, type Calibration } from '../decide/calibration';
 import { type FittedFor, fittedFor } from '../decide/fitted-for';
-import { defaultScore, wordWarnings } from '../decide/rule';
+import { defaultScore } from '../decide/rule';
 import { hasClassFolders, readImageFolder, refusal } from '../images/folder';
-import type { LabelBank } from '../labels/bank';
 import { matchClasses } from '../labels/class-names';
-import { bankWarnings, wordsWarnings } from '../model/bank-warnings';
+import { comparedWarnings } from '../model/bank-warnings';
 import { loadModel } from '../model/load';
 import type { Model } from '../model/model';
 import { labelTemplates, readWords } from '../model/negatives';
 import { needsNegatives } from '../scores/names';
-import type { NegativeBank } from '../scores/negatives';
 import { examplesOf, worstImages } from './examples';
 import { figuresOf, type KnownClasses, trueLabels } from './figures';
 import { assertOptions, DEFAULT_BATCH, DEFAULT_EXAMPLES, type EvalOptions, type EvalProgress } from './options';
@@ -86,23 +84,12 @@ async function evaluateOn(
     created: createdAt(),
     provenance: await provenance(model, bank, negatives, { exif, command }),
     ...figures,
-    warnings: [...comparedWarnings(model, bank, negatives, deciding), ...figures.warnings],
+    warnings: [...comparedWarnings(model.info, bank, negatives, deciding), ...figures.warnings],
     worst: {
       falseAccepts: await examplesOf(worst.falseAccepts, readable, truth, pass),
       falseRejects: await examplesOf(worst.falseRejects, readable, truth, pass),
     },
   };
-}
-
-function comparedWarnings(
-  model: Model,
-  bank: LabelBank,
-  negatives: NegativeBank | undefined,
-  deciding: string,
-): string[] {
-  const words = negatives && { count: negatives.words.length, templates: negatives.templates.sha256 };
-  const ofScore = words ? wordWarnings(deciding, words, { templates: bank.templates.sha256 }) : [];
-  return [...bankWarnings(model.info, bank), ...wordsWarnings(model.info, negatives), ...ofScore];
 }
 
 /** All that is needed before an image is scored; what can be refused is refused before an image is encoded. */

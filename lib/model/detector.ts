@@ -6,16 +6,7 @@ import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';
 import { assertCalibrationFits, type Calibration, parseCalibration } from '../decide/calibration';
 import { fittedFor } from '../decide/fitted-for';
-import {
-  type Decision,
-  decide,
-  decidingName,
-  decisionOf,
-  type Rule,
-  ruleWarning,
-  type Verdict,
-  wordWarnings,
-} from '../decide/rule';
+import { type Decision, decide, decidingName, decisionOf, type Rule, ruleWarning, type Verdict } from '../decide/rule';
 import { type DecodeOptions, decodeRegion, TRUNCATED } from '../images/decode';
 import { collectImage, type ImageInput, nameOf, type Region, splitRegion } from '../images/image-input';
 import { type Quality, qualityOf } from '../images/quality';
@@ -24,7 +15,7 @@ import type { NativeScores } from '../native/addon';
 import { DECIDING_SCORES, type DecidingScore, needsNegatives, type Scores } from '../scores/names';
 import type { NegativeBank } from '../scores/negatives';
 import type { ScoreResult } from '../scores/score';
-import { bankWarnings, wordsWarnings } from './bank-warnings';
+import { comparedWarnings } from './bank-warnings';
 import type { DetectorHost } from './detector-host';
 import type { Consumer, Encoded, ImageRequest } from './image-queue';
 import { assertNegativesFit, type NegativesInput } from './negatives';
@@ -130,10 +121,10 @@ export class Detector {
       const compared = needsNegatives(options.calibration.score) ? negatives : undefined;
       assertCalibrationFits(options.calibration, fittedFor(host.info, bank, options, compared));
     }
+    const few = ruleWarning(this.#decision, bank.labels.length);
     this.warnings = Object.freeze([
-      ...bankWarnings(host.info, bank),
-      ...wordsWarnings(host.info, negatives),
-      ...warningsOf(this.#decision, bank, negatives),
+      ...comparedWarnings(host.info, bank, negatives, decidingName(this.#decision)),
+      ...(few === undefined ? [] : [few]),
     ]);
   }
 
@@ -281,15 +272,6 @@ export class Detector {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
-}
-
-function warningsOf(decision: Decision, bank: LabelBank, negatives: NegativeBank | undefined): string[] {
-  const few = ruleWarning(decision, bank.labels.length);
-  const words = negatives && { count: negatives.words.length, templates: negatives.templates.sha256 };
-  return [
-    ...(few === undefined ? [] : [few]),
-    ...(words ? wordWarnings(decidingName(decision), words, { templates: bank.templates.sha256 }) : []),
-  ];
 }
 
 function assertOptions({ topK, limitPixels, limitBytes, truncated, score }: Omit<DetectorOptions, 'negatives'>): void {

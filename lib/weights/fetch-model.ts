@@ -91,10 +91,10 @@ function withoutProblem({ problem: _, ...model }: FetchedModel & { problem: stri
 }
 
 function targetOf(name: string, revision: string | undefined): HubName {
-  const parsed = typeof name === 'string' ? parseHubName(name) : null;
+  const parsed = parseHubName(name);
   const target = parsed === null || revision === undefined ? parsed : parseHubName(`${parsed.name}@${revision}`);
   if (target === null || (revision !== undefined && name.includes('@') && target.revision !== parsed!.revision)) {
-    const shown = revision === undefined ? String(name) : `${name} at revision ${revision}`;
+    const shown = revision === undefined ? name : `${name} at revision ${revision}`;
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${shown} is no name of a model on the Hugging Face hub`, {
       hint: 'Give OWNER/NAME as in openai/clip-vit-base-patch16, and at most one revision.',
     });

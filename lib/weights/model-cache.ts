@@ -26,6 +26,12 @@ export interface CachedModel extends FetchedModel {
   problem: string | null;
 }
 
+/** In a line, for people. */
+export function describeFetched({ commit, dtype, bytes, license, ...name }: FetchedModel): string {
+  const size = `${(bytes / 1e6).toFixed(1)} MB`;
+  return `${shownName(name)} (${commit.slice(0, 10)}), ${dtype}, ${size}, licence ${license ?? 'not stated'}`;
+}
+
 export function modelCacheDir(env: NodeJS.ProcessEnv): string {
   return join(cacheDir(env), 'models');
 }

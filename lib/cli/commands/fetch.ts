@@ -2,6 +2,7 @@
 import { shownName } from '../../hub/name';
 import { fetchLibtorch } from '../../libtorch/fetch';
 import { fetchModel } from '../../weights/fetch-model';
+import { describeFetched } from '../../weights/model-cache';
 import { STORED_DTYPES, type StoredDtype } from '../../weights/model-config';
 import { type Args, type Command, UsageError } from '../command';
 import { showFetch } from '../fetch-progress';
@@ -69,11 +70,6 @@ async function model(name: string, args: Args, progress: Progress, signal: Abort
     onProgress: showFetch(progress),
   });
   if (args.on('json')) return JSON.stringify(fetched);
-  const { commit, license, dtype, path, bytes, alreadyThere } = fetched;
-  const size = `${(bytes / 1e6).toFixed(1)} MB`;
-  const given = shownName(fetched);
-  return (
-    `${given} (${commit.slice(0, 10)}), ${dtype}, ${size}, licence ${license ?? 'not stated'}${alreadyThere ? ': already there' : ''}\n` +
-    `${path}\nUse it by its name: --model ${given}`
-  );
+  const told = describeFetched(fetched) + (fetched.alreadyThere ? ': already there' : '');
+  return `${told}\n${fetched.path}\nUse it by its name: --model ${shownName(fetched)}`;
 }
