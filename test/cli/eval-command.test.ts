@@ -7,18 +7,17 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import type { EvalResult } from '../../lib';
-import { resolveLibtorch } from '../../lib/libtorch/find';
 import { apiModel } from '../support/api-model';
 import { cliProgram } from '../support/built';
 import { drawImages } from '../support/image-tree';
-import { runCli } from '../support/run-cli';
+import { keepLibtorch, runCli } from '../support/run-cli';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-eval-command-'));
 const at = (...parts: string[]) => path.join(folder, ...parts);
 let model: string;
 
 before(async () => {
-  process.env['CLIPN_LIBTORCH'] ??= resolveLibtorch().dir;
+  keepLibtorch();
   model = await apiModel();
   const seed = await drawImages(at('id'), ['n02124075', 'n02165456'], 6, 1);
   await drawImages(at('ood'), [''], 7, seed);

@@ -4,10 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { resolveLibtorch } from '../../lib/libtorch/find';
 import { clipRepository } from '../support/hub-clip';
 import { COMMIT, type HubServer, serveHub } from '../support/hub-server';
-import { runCli } from '../support/run-cli';
+import { keepLibtorch, runCli } from '../support/run-cli';
 import { closeServers } from '../support/wheel-server';
 
 const root = mkdtempSync(path.join(tmpdir(), 'clipn-fetch-command-'));
@@ -17,7 +16,7 @@ let hub: HubServer;
 before(async () => {
   writeFileSync(templates, '{}\n');
   hub = await serveHub({ 'seeded/tiny-clip': await clipRepository({ license: 'mit' }) });
-  process.env['CLIPN_LIBTORCH'] ??= resolveLibtorch().dir;
+  keepLibtorch();
   Object.assign(process.env, { HF_ENDPOINT: hub.endpoint, HF_HOME: root });
 });
 after(() => {

@@ -7,11 +7,10 @@ import path from 'node:path';
 import { text as readText } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
-import { resolveLibtorch } from '../../lib/libtorch/find';
 import { apiModel } from '../support/api-model';
 import { cliProgram } from '../support/built';
 import { repository } from '../support/paths';
-import { runCli } from '../support/run-cli';
+import { keepLibtorch, runCli } from '../support/run-cli';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-cli-'));
 const photos = path.join(folder, 'photos');
@@ -27,8 +26,7 @@ const lines = (out: string) =>
     .map((line) => JSON.parse(line));
 
 before(async () => {
-  // The cache of banks is the test's own, but libtorch is looked for where the user has it.
-  process.env['CLIPN_LIBTORCH'] ??= resolveLibtorch().dir;
+  keepLibtorch();
   mkdirSync(path.join(photos, 'sub'), { recursive: true });
   await sharp({ create: { width: 60, height: 50, channels: 3, background: '#c03020' } })
     .png()

@@ -4,11 +4,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type EvalResult, loadModel } from '../../lib';
-import { resolveLibtorch } from '../../lib/libtorch/find';
 import { apiModel } from '../support/api-model';
 import { drawImages } from '../support/image-tree';
 import { repository } from '../support/paths';
-import { runCli } from '../support/run-cli';
+import { keepLibtorch, runCli } from '../support/run-cli';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-negatives-cli-'));
 const at = (...parts: string[]) => path.join(folder, ...parts);
@@ -24,7 +23,7 @@ const results = (out: string) =>
     .map((line) => JSON.parse(line));
 
 before(async () => {
-  process.env['CLIPN_LIBTORCH'] ??= resolveLibtorch().dir;
+  keepLibtorch();
   process.env['CLIPN_CACHE_DIR'] = at('cache');
   process.env['CLIPN_WORDNET'] = at('wordnet');
   mkdirSync(at('wordnet'));

@@ -18,11 +18,11 @@ import {
 } from '../../lib';
 import { decodeImage } from '../../lib/images/decode';
 import { labelsHash } from '../../lib/labels/bank';
-import { resolveLibtorch } from '../../lib/libtorch/find';
 import { apiModel } from '../support/api-model';
 import { builtLibrary } from '../support/built';
 import { drawImages } from '../support/image-tree';
 import { repository } from '../support/paths';
+import { keepLibtorch } from '../support/run-cli';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-evaluate-'));
 const at = (...parts: string[]) => path.join(folder, ...parts);
@@ -46,8 +46,7 @@ function comparable({ created: _, provenance: { command: __, ...provenance }, ..
 }
 
 before(async () => {
-  // The cache of banks is the test's own, but libtorch is looked for where the user has it.
-  process.env['CLIPN_LIBTORCH'] ??= resolveLibtorch().dir;
+  keepLibtorch();
   process.env['CLIPN_CACHE_DIR'] = at('cache');
   process.env['SOURCE_DATE_EPOCH'] = '1700000000';
   modelPath = await apiModel();

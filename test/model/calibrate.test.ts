@@ -17,10 +17,9 @@ import {
 import { readArgs } from '../../lib/cli/command';
 import { calibrateCommand } from '../../lib/cli/commands/calibrate';
 import { type FittedCalibration, saveCalibration } from '../../lib/decide/calibration';
-import { resolveLibtorch } from '../../lib/libtorch/find';
 import { apiModel } from '../support/api-model';
 import { flips, outcome } from '../support/damage';
-import { runCli } from '../support/run-cli';
+import { keepLibtorch, runCli } from '../support/run-cli';
 
 const LABELS = ['cat', 'dog', 'bus', 'cup'];
 const NO_CACHE = { cache: false, templates: 'plain' };
@@ -33,8 +32,7 @@ let bank: LabelBank;
 let fitted: FittedCalibration;
 
 before(async () => {
-  // The cache of banks is the test's own, but libtorch is looked for where the user has it.
-  process.env['CLIPN_LIBTORCH'] ??= resolveLibtorch().dir;
+  keepLibtorch();
   for (const name of ['cats', 'dogs']) mkdirSync(path.join(photos, name), { recursive: true });
   await Promise.all(
     files.map((file, i) =>

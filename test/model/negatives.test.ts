@@ -20,12 +20,12 @@ import {
   saveNegatives,
 } from '../../lib';
 import { buildLabelBank, type TextTowers } from '../../lib/labels/build-bank';
-import { resolveLibtorch } from '../../lib/libtorch/find';
 import { negativeBank } from '../../lib/model/negatives';
 import { sharedLane } from '../../lib/native/lane';
 import { apiModel } from '../support/api-model';
 import { type Call, fakeTowers } from '../support/fake-towers';
 import { drawImages } from '../support/image-tree';
+import { keepLibtorch } from '../support/run-cli';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-negatives-'));
 const at = (...parts: string[]) => path.join(folder, ...parts);
@@ -50,7 +50,7 @@ function useWordNet(name: string, nouns: readonly string[], adjectives: readonly
 }
 
 before(async () => {
-  process.env['CLIPN_LIBTORCH'] ??= resolveLibtorch().dir;
+  keepLibtorch();
   process.env['CLIPN_CACHE_DIR'] = at('cache');
   useWordNet('wordnet', NOUNS, ADJECTIVES);
   [clip, clipn] = [await loadModel(await apiModel('clip')), await loadModel(await apiModel())];

@@ -7,9 +7,8 @@ import { PassThrough } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
 import { type CheckFailure, type CheckResult, type Detector, type ImageInput, loadModel, type Model } from '../../lib';
-import { resolveLibtorch } from '../../lib/libtorch/find';
 import { apiModel } from '../support/api-model';
-import { runCli } from '../support/run-cli';
+import { keepLibtorch, runCli } from '../support/run-cli';
 
 const GOOD = 31;
 const PLACE = 17;
@@ -32,8 +31,7 @@ const black = (width: number, height: number) =>
   sharp({ create: { width, height, channels: 3, background: '#000' }, limitInputPixels: false });
 
 before(async () => {
-  // The cache of banks is the test's own, but libtorch is looked for where the user has it.
-  process.env['CLIPN_LIBTORCH'] ??= resolveLibtorch().dir;
+  keepLibtorch();
   photos = await Promise.all(
     Array.from({ length: GOOD }, (_, k) =>
       sharp({ create: { width: 40 + k, height: 50, channels: 3, background: { r: 8 * k, g: 100, b: 255 - 8 * k } } })

@@ -1,5 +1,6 @@
 /** The command line as a user has it: a process of its own. */
 import { execFile } from 'node:child_process';
+import { resolveLibtorch } from '../../lib/libtorch/find';
 import { cliProgram } from './built';
 import { repository } from './paths';
 
@@ -7,6 +8,11 @@ export interface CliRun {
   code: number;
   out: string;
   err: string;
+}
+
+/** For tests whose cache folder is their own: libtorch is looked for where the user has it. */
+export function keepLibtorch(): void {
+  process.env['CLIPN_LIBTORCH'] ??= resolveLibtorch().dir;
 }
 
 /** Runs `clipn-native ARGS`; a test that writes to the cache folder passes one of its own. */

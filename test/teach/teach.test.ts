@@ -20,12 +20,11 @@ import { ClipnError } from '../../lib/base/errors';
 import { readArgs, UsageError } from '../../lib/cli/command';
 import { teachCommand } from '../../lib/cli/commands/teach';
 import { lossPlot } from '../../lib/cli/loss-plot';
-import { resolveLibtorch } from '../../lib/libtorch/find';
 import { readCheckpoint } from '../../lib/weights/checkpoint';
 import { hashFiles, hashTensors } from '../../lib/weights/content-id';
 import { cliProgram } from '../support/built';
 import { repository } from '../support/paths';
-import { runCli } from '../support/run-cli';
+import { keepLibtorch, runCli } from '../support/run-cli';
 import { CLASSES, smallestTeaching } from '../support/teaching';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-teach-'));
@@ -38,7 +37,7 @@ const CAPTIONS = ['abc', 'bed', 'cafe', 'dog', 'egg', 'fig', 'gong', 'hen', 'ice
 
 before(async () => {
   process.env['OMP_NUM_THREADS'] ??= '1'; // so small a network gains nothing by more
-  process.env['CLIPN_LIBTORCH'] ??= resolveLibtorch().dir;
+  keepLibtorch();
   ({ base, data: classes, options: common } = await smallestTeaching(folder));
   mkdirSync(at('pairs'));
   for (const [i, caption] of CAPTIONS.entries()) {

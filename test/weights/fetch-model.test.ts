@@ -15,7 +15,6 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, before, beforeEach, describe, test } from 'node:test';
 import { exportModel, type FetchModelOptions, fetchModel, loadModel, teach } from '../../lib';
-import { resolveLibtorch } from '../../lib/libtorch/find';
 import { cachedModels, modelPath } from '../../lib/weights/model-cache';
 import { builtLibrary } from '../support/built';
 import { writeCheckpoint } from '../support/checkpoint-writer';
@@ -23,6 +22,7 @@ import { clipRepository, shardedRepository } from '../support/hub-clip';
 import { COMMIT, etagOf, type HubServer, type Repository, serveHub, sibling } from '../support/hub-server';
 import { hfGolden } from '../support/hugging-face';
 import { assertRows, encodeImages, encodeText, FP32, type Golden, readGolden, withModel } from '../support/model-file';
+import { keepLibtorch } from '../support/run-cli';
 import { NETWORKS } from '../support/seeded-weights';
 import { smallestTeaching } from '../support/teaching';
 import { closeServers } from '../support/wheel-server';
@@ -35,7 +35,7 @@ let hub: HubServer;
 let env: NodeJS.ProcessEnv;
 
 before(async () => {
-  process.env['CLIPN_LIBTORCH'] ??= resolveLibtorch().dir;
+  keepLibtorch();
   clip = await clipRepository({ license: 'mit' });
 });
 beforeEach(async () => {
