@@ -40,7 +40,7 @@ async function writeStore(folder: string, model: Model, files: readonly KnownFil
   const identity = {
     contentId,
     precision,
-    preprocessing: preprocessingText(model.info.config, false),
+    preprocessing: preprocessingText(model.info.config, { exif: false }),
     dim,
     patches: '',
   };

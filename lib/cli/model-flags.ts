@@ -39,14 +39,20 @@ export const NEGATIVES_FLAG: Record<string, Flag> = {
 /** Where a label bank comes from: encoded from class names, or read from a file. */
 export type BankSource = { labels: string[] } | { file: string };
 
-export const DECODING_FLAGS: Record<string, Flag> = {
-  'no-exif': { doc: 'do not turn images as their EXIF orientation says' },
+export const TRUNCATED_FLAG: Record<string, Flag> = {
   truncated: { value: 'HOW', choices: TRUNCATED, doc: 'images cut short: refuse, the default, or accept' },
 };
 
+export const DECODING_FLAGS: Record<string, Flag> = {
+  'no-exif': { doc: 'do not turn images as their EXIF orientation says' },
+  ...TRUNCATED_FLAG,
+};
+
+export const truncatedFrom = (args: Args) => args.text('truncated') as DecodeOptions['truncated'];
+
 /** How images are read, by DECODING_FLAGS. */
 export function decodingFrom(args: Args): DecodeOptions {
-  return { exif: !args.on('no-exif'), truncated: args.text('truncated') as DecodeOptions['truncated'] };
+  return { exif: !args.on('no-exif'), truncated: truncatedFrom(args) };
 }
 
 /** Loads the model the flags name. */

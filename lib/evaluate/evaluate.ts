@@ -68,7 +68,7 @@ async function evaluateOn(
   classes: KnownClasses,
   options: EvalOptions,
 ): Promise<EvalResult> {
-  const { exif = false, command = 'evaluate()', examples = DEFAULT_EXAMPLES } = options;
+  const { exif = false, truncated, command = 'evaluate()', examples = DEFAULT_EXAMPLES } = options;
   const { bank, negatives, deciding, scorers, readable, pass } = await prepare(model, sets, classes, options);
   const scored = await scoreAll(readable, pass);
   const truth = trueLabels(readable[0], classes);
@@ -82,7 +82,7 @@ async function evaluateOn(
   return {
     format: EVAL_FORMAT,
     created: createdAt(),
-    provenance: await provenance(model, bank, negatives, { exif, command }),
+    provenance: await provenance(model, bank, negatives, { exif, truncated, command }),
     ...figures,
     warnings: [...comparedWarnings(model.info, bank, negatives, deciding), ...figures.warnings],
     worst: {

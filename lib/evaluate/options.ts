@@ -1,6 +1,7 @@
 /** What an evaluation may be asked for. */
 import { ClipnError } from '../base/errors';
 import { type Calibration, parseCalibration } from '../decide/calibration';
+import { assertTruncated, type DecodeOptions } from '../images/decode';
 import type { Model } from '../model/model';
 import type { NegativesInput } from '../model/negatives';
 import type { Precision } from '../native/placement';
@@ -45,6 +46,8 @@ export interface EvalOptions {
   calibration?: Calibration | undefined;
   /** Turn images as their EXIF orientation says. Default false, as in the paper's evaluation; `check` does. */
   exif?: boolean | undefined;
+  /** Images cut short: refused (default), or decoded as far as they go. The store keeps the two apart. */
+  truncated?: DecodeOptions['truncated'];
   /** Scores of your own, after the built-in ones. */
   scorers?: readonly Scorer[] | undefined;
   /** Images in a call of the tower, default 8. Another number may change the last bits of features. */
@@ -67,6 +70,7 @@ export function assertOptions({
   examples = DEFAULT_EXAMPLES,
   lambda = 1,
   calibration,
+  truncated,
 }: EvalOptions): void {
   const invalid = (what: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', what);
   if (Object.keys(ood).length === 0) {
@@ -81,6 +85,7 @@ export function assertOptions({
   if (!Number.isInteger(examples) || examples < 0) {
     throw invalid(`examples must be a whole number of at least 0, not ${examples}`);
   }
+  assertTruncated(truncated);
   if (calibration !== undefined) parseCalibration(calibration, 'the calibration');
   if (!(lambda >= 0 && lambda < Number.POSITIVE_INFINITY)) throw invalid(`lambda must be at least 0, not ${lambda}`);
 }

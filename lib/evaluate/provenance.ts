@@ -1,5 +1,6 @@
 /** Where the figures of an evaluation come from. */
 import { packageVersion } from '../base/version';
+import type { DecodeOptions } from '../images/decode';
 import { type LabelBank, labelsHash } from '../labels/bank';
 import type { Model } from '../model/model';
 import { describeCore } from '../native/engine';
@@ -17,13 +18,13 @@ export async function provenance(
   { info }: Model,
   bank: LabelBank,
   words: NegativeBank | undefined,
-  { exif, command }: { exif: boolean; command: string },
+  { command, ...decoding }: { exif: boolean; truncated: DecodeOptions['truncated']; command: string },
 ): Promise<EvalResult['provenance']> {
   const core = await describeCore();
   const { name, count, sha256 } = bank.templates;
   return {
     model: { path: info.path, contentId: info.contentId, precision: info.precision, kind: info.config.kind },
-    preprocessing: preprocessingText(info.config, exif),
+    preprocessing: preprocessingText(info.config, decoding),
     labels: { count: bank.labels.length, sha256: labelsHash(bank.labels) },
     templates: { name, count, sha256 },
     negatives: words

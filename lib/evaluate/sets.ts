@@ -4,6 +4,7 @@ import { cacheDir } from '../base/cache-dir';
 import { jsonHash } from '../base/json-hash';
 import { encodeMissing, type UnreadablePath } from '../features/encode-missing';
 import { FeatureStore, type StoreIdentity } from '../features/store';
+import type { DecodeOptions } from '../images/decode';
 import { type ImageFolder, refusal } from '../images/folder';
 import type { LabelBank } from '../labels/bank';
 import type { Model } from '../model/model';
@@ -36,6 +37,7 @@ export interface FeatureOptions {
   store?: string | undefined;
   patches?: boolean | undefined;
   exif: boolean;
+  truncated?: DecodeOptions['truncated'];
   batch: number;
   shardRows?: number | undefined;
   limitPixels?: number | undefined;
@@ -58,7 +60,7 @@ export async function storedFeatures(
   const identity: StoreIdentity = {
     contentId: model.info.contentId,
     precision: model.info.precision,
-    preprocessing: preprocessingText(model.info.config, options.exif),
+    preprocessing: preprocessingText(model.info.config, options),
     dim: model.info.embedDim,
     patches: options.patches ? jsonHash([bank.labels, bank.templates.sha256]) : '',
   };

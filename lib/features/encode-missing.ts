@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
-import { decodeImage } from '../images/decode';
+import { type DecodeOptions, decodeImage } from '../images/decode';
 import type { NativeImage } from '../native/addon';
 import { HASH_BYTES } from './shard';
 import type { FeatureStore, KnownFile } from './store';
@@ -16,6 +16,7 @@ export interface FeaturePassOptions {
   /** Features [batch, D] and, in a store with patches, [batch] values for its column. */
   encode(images: NativeImage[]): Promise<{ features: Float32Array; patchMcm?: Float32Array }>;
   exif: boolean;
+  truncated?: DecodeOptions['truncated'];
   limitPixels?: number | undefined;
   signal?: AbortSignal | undefined;
   /** Images done, of those whose features were not in the store. */
@@ -112,7 +113,7 @@ async function lookAt(
   path: string,
   index: number,
   store: FeatureStore,
-  { exif, limitPixels }: FeaturePassOptions,
+  { exif, truncated, limitPixels }: FeaturePassOptions,
 ): Promise<Seen | UnreadablePath> {
   try {
     // Looked at before it is read: a file that changes meanwhile is read again the next time.
@@ -122,7 +123,7 @@ async function lookAt(
       .digest();
     const file = { path, ...stamp, sha256 };
     if (store.rowOf(sha256) !== -1) return { index, file };
-    return { index, file, image: await decodeImage(path, { exif, ...(limitPixels && { limitPixels }) }) };
+    return { index, file, image: await decodeImage(path, { exif, truncated, ...(limitPixels && { limitPixels }) }) };
   } catch (cause) {
     return { index, error: cause instanceof ClipnError ? cause : unreadableFile(path, cause) };
   }

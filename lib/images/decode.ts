@@ -36,6 +36,12 @@ export interface DecodeOptions extends CollectOptions {
   truncated?: (typeof TRUNCATED)[number] | undefined;
 }
 
+/** @throws ERR_CLIPN_INVALID_ARG */
+export function assertTruncated(how: unknown): void {
+  if (how === undefined || (TRUNCATED as readonly unknown[]).includes(how)) return;
+  throw new ClipnError('ERR_CLIPN_INVALID_ARG', `truncated must be one of ${TRUNCATED.join(', ')}, not ${shown(how)}`);
+}
+
 export const DEFAULT_LIMIT_PIXELS = 0x3fff * 0x3fff;
 /** The core's: beyond, positions in fp32 would no longer be exact. */
 const LONGEST_SIDE = 2 ** 24;
@@ -48,6 +54,7 @@ const LONGEST_SIDE = 2 ** 24;
  */
 export async function decodeImage(input: DecodableImage, options: DecodeOptions = {}): Promise<NativeImage> {
   const { exif = true, limitPixels = DEFAULT_LIMIT_PIXELS, truncated = 'refuse' } = options;
+  assertTruncated(truncated);
   const reading = { exif, limitPixels, truncated };
   if (typeof input === 'string') return await decodeEncoded(await readable(input), oneLine(input), reading);
   if (input instanceof Uint8Array && input.length === 0) throw empty('the image buffer');

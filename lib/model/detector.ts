@@ -7,7 +7,7 @@ import { inOrder } from '../base/in-order';
 import { assertCalibrationFits, type Calibration, parseCalibration } from '../decide/calibration';
 import { fittedFor } from '../decide/fitted-for';
 import { type Decision, decide, decidingName, decisionOf, type Rule, ruleWarning, type Verdict } from '../decide/rule';
-import { type DecodeOptions, decodeRegion, TRUNCATED } from '../images/decode';
+import { assertTruncated, type DecodeOptions, decodeRegion } from '../images/decode';
 import { collectImage, type ImageInput, nameOf, type Region, splitRegion } from '../images/image-input';
 import { type Quality, qualityOf } from '../images/quality';
 import type { LabelBank } from '../labels/bank';
@@ -281,9 +281,7 @@ function assertOptions({ topK, limitPixels, limitBytes, truncated, score }: Omit
   if (limitPixels !== undefined && !(limitPixels >= 1)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `limitPixels must be at least 1, not ${limitPixels}`);
   }
-  if (truncated !== undefined && !TRUNCATED.includes(truncated)) {
-    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `truncated must be one of ${TRUNCATED.join(', ')}, not ${truncated}`);
-  }
+  assertTruncated(truncated);
   if (limitBytes !== undefined && !(limitBytes >= 1)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `limitBytes must be at least 1, not ${limitBytes}`);
   }

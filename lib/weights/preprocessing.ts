@@ -9,9 +9,13 @@ export const MEAN: Triple = [0.48145466, 0.4578275, 0.40821073];
 export const STD: Triple = [0.26862954, 0.26130258, 0.27577711];
 
 /** In words: for reports, and to know stored features by. A change in decoding must change the number of `pixels`. */
-export function preprocessingText({ resize, imageSize, mean, std }: Preprocessing, exif: boolean): string {
+export function preprocessingText(
+  { resize, imageSize, mean, std }: Preprocessing,
+  { exif, truncated = 'refuse' }: { exif: boolean; truncated?: 'refuse' | 'accept' | undefined },
+): string {
   const values = `mean ${mean.join(' ')}, std ${std.join(' ')}`;
-  return `${resize}, ${imageSize} px, ${values}, EXIF ${exif ? 'applied' : 'not applied'}, pixels 1`;
+  const cut = truncated === 'accept' ? ', cut images accepted' : '';
+  return `${resize}, ${imageSize} px, ${values}, EXIF ${exif ? 'applied' : 'not applied'}${cut}, pixels 1`;
 }
 
 /** As a hash: for calibrations, which hold EXIF by itself. */

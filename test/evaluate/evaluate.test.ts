@@ -5,6 +5,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, wri
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import sharp from 'sharp';
 import {
   calibrate,
   type EvalOptions,
@@ -101,6 +102,25 @@ describe('the figures', () => {
     const result = await run();
     assert.deepEqual(JSON.parse(JSON.stringify(result)), result);
     assert.equal(result.created, '2023-11-14T22:13:20.000Z');
+  });
+});
+
+describe('images cut short', () => {
+  test('are refused by default and, accepted, are in the figures; one store never serves both', async () => {
+    const id = at('id-cut');
+    cpSync(sets.id, id, { recursive: true });
+    const noise = { type: 'gaussian', mean: 128, sigma: 30 } as const;
+    const picture = sharp({ create: { width: 64, height: 64, channels: 3, background: 'teal', noise } });
+    const whole = await picture.jpeg().toBuffer();
+    writeFileSync(path.join(id, 'cat', 'cut.jpg'), whole.subarray(0, whole.length - 40));
+    const store = at('stores', 'cut');
+    const refused = await run({ id, store });
+    assert.deepEqual([refused.id.images, refused.id.unreadable.map(({ image }) => image)], [36, ['cat/cut.jpg']]);
+    const accepted = await run({ id, truncated: 'accept' });
+    assert.deepEqual([accepted.id.images, accepted.id.unreadable], [37, []]);
+    assert.match(accepted.provenance.preprocessing, /cut images accepted/);
+    await assert.rejects(run({ id, store, truncated: 'accept' }), { code: 'ERR_CLIPN_STORE_MISMATCH' });
+    await assert.rejects(run({ truncated: 'maybe' as 'accept' }), { code: 'ERR_CLIPN_INVALID_ARG' });
   });
 });
 

@@ -7,7 +7,15 @@ import { readClassNames } from '../../labels/class-names';
 import { count } from '../../report/format';
 import { writeReport } from '../../report/write';
 import type { Args, Command } from '../command';
-import { LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom, NEGATIVES_FLAG } from '../model-flags';
+import {
+  LABEL_FLAGS,
+  labelsFrom,
+  MODEL_FLAGS,
+  modelFrom,
+  NEGATIVES_FLAG,
+  TRUNCATED_FLAG,
+  truncatedFrom,
+} from '../model-flags';
 import { namedFiles } from '../named-files';
 import { Pace } from '../pace';
 import { note, Progress, table } from '../terminal';
@@ -31,6 +39,7 @@ export const evalCommand: Command = {
     lambda: { value: 'X', number: true, doc: 'weight of the patches in GL-MCM, default 1' },
     calibration: { value: 'F', doc: 'calibration file: what its threshold does on these sets' },
     exif: { doc: "turn images as their EXIF orientation says, as `check` does; the paper's evaluation does not" },
+    ...TRUNCATED_FLAG,
     store: { value: 'DIR', doc: 'folder of computed features; one for the model in the cache folder when absent' },
     batch: { value: 'N', number: true, doc: 'images in a call of the image tower, default 8' },
     out: { value: 'REPORT', doc: 'write REPORT.html, and beside it REPORT.json and REPORT.csv' },
@@ -68,6 +77,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     score: args.text('score'),
     patches: args.on('patches'),
     exif: args.on('exif'),
+    truncated: truncatedFrom(args),
     lambda: args.number('lambda'),
     batch: args.number('batch'),
     command: `clipn-native ${process.argv.slice(2).map(quoted).join(' ')}`,

@@ -5,7 +5,7 @@ import { matchClasses } from '../../labels/class-names';
 import { mineNegatives } from '../../model/mine-negatives';
 import { saveNegatives } from '../../scores/mined-negatives';
 import type { Args, Command } from '../command';
-import { bankOptions, MODEL_FLAGS, modelFrom } from '../model-flags';
+import { bankOptions, DECODING_FLAGS, decodingFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
 import { Progress } from '../terminal';
 
 export const negativesCommand: Command = {
@@ -18,7 +18,7 @@ export const negativesCommand: Command = {
       value: 'DIR',
       doc: 'a folder of photos for each class, named as the class; none of them may calibrate later',
     },
-    'no-exif': { doc: 'do not turn photos as their EXIF orientation says' },
+    ...DECODING_FLAGS,
     json: { doc: 'one JSON object' },
   },
   run,
@@ -37,7 +37,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const progress = new Progress();
   await using model = await modelFrom(args, signal);
   const { onProgress } = bankOptions(args, progress, signal);
-  const mined = await mineNegatives(model, { photos, exif: !args.on('no-exif'), signal, onProgress }).finally(() =>
+  const mined = await mineNegatives(model, { photos, ...decodingFrom(args), signal, onProgress }).finally(() =>
     progress.done(),
   );
   await saveNegatives(mined, out);
