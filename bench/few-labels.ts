@@ -61,7 +61,11 @@ function accepted(decision: Decision, scored: ScoreResult, rows: readonly number
     const { ctw, atd, msp, maxLogit, energy, mcm, gap, logPOut, logQMax } = scored;
     const all = { ctw, atd, msp, maxLogit, energy, mcm, gap, logPOut };
     const scores = Object.fromEntries(Object.entries(all).map(([name, values]) => [name, values[i]!]));
-    return decide(decision, scores as Record<keyof typeof all, number>, { logQMax: logQMax[i]!, wordMax: Number.NaN });
+    return decide(decision, scores as Record<keyof typeof all, number>, {
+      logQMax: logQMax[i]!,
+      wordMax: Number.NaN,
+      top: 0,
+    });
   };
   return rows.filter((i) => verdict(i) === 'in').length / rows.length;
 }
@@ -97,10 +101,10 @@ async function main(): Promise<void> {
         labels.flatMap((label) => rows.get(label)!),
         uniform,
       );
-      const count = Math.max(scoresNeeded(TARGET), Math.floor(id.length / 2));
+      const count = Math.max(scoresNeeded({ target: TARGET }), Math.floor(id.length / 2));
       if (id.length - count >= ASKED) return { labels, fit: id.slice(0, count), ask: id.slice(count) };
     }
-    throw new Error(`no ${k} labels have ${scoresNeeded(TARGET) + ASKED} images`);
+    throw new Error(`no ${k} labels have ${scoresNeeded({ target: TARGET }) + ASKED} images`);
   };
 
   const results = [];

@@ -3,12 +3,15 @@
 export { ClipnError, type ClipnErrorCode } from './base/errors';
 export {
   type Calibration,
+  type EarlierCalibration,
   type FittedCalibration,
   type HandCalibration,
   readCalibration,
   saveCalibration,
 } from './decide/calibration';
-export { conformalThreshold } from './decide/conformal';
+export { conformalPValues, conformalThreshold, type PValueOptions } from './decide/conformal';
+export { type Cost, type CostThreshold, costThreshold } from './decide/cost';
+export type { ThresholdOptions } from './decide/fit-thresholds';
 export type { FittedFor as Provenance } from './decide/fitted-for';
 export type { Rule, Verdict } from './decide/rule';
 export { type Diagnosis, diagnose } from './doctor/diagnose';
@@ -37,7 +40,7 @@ export {
 } from './metrics/metrics';
 export { type RocCurve, rocCurve } from './metrics/roc';
 export { readScoreFile } from './metrics/score-file';
-export { type CalibrateOptions, type CalibrationRun, calibrate } from './model/calibrate';
+export { type CalibrateOptions, type CalibrationRun, calibrate, type OodPrice } from './model/calibrate';
 export type { NegativesOptions } from './model/choose-words';
 export {
   type CheckFailure,

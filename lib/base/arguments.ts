@@ -32,6 +32,7 @@ type Kind = readonly [fits: (value: unknown) => boolean, expected: string];
 const KINDS = {
   text: [(v) => typeof v === 'string' && v !== '', 'a string that is not empty'],
   number: [(v) => typeof v === 'number', 'a number'],
+  flag: [(v) => typeof v === 'boolean', 'true or false'],
   numbers: [
     (v) => Array.isArray(v) || (ArrayBuffer.isView(v) && !(v instanceof DataView)),
     'an array of numbers or a typed array',

@@ -5,7 +5,9 @@ import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { isSha256, jsonHash } from '../base/json-hash';
 import { writeThenRename } from '../base/write-file';
-import { DECIDING_SCORES, type DecidingScore, needsNegatives } from '../scores/names';
+import { DECIDING_SCORES, type DecidingScore, needsNegatives, type Scores } from '../scores/names';
+import { pValueOf } from './conformal';
+import { assertCost, type Cost } from './cost';
 import type { FittedFor } from './fitted-for';
 
 /** `score >= in` is in, `score < out` is out, between the two a person should look. */
@@ -23,20 +25,39 @@ export interface HandCalibration extends Thresholds {
   templates?: string;
 }
 
-/** A threshold fitted by `calibrate`; `in` and `out` are equal. The file is this object as JSON, and its `sha256`. */
+/** Thresholds fitted by `calibrate`. The file is this object as JSON, and its `sha256`. */
 export interface FittedCalibration extends Thresholds {
-  formatVersion: 2;
-  /** Share of ID images that are accepted on average, at least. */
-  target: number;
+  formatVersion: 3;
+  /** Share of ID images that are not `out`; absent where `cost` chose the threshold. */
+  target?: number;
+  /** How sure the target is, over draws of the images; absent where it is kept on average. */
+  confidence?: number;
+  /** Share of ID images whose verdict is `review`; absent without. */
+  review?: number;
+  /** What chose the threshold instead of a target. */
+  cost?: Cost;
   /** ID images it was fitted on. */
   images: number;
+  /** Scores of ID images, ascending, less the offsets if there are any: what ranks and p-values count. */
+  scores: number[];
+  /** With a threshold for each class: [C], taken from the score of an image whose top label it is, in order of the labels. */
+  offsets?: number[];
   /** ISO 8601. */
   created: string;
   /** What it was fitted for; anything else is refused. */
   fittedFor: FittedFor;
 }
 
-export type Calibration = HandCalibration | FittedCalibration;
+/** As `calibrate` wrote it in earlier versions: one threshold, without the scores, so that there are no p-values. */
+export interface EarlierCalibration extends Thresholds {
+  formatVersion: 2;
+  target: number;
+  images: number;
+  created: string;
+  fittedFor: FittedFor;
+}
+
+export type Calibration = HandCalibration | EarlierCalibration | FittedCalibration;
 
 const EDITED =
   'The file is damaged or was edited, and what it promises holds for the fitted threshold alone: calibrate again. ' +
@@ -54,10 +75,25 @@ const THRESHOLDS: Record<keyof Thresholds, Check> = {
   out: NUMBER,
 };
 const OPTIONAL: Record<'contentId' | 'templates', Check> = { contentId: TEXT, templates: TEXT };
-const FITTED: Record<'target' | 'images' | 'created', Check> = {
-  target: [(v) => typeof v === 'number' && v > 0 && v < 1, 'a number between 0 and 1'],
+const SHARE: Check = [(v) => typeof v === 'number' && v > 0 && v < 1, 'a number between 0 and 1'];
+const EARLIER: Record<'target' | 'images' | 'created', Check> = {
+  target: SHARE,
   images: [(v) => Number.isSafeInteger(v) && (v as number) > 0, 'a whole number of at least 1'],
   created: [(v) => typeof v === 'string' && !Number.isNaN(Date.parse(v)), 'a date'],
+};
+const isNumbers = (v: unknown) => Array.isArray(v) && v.length > 0 && v.every(Number.isFinite);
+const isAscending = (v: readonly number[]) => v.every((score, i) => i === 0 || v[i - 1]! <= score);
+const FITTED: Record<'images' | 'created' | 'scores', Check> = {
+  images: EARLIER.images,
+  created: EARLIER.created,
+  scores: [(v) => isNumbers(v) && isAscending(v as number[]), 'ascending numbers'],
+};
+const FITTED_OPTIONAL: Record<'target' | 'confidence' | 'review' | 'cost' | 'offsets', Check> = {
+  target: SHARE,
+  confidence: SHARE,
+  review: SHARE,
+  cost: [isCost, 'falseAccept, falseReject and oodShare'],
+  offsets: [isNumbers, 'numbers'],
 };
 const FITTED_FOR: Record<Exclude<keyof FittedFor, 'negatives'>, Check> = {
   contentId: HASH,
@@ -69,11 +105,30 @@ const FITTED_FOR: Record<Exclude<keyof FittedFor, 'negatives'>, Check> = {
   templates: HASH,
 };
 
-/** SHA-256 of a fitted calibration: of its JSON without white space, keys in alphabetical order. */
-function fittedHash({ fittedFor, ...rest }: FittedCalibration): string {
-  const sorted = (of: object) => Object.fromEntries(Object.entries(of).sort(([a], [b]) => (a < b ? -1 : 1)));
-  return jsonHash(sorted({ ...rest, fittedFor: sorted(fittedFor) }));
+type Fitted = FittedCalibration | EarlierCalibration;
+
+function isCost(value: unknown): boolean {
+  try {
+    assertCost(value as Cost);
+    return Object.keys(value as Cost).length === 3;
+  } catch {
+    return false;
+  }
 }
+
+/** SHA-256 of a fitted calibration: of its JSON without white space, keys of all objects in alphabetical order. */
+function fittedHash(calibration: Fitted): string {
+  const sorted = (of: object): object =>
+    Object.fromEntries(
+      Object.entries(of)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([key, value]) => [key, isRecord(value) ? sorted(value) : value]),
+    );
+  return jsonHash(sorted(calibration));
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
  * Checks every field of a calibration; those of `calibrate` may have no other, and must be as `saveCalibration` wrote them.
@@ -87,7 +142,7 @@ export function parseCalibration(value: unknown, name: string): Calibration {
     throw new ClipnError('ERR_CLIPN_CALIBRATION', `${name}: ${what}`, { ...(hint && { hint }), details: { name } });
   };
   const record = (of: unknown, what: string): Record<string, unknown> =>
-    typeof of === 'object' && of !== null && !Array.isArray(of) ? { ...of } : refuse(`${what} is not an object`);
+    isRecord(of) ? { ...of } : refuse(`${what} is not an object`);
   const check = (of: Record<string, unknown>, checks: Record<string, Check>, prefix = '') => {
     for (const [key, [valid, expected]] of Object.entries(checks)) {
       if (!valid(of[key])) refuse(`${prefix}${key} must be ${expected}`);
@@ -99,28 +154,44 @@ export function parseCalibration(value: unknown, name: string): Calibration {
   };
 
   const { sha256, ...root } = record(value, 'it');
-  if (root['formatVersion'] !== 1 && root['formatVersion'] !== 2) refuse('formatVersion must be 1 or 2');
+  if (![1, 2, 3].includes(root['formatVersion'] as number)) refuse('formatVersion must be 1, 2 or 3');
   check(root, THRESHOLDS);
   if ((root['out'] as number) > (root['in'] as number)) refuse('out must not exceed in');
   if (root['formatVersion'] === 1) {
-    const given = Object.entries(OPTIONAL).filter(([key]) => root[key] !== undefined);
-    check(root, Object.fromEntries(given));
+    check(root, given(root, OPTIONAL));
     if (sha256 !== undefined) refuse('sha256 belongs to a fitted calibration', EDITED);
     return root as unknown as HandCalibration;
   }
-  check(root, FITTED);
+  const required = root['formatVersion'] === 2 ? EARLIER : FITTED;
+  const optional: Record<string, Check> = root['formatVersion'] === 2 ? {} : FITTED_OPTIONAL;
+  check(root, required);
+  check(root, given(root, optional));
+  if (root['formatVersion'] === 3) assertPromise(root, refuse);
   // The promise of the target holds for one threshold.
-  if (root['in'] !== root['out']) refuse('in and out must be equal where a target is given');
+  if (root['review'] === undefined && root['in'] !== root['out']) {
+    refuse('in and out must be equal where there is no review');
+  }
   const fittedFor = record(root['fittedFor'], 'fittedFor');
   const provenance = needsNegatives(root['score'] as string) ? { ...FITTED_FOR, negatives: HASH } : FITTED_FOR;
   check(fittedFor, provenance, 'fittedFor.');
   only(fittedFor, Object.keys(provenance), 'fittedFor.');
-  only(root, ['formatVersion', ...Object.keys(THRESHOLDS), ...Object.keys(FITTED), 'fittedFor']);
-  const fitted = root as unknown as FittedCalibration;
+  const named = [THRESHOLDS, required, optional].flatMap(Object.keys);
+  only(root, ['formatVersion', ...named, 'fittedFor']);
+  const fitted = root as unknown as Fitted;
   if (sha256 !== undefined && sha256 !== fittedHash(fitted)) {
     refuse('it is not as `calibrate` wrote it: sha256 is that of something else', EDITED);
   }
   return fitted;
+}
+
+/** The checks of fields that are there. */
+function given(root: Record<string, unknown>, checks: Record<string, Check>): Record<string, Check> {
+  return Object.fromEntries(Object.entries(checks).filter(([key]) => root[key] !== undefined));
+}
+
+function assertPromise(root: Record<string, unknown>, refuse: (what: string) => void): void {
+  if ((root['target'] === undefined) === (root['cost'] === undefined)) refuse('it must have either target or cost');
+  if (root['confidence'] !== undefined && root['target'] === undefined) refuse('confidence is that of a target');
 }
 
 /** @throws ERR_CLIPN_CALIBRATION naming the field, ERR_CLIPN_IO when the file cannot be read */
@@ -145,9 +216,26 @@ export async function readCalibration(path: string): Promise<Calibration> {
 export async function saveCalibration(calibration: Calibration, path: string): Promise<void> {
   assertArguments({ calibration: ['record', calibration], path: ['text', path] });
   const checked = parseCalibration(calibration, 'the calibration');
-  const content = checked.formatVersion === 2 ? { ...checked, sha256: fittedHash(checked) } : checked;
+  const content = checked.formatVersion !== 1 ? { ...checked, sha256: fittedHash(checked) } : checked;
   const text = `${JSON.stringify(content, null, 2)}\n`;
   await writeThenRename(path, (temporary) => writeFile(temporary, text));
+}
+
+/**
+ * The number that a calibration compares with its thresholds: the score, less the offset of the top label if it has any.
+ * NaN when the image has no such score.
+ *
+ * @param top index of the nearest label
+ */
+export function calibratedScore(calibration: Calibration, scores: Partial<Scores>, top: number): number {
+  const offset = calibration.formatVersion === 3 ? (calibration.offsets?.[top] ?? 0) : 0;
+  return (scores[calibration.score] ?? Number.NaN) - offset;
+}
+
+/** The p-value of "this image is ID" (`pValueOf`); undefined when the calibration holds no scores. */
+export function calibratedPValue(calibration: Calibration, scores: Partial<Scores>, top: number): number | undefined {
+  if (calibration.formatVersion !== 3) return undefined;
+  return pValueOf(calibration.scores, calibratedScore(calibration, scores, top));
 }
 
 const NAMES: Record<keyof FittedFor, string> = {

@@ -5,7 +5,7 @@
  */
 import { ClipnError } from '../base/errors';
 import { type DecidingScore, NO_TOWER_SCORES, needsNegatives, type Scores } from '../scores/names';
-import type { Calibration } from './calibration';
+import { type Calibration, calibratedScore } from './calibration';
 
 export type Verdict = 'in' | 'out' | 'review';
 
@@ -130,6 +130,8 @@ export interface Others {
   logQMax: number;
   /** NaN without negative words. */
   wordMax: number;
+  /** Index of the nearest label. */
+  top: number;
 }
 
 /**
@@ -139,7 +141,7 @@ export interface Others {
  * - `atd`: out iff p(C+1) exceeds every p_j · p_yes,j (spec 3); `logQMax` is the log of the largest of those
  * - `nearest`: in iff no negative word is nearer than the nearest label; `wordMax` is the largest logit of a word
  */
-export function decide(decision: Decision, scores: Scores, { logQMax, wordMax }: Others): Verdict {
+export function decide(decision: Decision, scores: Scores, { logQMax, wordMax, top }: Others): Verdict {
   switch (decision.rule) {
     case 'ctw':
       return scores.gap >= 0 ? 'in' : 'out';
@@ -150,7 +152,7 @@ export function decide(decision: Decision, scores: Scores, { logQMax, wordMax }:
     case 'threshold':
       return (scores[decision.score] ?? Number.NaN) >= decision.threshold ? 'in' : 'out';
     case 'calibrated': {
-      const value = scores[decision.calibration.score] ?? Number.NaN;
+      const value = calibratedScore(decision.calibration, scores, top);
       if (value >= decision.calibration.in) return 'in';
       return value >= decision.calibration.out ? 'review' : 'out';
     }

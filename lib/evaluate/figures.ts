@@ -1,6 +1,8 @@
 /** The figures of an `EvalResult`, from the scores of every image. Pure: no model, no file. */
-import type { Calibration } from '../decide/calibration';
+import { type Calibration, calibratedScore } from '../decide/calibration';
+import { conformalThreshold, scoresNeeded } from '../decide/conformal';
 import { type ClassLabels, isImagenet } from '../labels/class-names';
+import { wilsonInterval } from '../metrics/intervals';
 import { idAccuracy } from '../metrics/metrics';
 import { publishedNumbers } from './published';
 import type { EvalResult } from './result';
@@ -56,7 +58,13 @@ export function figuresOf(evidence: Evidence): Figures {
     skipped: scorers.skipped,
     warnings: classWarnings(classes),
     classes: classResults(classes.labels, truth, idScored, oodScored, deciding, threshold),
-    calibration: calibration ? calibratedShares(calibration, idValues, oodValues) : null,
+    calibration: calibration
+      ? calibratedShares(
+          calibration,
+          idScored,
+          perOodSet((set) => oodScored[set]!),
+        )
+      : null,
     published: publishedNumbers(isImagenet(classes.labels), {
       id: id.set.images.length,
       ood: perOodSet((set) => ood[set]!.set.images.length),
@@ -70,24 +78,39 @@ function accuracyOf(truth: Int32Array, top: Int32Array, labelled: boolean) {
   return { accuracy, accuracyInterval: interval };
 }
 
-/** The shares of these sets that reach the calibration's threshold for `in`. */
+/** Targets of the curve that shows what a calibration keeps. */
+const CURVE = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99];
+
+/** What a calibration does with the images of these sets. */
 function calibratedShares(
   calibration: Calibration,
-  idValues: (score: string) => Float64Array,
-  oodValues: (score: string) => Record<string, Float64Array>,
+  id: Scored,
+  ood: Record<string, Scored>,
 ): EvalResult['calibration'] {
-  const { score, in: threshold } = calibration;
-  const fitted = calibration.formatVersion === 2 ? calibration : null;
-  const oodShares = Object.entries(oodValues(score)).map(
-    ([name, values]) => [name, acceptedShare(values, threshold)] as const,
-  );
+  const { score, in: threshold, out } = calibration;
+  const values = ({ scores, top }: Scored) =>
+    scores[score]!.map((value, i) => calibratedScore(calibration, { [score]: value }, top[i]!));
+  const idValues = values(id);
+  const oodValues = Object.entries(ood).map(([name, of]) => [name, values(of)] as const);
+  const oodShares = (from: number) =>
+    Object.fromEntries(oodValues.map(([name, of]) => [name, acceptedShare(of, from)] as const));
+  const fitted = calibration.formatVersion === 1 ? null : calibration;
+  const ranked = calibration.formatVersion === 3 ? calibration.scores : [];
   return {
     target: fitted?.target ?? null,
+    confidence: (calibration.formatVersion === 3 ? calibration.confidence : null) ?? null,
     images: fitted?.images ?? null,
     score,
     threshold,
-    idAccepted: acceptedShare(idValues(score), threshold),
-    oodAccepted: Object.fromEntries(oodShares),
+    reviewFrom: out < threshold ? out : null,
+    idAccepted: acceptedShare(idValues, threshold),
+    oodAccepted: oodShares(threshold),
+    idNotOut: acceptedShare(idValues, out),
+    oodNotOut: oodShares(out),
+    curve: CURVE.filter((target) => ranked.length >= scoresNeeded({ target })).map((target) => {
+      const accepted = idValues.filter((value) => value >= conformalThreshold(ranked, target)).length;
+      return { target, kept: accepted / idValues.length, interval: wilsonInterval(accepted, idValues.length) };
+    }),
   };
 }
 

@@ -91,17 +91,24 @@ export interface EvalResult {
   warnings: string[];
   classes: ClassResult[];
   worst: { falseAccepts: Example[]; falseRejects: Example[] };
-  /**
-   * When the evaluation was given a calibration: its target, its threshold for "in" and the shares of these sets that
-   * reach it. `target` and `images` (it was fitted on) are null when the file does not tell them.
-   */
+  /** When the evaluation was given a calibration: what it does with the images of these sets. */
   calibration: {
+    /** Null when the file does not tell them. `images`: that it was fitted on. */
     target: number | null;
-    score: string;
-    threshold: number;
+    confidence: number | null;
     images: number | null;
+    score: string;
+    /** `in` from this on; `review` from `reviewFrom` on, null without. */
+    threshold: number;
+    reviewFrom: number | null;
+    /** Shares that are `in`. */
     idAccepted: number;
     oodAccepted: Record<string, number>;
+    /** Shares that are `in` or `review`. */
+    idNotOut: number;
+    oodNotOut: Record<string, number>;
+    /** Of other targets, by the calibration's own scores: the share of these ID images that would be kept. */
+    curve: { target: number; kept: number; interval: Interval }[];
   } | null;
   /** Published numbers (spec 6) as fractions, only where ID set, OOD set and score match the paper's protocol. */
   published: { source: string; score: string; set: string; auroc: number; fpr95: number }[];

@@ -1,49 +1,57 @@
-/** Fits a threshold on in-distribution images alone, by split-conformal prediction. docs/calibration.md */
+/** Scores images of a model's labels and fits the thresholds of a detector on them. docs/calibration.md */
 import { assertArguments } from '../base/arguments';
-import type { FittedCalibration } from '../decide/calibration';
-import {
-  assertEnough,
-  assertTarget,
-  conformalThreshold,
-  DEFAULT_TARGET,
-  type UnreadableImage,
-} from '../decide/conformal';
+import { ClipnError } from '../base/errors';
+import { calibratedScore, type FittedCalibration } from '../decide/calibration';
+import { assertEnough, type UnreadableImage } from '../decide/conformal';
+import { fitThresholds, promiseOf, type ScoredImages, type ThresholdOptions } from '../decide/fit-thresholds';
 import { fittedFor } from '../decide/fitted-for';
 import { defaultScore } from '../decide/rule';
 import type { DecodeOptions } from '../images/decode';
 import type { ImageInput } from '../images/image-input';
 import type { LabelBank } from '../labels/bank';
+import { type Interval, wilsonInterval } from '../metrics/intervals';
 import { type DecidingScore, needsNegatives } from '../scores/names';
 import type { Model } from './model';
 import type { NegativesInput } from './negatives';
 import { noneOf } from './photo-hashes';
 
-export interface CalibrateOptions extends DecodeOptions {
+export interface CalibrateOptions extends DecodeOptions, ThresholdOptions {
   /** Score that will decide. Default `atd`; of a plain CLIP with negatives `negLabel`. */
   score?: DecidingScore | undefined;
   /** Words that are none of the labels, as a detector takes them. */
   negatives?: NegativesInput | undefined;
-  /** Share of ID images to accept on average, between 0 and 1. Default 0.95. */
-  target?: number | undefined;
+  /** Known OOD images: for `cost`, and to tell what the threshold lets through. */
+  ood?: Iterable<ImageInput> | AsyncIterable<ImageInput> | undefined;
   signal?: AbortSignal | undefined;
   /** Called after every image with the number of those done. */
   onProgress?: ((done: number) => void) | undefined;
 }
 
+/** What becomes of the OOD images given. */
+export interface OodPrice {
+  images: number;
+  /** How many the calibration accepts, and the share with its 95 % interval (Wilson). */
+  accepted: number;
+  share: number;
+  interval: Interval;
+}
+
 export interface CalibrationRun {
   calibration: FittedCalibration;
-  /** Of the images fitted on, how many the threshold accepts, and how many of these lie exactly on it. */
+  /** Of the ID images that the thresholds rest on, how many are accepted, and how many lie exactly on the lower threshold. */
   accepted: number;
   tied: number;
-  /** Images that could not be read; the threshold was fitted without them. */
+  /** The price, where `ood` was given. */
+  ood?: OodPrice;
+  /** Images that could not be read; all else was done without them. */
   unreadable: UnreadableImage[];
   /** What a detector with these labels and words warns of. */
   warnings: readonly string[];
 }
 
 /**
- * Scores in-distribution images exactly as a detector will, and fits the threshold that accepts the share `target` of
- * new ones from the same source, on average.
+ * Scores in-distribution images exactly as a detector will, and fits thresholds: of new images from the same source the
+ * share `target` is not `out`, on average or with `confidence`; or mistakes cost least. docs/calibration.md
  *
  * The images must be a fair sample of those that will be accepted later, and none that the labels were chosen on or the
  * negatives were mined with.
@@ -64,36 +72,85 @@ export async function calibrate(
     images: ['items', images],
     options: ['options', options],
   });
-  const { target = DEFAULT_TARGET, negatives, signal, onProgress, score: wanted, ...decoding } = options;
-  assertTarget(target);
-  if (Array.isArray(images)) assertEnough(images.length, target);
+  const { negatives, signal, onProgress, score: wanted, ood, ...rest } = options;
+  const { target, confidence, review, classConditional = false, cost, ...decoding } = rest;
+  const asked = { target, confidence, review, classConditional, cost };
+  assertThresholdOptions(asked, ood);
+  const promised = promiseOf(asked);
+  if (Array.isArray(images) && promised) assertEnough(images.length, promised, { halves: classConditional });
   const words = negatives === undefined ? undefined : await model.createNegatives(bank, negatives, { signal });
   const score = wanted ?? defaultScore({ no: bank.no !== null, words: words?.words.length ?? 0 });
   // Any threshold: only the scores are read.
   const detector = await model.createDetector(bank, { ...decoding, score, threshold: 0, topK: 1, negatives: words });
-  const scores: number[] = [];
+  const classOf = new Map(bank.labels.map((label, c) => [label, c]));
   const unreadable: UnreadableImage[] = [];
-  for await (const result of detector.stream(noneOf(words?.photos ?? [], images, decoding, signal), { signal })) {
-    if ('error' in result) unreadable.push(result);
-    else scores.push(result.scores[score]!);
-    onProgress?.(scores.length + unreadable.length);
-  }
-  assertEnough(scores.length, target, unreadable);
-  const threshold = conformalThreshold(scores, target);
+  let done = 0;
+  const scoreAll = async (given: Iterable<ImageInput> | AsyncIterable<ImageInput>) => {
+    const scored = { scores: [] as number[], top: [] as number[] };
+    for await (const result of detector.stream(given, { signal })) {
+      if ('error' in result) unreadable.push(result);
+      else {
+        scored.scores.push(result.scores[score]!);
+        scored.top.push(classOf.get(result.label)!);
+      }
+      onProgress?.(++done);
+    }
+    return scored;
+  };
+  const id = await scoreAll(noneOf(words?.photos ?? [], images, decoding, signal));
+  if (promised) assertEnough(id.scores.length, promised, { unreadable, halves: classConditional });
+  const others = ood && (await scoreAll(ood));
+  const fitted = fitThresholds(id, others, bank.labels.length, asked);
+  const calibration: FittedCalibration = {
+    formatVersion: 3,
+    score,
+    in: fitted.in,
+    out: fitted.out,
+    ...promised,
+    ...(review ? { review } : {}),
+    ...(cost && { cost: { ...cost } }),
+    images: id.scores.length,
+    scores: fitted.scores,
+    ...(fitted.offsets && { offsets: fitted.offsets }),
+    created: new Date().toISOString(),
+    fittedFor: fittedFor(model.info, bank, decoding, needsNegatives(score) ? words : undefined),
+  };
   return {
-    calibration: {
-      formatVersion: 2,
-      score,
-      in: threshold,
-      out: threshold,
-      target,
-      images: scores.length,
-      created: new Date().toISOString(),
-      fittedFor: fittedFor(model.info, bank, decoding, needsNegatives(score) ? words : undefined),
-    },
-    accepted: scores.filter((value) => value >= threshold).length,
-    tied: scores.filter((value) => value === threshold).length,
+    calibration,
+    accepted: fitted.scores.filter((value) => value >= fitted.in).length,
+    tied: fitted.scores.filter((value) => value === fitted.out).length,
+    ...(others && { ood: priceOf(calibration, others) }),
     unreadable,
     warnings: detector.warnings,
   };
+}
+
+function assertThresholdOptions(
+  { target, confidence, review, cost, classConditional }: ThresholdOptions,
+  ood: unknown,
+) {
+  for (const [name, value] of Object.entries({ target, confidence, review })) {
+    if (value !== undefined) assertArguments({ [name]: ['number', value] });
+  }
+  assertArguments({ classConditional: ['flag', classConditional] });
+  if (ood !== undefined) assertArguments({ ood: ['items', ood] });
+  if (cost === undefined) return;
+  assertArguments({ cost: ['record', cost] });
+  if (ood === undefined) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'cost needs known OOD images', {
+      hint: 'Give them as `ood`, on the command line --ood; or leave the cost out for a target.',
+    });
+  }
+}
+
+function priceOf(calibration: FittedCalibration, { scores, top }: ScoredImages): OodPrice {
+  const images = scores.length;
+  if (images === 0) {
+    throw new ClipnError('ERR_CLIPN_TOO_FEW_IMAGES', 'none of the OOD images can be read');
+  }
+  const { score } = calibration;
+  const accepted = scores.filter(
+    (value, i) => calibratedScore(calibration, { [score]: value }, top[i]!) >= calibration.in,
+  ).length;
+  return { images, accepted, share: accepted / images, interval: wilsonInterval(accepted, images) };
 }

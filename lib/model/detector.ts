@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';
-import { assertCalibrationFits, type Calibration, parseCalibration } from '../decide/calibration';
+import { assertCalibrationFits, type Calibration, calibratedPValue, parseCalibration } from '../decide/calibration';
 import { fittedFor } from '../decide/fitted-for';
 import { type Decision, decide, decidingName, decisionOf, type Rule, ruleWarning, type Verdict } from '../decide/rule';
 import { assertTruncated, type DecodeOptions, decodeRegion } from '../images/decode';
@@ -63,6 +63,11 @@ export interface CheckResult {
   /** With negatives: the nearest word, whatever the verdict. */
   nearestWord?: string;
   verdict: Verdict;
+  /**
+   * With a calibration: share of images of your classes that score no higher, (1 + calibration scores ≤ the score) / (n + 1),
+   * in (0, 1]. Of new images of your classes at most the share α has one of at most α.
+   */
+  pValue?: number;
   rule: Rule;
   scores: Scores;
   top: TopEntry[];
@@ -237,10 +242,14 @@ export class Detector {
     for (let j = i * scored.k; j < (i + 1) * scored.k; j++) {
       top.push({ label: this.bank.labels[scored.topIndex[j]!]!, p: scored.topP[j]!, pYes: scored.topPYes[j]! });
     }
+    const others = { logQMax: scored.logQMax[i]!, wordMax: scored.wordMax[i]!, top: scored.topIndex[i * scored.k]! };
+    const { calibration } = this.#options;
+    const pValue = calibration && calibratedPValue(calibration, scores, others.top);
     return {
       label: top[0]!.label,
       ...(words && { nearestWord: words[scored.wordIndex[i]!]! }),
-      verdict: decide(this.#decision, scores, { logQMax: scored.logQMax[i]!, wordMax: scored.wordMax[i]! }),
+      verdict: decide(this.#decision, scores, others),
+      ...(pValue !== undefined && { pValue }),
       rule: this.#decision.rule,
       scores,
       top,

@@ -110,18 +110,38 @@ export function publishedTable({ published, scores }: EvalResult, digits: number
 /** What a calibration does on these sets; null when the evaluation was given none. */
 export function calibrationTable({ calibration }: EvalResult, digits: number): Markup | null {
   if (calibration === null) return null;
-  const { target, score, threshold, images, idAccepted, oodAccepted } = calibration;
-  const rows = Object.entries(oodAccepted).map(
-    ([set, share]) => html`<tr><th scope="row">${set}</th><td title="${share}">${percent(share, digits)}</td></tr>`,
-  );
+  const { target, confidence, score, threshold, images, idAccepted, oodAccepted } = calibration;
+  // Results of earlier versions know one threshold, and no curve.
+  const { reviewFrom = null, idNotOut = idAccepted, oodNotOut = oodAccepted, curve = [] } = calibration;
+  const share = (value: number) => html`<td title="${value}">${percent(value, digits)}</td>`;
+  const row = (name: string, accepted: number, notOut: number) =>
+    html`<tr><th scope="row">${name}</th>${share(accepted)}${reviewFrom !== null && share(notOut - accepted)}${share(1 - notOut)}</tr>`;
   const table = html`<table class="numbers narrow">
-    <caption class="hidden">Images accepted at the calibrated threshold</caption>
-    <thead><tr><th scope="col">Set</th><th scope="col">accepted, %</th></tr></thead>
-    <tbody><tr><th scope="row">ID</th><td title="${idAccepted}">${percent(idAccepted, digits)}</td></tr>${rows}</tbody>
+    <caption class="hidden">Verdicts by the calibration</caption>
+    <thead><tr><th scope="col">Set</th><th scope="col">in, %</th>${reviewFrom !== null && html`<th scope="col">review, %</th>`}<th scope="col">out, %</th></tr></thead>
+    <tbody>${row('ID', idAccepted, idNotOut)}${Object.entries(oodAccepted).map(([set, accepted]) => row(set, accepted, oodNotOut[set]!))}</tbody>
   </table>`;
   const fitted = images === null ? 'Fitted' : `Fitted on ${counted(images, 'image')}`;
-  const aim = target === null ? '' : ` to keep ${scoreValue(100 * target)} % of one’s own`;
+  const sure = confidence == null ? '' : ` with ${scoreValue(100 * confidence)} % confidence`;
+  const aim = target === null ? '' : ` to keep ${scoreValue(100 * target)} % of one’s own${sure}`;
+  const review =
+    reviewFrom !== null && html`, review from <strong title="${reviewFrom}">${scoreValue(reviewFrom)}</strong>`;
   return html`<p class="lead">${fitted}${aim}:
-      ${score} at least <strong title="${threshold}">${scoreValue(threshold)}</strong>. On these sets it accepts:</p>
-    ${scrollBox('Calibration', table)}`;
+      in when ${score} is at least <strong title="${threshold}">${scoreValue(threshold)}</strong>${review}.</p>
+    ${scrollBox('Calibration', table)}${curve.length > 0 && curveTable(curve, digits)}`;
+}
+
+/** What other targets promise, and what they would keep of these ID images. */
+function curveTable(curve: NonNullable<EvalResult['calibration']>['curve'], digits: number): Markup {
+  const rows = curve.map(({ target, kept, interval }) => {
+    const holds = target <= interval.high ? 'kept' : 'not kept';
+    return html`<tr><th scope="row">${scoreValue(100 * target)}</th><td title="${kept}">${percent(kept, digits)}</td><td>${range(interval, digits)}</td><td>${holds}</td></tr>`;
+  });
+  const table = html`<table class="numbers narrow">
+    <caption class="hidden">Promised and kept</caption>
+    <thead><tr><th scope="col">promised, %</th><th scope="col">kept here, %</th><th scope="col">95 % interval</th><th scope="col">verdict</th></tr></thead>
+    <tbody>${rows}</tbody>
+  </table>`;
+  return html`<p class="lead">Other targets, by the same calibration images. “Not kept” means that these ID images are not like those.</p>
+    ${scrollBox('Promised and kept', table)}`;
 }

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { calibratedPValue, type FittedCalibration } from '../../lib/decide/calibration';
 import { decide, decidingName, decisionOf, defaultScore, ruleWarning, wordWarnings } from '../../lib/decide/rule';
 import type { Scores } from '../../lib/scores/names';
 
 const scores = (values: Partial<Scores>) => values as Scores;
-const others = (logQMax: number, wordMax = Number.NaN) => ({ logQMax, wordMax });
+const others = (logQMax: number, wordMax = Number.NaN) => ({ logQMax, wordMax, top: 0 });
 const CLIPN = { no: true, words: 0 };
 const CLIP = { no: false, words: 0 };
 
@@ -40,6 +41,23 @@ test('a calibration leaves a band for review', () => {
   assert.equal(decide(decision, scores({ atd: 0.7 }), others(0)), 'in');
   assert.equal(decide(decision, scores({ atd: 0.3 }), others(0)), 'review');
   assert.equal(decide(decision, scores({ atd: 0.29 }), others(0)), 'out');
+});
+
+test('a calibration by class takes the offset of the nearest label from the score', () => {
+  const fitted = {
+    formatVersion: 3,
+    score: 'atd',
+    in: 0.5,
+    out: 0.5,
+    scores: [0.4, 0.5, 0.6],
+    offsets: [0, 0.3, -0.2],
+  };
+  const calibration = fitted as unknown as FittedCalibration;
+  const decision = decisionOf({ calibration }, CLIPN);
+  const verdicts = [0, 1, 2].map((top) => decide(decision, scores({ atd: 0.6 }), { ...others(0), top }));
+  assert.deepEqual(verdicts, ['in', 'out', 'in']);
+  const p = [0, 1, 2].map((top) => calibratedPValue(calibration, scores({ atd: 0.6 }), top));
+  assert.deepEqual(p, [4 / 4, 1 / 4, 4 / 4]);
 });
 
 test('a score without a rule of its own needs a threshold', () => {

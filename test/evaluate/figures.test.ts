@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { FittedCalibration, HandCalibration } from '../../lib/decide/calibration';
 import { type Evidence, figuresOf, trueLabels } from '../../lib/evaluate/figures';
 import type { ReadableSet } from '../../lib/evaluate/sets';
 import type { Scorer } from '../../lib/scores/scorers';
@@ -30,7 +31,7 @@ const evidence: Evidence = {
   classes,
   truth: trueLabels(id, classes),
   deciding: 'atd',
-  calibration: { formatVersion: 1, score: 'atd', in: 0.5, out: 0.4 },
+  calibration: undefined,
   scorers: { usable: [atd], skipped: [{ score: 'negLabel', why: 'no words' }] },
   readable: [id, readable('far', [-1, -1]), readable('near', [-1])],
   scored: [scored([0.9, 0.8, 0.7, 0.3], [1, 0, 0, 0]), scored([0.1, 0.5], [2, 1]), scored([0.95], [0])],
@@ -51,15 +52,50 @@ test('without class folders there is no accuracy', () => {
   assert.deepEqual([found.accuracy, found.accuracyInterval], [null, null]);
 });
 
-test('a calibration is told with the share of each set that reaches its threshold', () => {
-  assert.deepEqual(figuresOf(evidence).calibration, {
+test('a calibration is told with the shares of each set that reach its thresholds', () => {
+  const calibration: HandCalibration = { formatVersion: 1, score: 'atd', in: 0.6, out: 0.4 };
+  const applied = figuresOf({ ...evidence, calibration }).calibration;
+  assert.deepEqual(applied, {
     target: null,
+    confidence: null,
     images: null,
     score: 'atd',
-    threshold: 0.5,
+    threshold: 0.6,
+    reviewFrom: 0.4,
     idAccepted: 0.75,
-    oodAccepted: { far: 0.5, near: 1 },
+    oodAccepted: { far: 0, near: 1 },
+    idNotOut: 0.75,
+    oodNotOut: { far: 0.5, near: 1 },
+    curve: [],
   });
+});
+
+test('a fitted calibration is told with what other targets would keep, and takes its offsets', () => {
+  // Nine scores: thresholds for targets up to 0.9. The second label's images, of 0.9, are lowered by 0.5.
+  const scores = [0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85];
+  const fitted = {
+    formatVersion: 3,
+    score: 'atd',
+    in: 0.5,
+    out: 0.5,
+    target: 0.5,
+    images: 18,
+    scores,
+    offsets: [0, 0.5, 0],
+  };
+  const { calibration } = figuresOf({ ...evidence, calibration: fitted as unknown as FittedCalibration });
+  assert.deepEqual([calibration!.idAccepted, calibration!.oodAccepted], [0.5, { far: 0, near: 1 }]);
+  assert.deepEqual(
+    calibration!.curve.map(({ target, kept }) => [target, kept]),
+    // The thresholds are 0.45, 0.35, 0.25, 0.15 and 0.05.
+    [
+      [0.5, 0.5],
+      [0.6, 0.75],
+      [0.7, 1],
+      [0.8, 1],
+      [0.9, 1],
+    ],
+  );
 });
 
 test('each OOD set is measured against all ID images', () => {

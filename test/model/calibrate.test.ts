@@ -93,6 +93,62 @@ describe('calibrate', () => {
     await assert.rejects(calibrate(clip, own, files), { code: 'ERR_CLIPN_MODEL_CONTRACT' });
   });
 
+  test('answers carry the p-value of their score, the same singly, in a list and in a stream', async () => {
+    const detector = await model.createDetector(bank, { calibration: fitted });
+    const listed = (await detector.check(files)) as CheckResult[];
+    const streamed: CheckResult[] = [];
+    for await (const result of detector.stream(files)) streamed.push(result as CheckResult);
+    for (const [i, { scores, pValue, verdict }] of listed.entries()) {
+      assert.equal(pValue, (1 + fitted.scores.filter((score) => score <= scores.atd).length) / 25);
+      const single = await detector.check(files[i]!);
+      assert.deepEqual(single.verdict, verdict);
+      assert.deepEqual(streamed[i]!.verdict, verdict);
+    }
+    const [plain] = (await (await model.createDetector(bank)).check([files[0]!])) as CheckResult[];
+    assert.equal(plain!.pValue, undefined);
+  });
+
+  test('a calibration of an earlier version decides as before, without p-values', async () => {
+    const { scores: _, target, ...rest } = fitted;
+    const earlier = { ...rest, formatVersion: 2 as const, target: target! };
+    const detector = await model.createDetector(bank, { calibration: earlier });
+    const result = await detector.check(files[0]!);
+    assert.deepEqual([result.rule, result.verdict, result.pValue], ['calibrated', 'in', undefined]);
+  });
+
+  test('a band is for review, and OOD images tell the price', async () => {
+    const { calibration, ood } = await calibrate(model, bank, files, {
+      target: 0.9,
+      review: 0.4,
+      ood: files.slice(0, 6),
+    });
+    assert.ok(calibration.in > calibration.out);
+    assert.equal(calibration.scores.filter((score) => score >= calibration.out && score < calibration.in).length, 10);
+    const detector = await model.createDetector(bank, { calibration });
+    const verdicts = ((await detector.check(files)) as CheckResult[]).map(({ verdict }) => verdict);
+    // Those on the thresholds may round to either side in another batch.
+    assert.ok(Math.abs(verdicts.filter((verdict) => verdict === 'review').length - 10) <= 2, `${verdicts}`);
+    assert.deepEqual([ood!.images, ood!.share], [6, ood!.accepted / 6]);
+    assert.ok(ood!.interval.low <= ood!.share && ood!.share <= ood!.interval.high);
+  });
+
+  test('by cost or by class; a cost needs OOD images and no target', async () => {
+    const cost = { falseAccept: 1, falseReject: 3, oodShare: 0.2 };
+    const { calibration } = await calibrate(model, bank, files, { cost, ood: files });
+    assert.deepEqual([calibration.cost, calibration.target], [cost, undefined]);
+    const refused = { code: 'ERR_CLIPN_INVALID_ARG' };
+    await assert.rejects(calibrate(model, bank, files, { cost }), { ...refused, message: /known OOD images/ });
+    await assert.rejects(calibrate(model, bank, files, { cost, ood: files, target: 0.9 }), refused);
+    const byClass = await calibrate(model, bank, files, { target: 0.9, classConditional: true });
+    assert.deepEqual([byClass.calibration.offsets!.length, byClass.calibration.scores.length], [4, 12]);
+    await saveCalibration(byClass.calibration, at('by-class.json'));
+    assert.deepEqual(await readCalibration(at('by-class.json')), byClass.calibration);
+    await assert.rejects(calibrate(model, bank, files, { classConditional: true }), {
+      code: 'ERR_CLIPN_TOO_FEW_IMAGES',
+      message: /at least 38 .*\(half of them/,
+    });
+  });
+
   test('an aborted call rejects with the reason', async () => {
     const reason = new Error('enough');
     await assert.rejects(calibrate(model, bank, files, { signal: AbortSignal.abort(reason) }), (e) => e === reason);
@@ -158,11 +214,12 @@ describe('calibration files', () => {
     const canonical = JSON.stringify({
       created: rest.created,
       fittedFor: { contentId, exif, labels, precision, preprocessing, scale, templates },
-      formatVersion: 2,
+      formatVersion: 3,
       images: rest.images,
       in: rest.in,
       out: rest.out,
       score: 'atd',
+      scores: rest.scores,
       target: rest.target,
     });
     assert.equal(sha256, createHash('sha256').update(canonical).digest('hex'));
@@ -195,17 +252,21 @@ describe('calibration files', () => {
 
   const { fittedFor: _, ...none } = { fittedFor: 0 };
   for (const [what, change, message] of [
-    ['another version', { formatVersion: 3 }, /formatVersion must be 1 or 2/],
+    ['another version', { formatVersion: 4 }, /formatVersion must be 1, 2 or 3/],
     ['an unknown score', { score: 'best' }, /score must be one of ctw, atd/],
     ['no threshold', { in: null }, /in must be a number/],
-    ['two thresholds under one target', { out: -1 }, /in and out must be equal/],
+    ['two thresholds without a review band', { out: -1 }, /in and out must be equal/],
+    ['scores in another order', { scores: [2, 1] }, /scores must be ascending numbers/],
+    ['neither target nor cost', { target: undefined }, /either target or cost/],
+    ['a cost that is none', { target: undefined, cost: { falseAccept: 1 } }, /cost must be falseAccept/],
+    ['an offset that is no number', { offsets: [0, null] }, /offsets must be numbers/],
     ['thresholds in the wrong order', { out: 2 }, /out must not exceed in/],
     ['a target in percent', { target: 95 }, /target must be a number between 0 and 1/],
     ['half an image', { images: 19.5 }, /images must be a whole number/],
     ['no date', { created: 'today' }, /created must be a date/],
     ['no provenance', { fittedFor: undefined }, /fittedFor is not an object/],
     ['a provenance cut short', { fittedFor: none }, /fittedFor\.contentId must be a SHA-256/],
-    ['an unknown field', { review: 0.1 }, /review is unknown/],
+    ['an unknown field', { band: 0.1 }, /band is unknown/],
   ] as const) {
     test(`with ${what} are refused, naming file and field`, async () => {
       const file = at('broken.json');
@@ -253,8 +314,8 @@ describe('the verb', { concurrency: 2 }, () => {
     assert.equal(code, 1);
     assert.match(err, /ERR_CLIPN_IMAGE_DECODE: \S+bad\.png/);
     assert.match(err, /left out, for they cannot be read: 1/);
-    assert.match(out, /mixed\.json: in when atd >= 0\.\d+\nfitted on 24 images, .* 90\.0 %/);
-    assert.equal((await readCalibration(at('mixed.json'))).formatVersion, 2);
+    assert.match(out, /mixed\.json: in when atd >= 0\.\d+\nFitted on 24 images: .* 90\.0 %/);
+    assert.equal((await readCalibration(at('mixed.json'))).formatVersion, 3);
   });
 
   test('refuses too few images with the number needed, an empty folder and a missing one, before the model is loaded', async () => {

@@ -54,8 +54,8 @@ for (const scale of [100, 10]) {
       const found = [0, 1].map((i) => {
         const scores = { gap: r.gap[i], logPOut: r.logPOut[i] } as never;
         return {
-          ctw: decide({ rule: 'ctw' }, scores, { logQMax: r.logQMax[i]!, wordMax: Number.NaN }) === 'in',
-          atd: decide({ rule: 'atd' }, scores, { logQMax: r.logQMax[i]!, wordMax: Number.NaN }) === 'in',
+          ctw: decide({ rule: 'ctw' }, scores, { logQMax: r.logQMax[i]!, wordMax: Number.NaN, top: 0 }) === 'in',
+          atd: decide({ rule: 'atd' }, scores, { logQMax: r.logQMax[i]!, wordMax: Number.NaN, top: 0 }) === 'in',
         };
       });
       assert.deepEqual(

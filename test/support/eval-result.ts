@@ -248,11 +248,20 @@ export async function exampleResult(classes = 100): Promise<EvalResult> {
     },
     calibration: {
       target: 0.95,
+      confidence: null,
       score: 'atd',
       threshold: threshold * 0.9,
+      reviewFrom: threshold * 0.7,
       images: 800,
-      idAccepted: 0.957,
+      idAccepted: 0.907,
       oodAccepted: Object.fromEntries(sets.map(([set], i) => [set, 0.21 + i * 0.03])),
+      idNotOut: 0.957,
+      oodNotOut: Object.fromEntries(sets.map(([set], i) => [set, 0.28 + i * 0.03])),
+      curve: [0.5, 0.8, 0.9, 0.95, 0.99].map((target) => ({
+        target,
+        kept: target + 0.004,
+        interval: { low: target - 0.01, high: target + 0.005 },
+      })),
     },
     published: [
       ['iNaturalist', 0.962, 0.1911],
