@@ -1,7 +1,8 @@
 /**
- * What the paper's rules and a calibrated threshold accept when a model is given 1, 2, 3, 5, 10, 20 or all of its classes.
+ * What the paper's rules, the nearest of labels and words, and calibrated thresholds accept when a model is given 1, 2, 3,
+ * 5, 10, 20 or all of its classes.
  *
- *   npm run bench -- few-labels --images DIR --classes FILE [--list FILE] [--model M] [--score atd] [--draws 20] [--seed 1] [--json]
+ *   npm run bench -- few-labels --images DIR --classes FILE [--list FILE] [--model M] [--draws 20] [--seed 1] [--json]
  *
  * DIR holds a folder of images per class. FILE is JSON: `labels` names folders the model knows, `strangers` lists those it
  * does not; caltech-101.json is for the small model. --list names the images to use, paths relative to DIR, one a line.
@@ -9,63 +10,26 @@
  * A draw picks k labels. Their images are ID: half of them, at least 19, calibrate, the others are asked; OOD are the
  * images of every other folder. Labels with too few images are drawn again.
  */
-import { readdirSync, readFileSync } from 'node:fs';
-import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { conformalThreshold, type DecidingScore, loadModel, removeLabels, type ScoreResult, score } from '../lib';
 import { uniformSource } from '../lib/base/random';
 import { scoresNeeded } from '../lib/decide/conformal';
 import { type Decision, decide } from '../lib/decide/rule';
+import { DECIDING_SCORES, type Scores } from '../lib/scores/names';
 import { smallModel } from '../lib/weights/small-model';
+import { findClasses, shuffled } from './class-folders';
 
 const TARGET = 0.95;
 /** Fewest ID images that are asked. */
 const ASKED = 10;
-
-interface Images {
-  /** Feature rows of each label's images; those of strangers under ''. */
-  rows: Map<string, number[]>;
-  paths: string[];
-}
-
-function findClasses(folder: string, classes: string, list: string | undefined): Images {
-  const { labels, strangers } = JSON.parse(readFileSync(classes, 'utf8'));
-  const wanted = list === undefined ? undefined : new Set(readFileSync(list, 'utf8').split(/\r?\n/));
-  const rows = new Map<string, number[]>();
-  const paths: string[] = [];
-  for (const [name, label] of [...Object.entries<string>(labels), ...strangers.map((each: string) => [each, ''])]) {
-    const own = rows.get(label) ?? [];
-    rows.set(label, own);
-    for (const file of readdirSync(path.join(folder, name)).sort()) {
-      if (wanted !== undefined && !wanted.has(`${name}/${file}`)) continue;
-      own.push(paths.length);
-      paths.push(path.join(folder, name, file));
-    }
-  }
-  return { rows, paths };
-}
-
-/** A copy in random order. */
-function shuffled<T>(items: readonly T[], uniform: () => number): T[] {
-  const out = [...items];
-  for (let i = out.length - 1; i > 0; i--) {
-    const j = Math.floor(uniform() * (i + 1));
-    [out[i], out[j]] = [out[j]!, out[i]!];
-  }
-  return out;
-}
+const RULES = ['CTW', 'ATD', 'nearest', 'ATD calibrated', 'maxLogit calibrated', 'NegLabel calibrated'];
 
 /** Share of the rows that a decision calls in. */
 function accepted(decision: Decision, scored: ScoreResult, rows: readonly number[]): number {
   const verdict = (i: number) => {
-    const { ctw, atd, msp, maxLogit, energy, mcm, gap, logPOut, logQMax } = scored;
-    const all = { ctw, atd, msp, maxLogit, energy, mcm, gap, logPOut };
-    const scores = Object.fromEntries(Object.entries(all).map(([name, values]) => [name, values[i]!]));
-    return decide(decision, scores as Record<keyof typeof all, number>, {
-      logQMax: logQMax[i]!,
-      wordMax: Number.NaN,
-      top: 0,
-    });
+    const scores = { logPOut: scored.logPOut[i]! } as Scores;
+    for (const name of DECIDING_SCORES) scores[name] = scored[name][i]!;
+    return decide(decision, scores, { logQMax: scored.logQMax[i]!, wordMax: scored.wordMax[i]!, top: 0 });
   };
   return rows.filter((i) => verdict(i) === 'in').length / rows.length;
 }
@@ -79,7 +43,6 @@ async function main(): Promise<void> {
       classes: { type: 'string' },
       list: { type: 'string' },
       model: { type: 'string', default: smallModel()?.model ?? '' },
-      score: { type: 'string', default: 'atd' },
       draws: { type: 'string', default: '20' },
       seed: { type: 'string', default: '1' },
       json: { type: 'boolean' },
@@ -88,7 +51,6 @@ async function main(): Promise<void> {
   if (values.images === undefined || values.classes === undefined) throw new Error('give --images and --classes');
   const { rows, paths } = findClasses(values.images, values.classes, values.list);
   const known = [...rows.keys()].filter((label) => label !== '');
-  const by = values.score as DecidingScore;
   await using model = await loadModel(values.model);
   const features = await model.encodeImages(paths);
   const whole = await model.createLabelBank(known);
@@ -119,13 +81,21 @@ async function main(): Promise<void> {
               whole,
               known.filter((label) => !labels.includes(label)),
             );
-      const scored = await score(features, bank, { topK: 1, scale: model.info.config.scale });
+      const negatives = await model.createNegatives(bank, 'wordnet');
+      const scored = await score(features, bank, { topK: 1, scale: model.info.config.scale, negatives });
       const ood = [...rows].flatMap(([label, own]) => (labels.includes(label) ? [] : own));
-      const threshold = conformalThreshold(
-        fit.map((i) => scored[by][i]!),
-        TARGET,
-      );
-      const rules: Decision[] = [{ rule: 'ctw' }, { rule: 'atd' }, { rule: 'threshold', score: by, threshold }];
+      const calibrated = (by: DecidingScore): Decision => {
+        const fitted = fit.map((i) => scored[by][i]!);
+        return { rule: 'threshold', score: by, threshold: conformalThreshold(fitted, TARGET) };
+      };
+      const rules: Decision[] = [
+        { rule: 'ctw' },
+        { rule: 'atd' },
+        { rule: 'nearest' },
+        calibrated('atd'),
+        calibrated('maxLogit'),
+        calibrated('negLabel'),
+      ];
       const shares = rules.map((rule) => [accepted(rule, scored, ask), accepted(rule, scored, ood)] as const);
       draws.push({ fitted: fit.length, shares });
     }
@@ -134,21 +104,19 @@ async function main(): Promise<void> {
     results.push({
       labels: k,
       fitted: Math.round(mean(draws.map(({ fitted }) => fitted))),
-      ctw: of(0),
-      atd: of(1),
-      calibrated: of(2),
+      rules: Object.fromEntries(RULES.map((rule, r) => [rule, of(r)])),
     });
   }
 
   if (values.json) {
-    console.log(JSON.stringify({ benchmark: 'few-labels', images: paths.length, target: TARGET, score: by, results }));
+    console.log(JSON.stringify({ benchmark: 'few-labels', images: paths.length, target: TARGET, results }));
     return;
   }
   const cell = ({ id, ood }: { id: number; ood: number }) => `${(100 * id).toFixed(1)} / ${(100 * ood).toFixed(1)}`;
-  console.log(`| labels | CTW rule | ATD rule | ${by} calibrated for ${100 * TARGET} % | fitted on |`);
-  console.log('|---|---|---|---|---|');
-  for (const { labels, fitted, ctw, atd, calibrated } of results) {
-    console.log(`| ${labels} | ${cell(ctw)} | ${cell(atd)} | ${cell(calibrated)} | ${fitted} |`);
+  console.log(`| labels | ${RULES.join(' | ')} | fitted on |`);
+  console.log(`|---|${'---|'.repeat(RULES.length)}---|`);
+  for (const { labels, fitted, rules } of results) {
+    console.log(`| ${labels} | ${RULES.map((rule) => cell(rules[rule]!)).join(' | ')} | ${fitted} |`);
   }
 }
 

@@ -7,6 +7,7 @@ import { main, root, runNode } from './steps.mjs';
 
 const PROGRAMS = [
   'baselines',
+  'calibration',
   'concurrency',
   'eval-memory',
   'few-labels',

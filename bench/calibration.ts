@@ -1,0 +1,95 @@
+/**
+ * What a threshold fitted on n images keeps of the others, and what it costs: the 5th percentile as it is commonly taken,
+ * split-conformal, and with 95 % confidence.
+ *
+ *   npm run bench -- calibration --images DIR --classes FILE [--list FILE] [--model M] [--score atd] [--draws 4000] [--json]
+ *
+ * DIR, FILE and --list as for few-labels. ID are the images of the labels, OOD those of the strangers. A draw takes n of the
+ * ID images to fit and asks the others, at least 200.
+ */
+import { parseArgs } from 'node:util';
+import { conformalThreshold, type DecidingScore, loadModel, score } from '../lib';
+import { uniformSource } from '../lib/base/random';
+import { scoresNeeded } from '../lib/decide/conformal';
+import { smallModel } from '../lib/weights/small-model';
+import { findClasses, shuffled } from './class-folders';
+
+const TARGET = 0.95;
+const ASKED = 200;
+
+type Fit = (sorted: Float64Array) => number;
+
+const RULES: Record<string, { fit: Fit; needs: number }> = {
+  percentile: { fit: (sorted) => sorted[Math.floor((1 - TARGET) * sorted.length)]!, needs: 1 },
+  conformal: { fit: (sorted) => conformalThreshold(sorted, TARGET), needs: scoresNeeded({ target: TARGET }) },
+  'with 95 % confidence': {
+    fit: (sorted) => conformalThreshold(sorted, TARGET, 0.95),
+    needs: scoresNeeded({ target: TARGET, confidence: 0.95 }),
+  },
+};
+
+const acceptedShare = (scores: readonly number[], threshold: number) =>
+  scores.filter((value) => value >= threshold).length / scores.length;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      images: { type: 'string' },
+      classes: { type: 'string' },
+      list: { type: 'string' },
+      model: { type: 'string', default: smallModel()?.model ?? '' },
+      score: { type: 'string', default: 'atd' },
+      draws: { type: 'string', default: '4000' },
+      json: { type: 'boolean' },
+    },
+  });
+  if (values.images === undefined || values.classes === undefined) throw new Error('give --images and --classes');
+  const { rows, paths } = findClasses(values.images, values.classes, values.list);
+  await using model = await loadModel(values.model);
+  const features = await model.encodeImages(paths);
+  const bank = await model.createLabelBank([...rows.keys()].filter((label) => label !== ''));
+  const scored = await score(features, bank, { topK: 1, scale: model.info.config.scale });
+  const valuesOf = (of: readonly number[]) => of.map((i) => scored[values.score as DecidingScore][i]!);
+  const id = valuesOf([...rows].flatMap(([label, own]) => (label === '' ? [] : own)));
+  const ood = valuesOf(rows.get('')!);
+
+  const uniform = uniformSource(1);
+  const draws = Number(values.draws);
+  const results = [];
+  for (const n of [20, 59, 100, 200, 500, 1000].filter((each) => each + ASKED <= id.length)) {
+    const sums = Object.fromEntries(Object.keys(RULES).map((name) => [name, { missed: 0, kept: 0, ood: 0 }]));
+    for (let draw = 0; draw < draws; draw++) {
+      const drawn = shuffled(id, uniform);
+      const sorted = Float64Array.from(drawn.slice(0, n)).sort();
+      for (const [name, { fit, needs }] of Object.entries(RULES)) {
+        if (n < needs) continue;
+        const threshold = fit(sorted);
+        const kept = acceptedShare(drawn.slice(n), threshold);
+        const sum = sums[name]!;
+        sum.kept += kept / draws;
+        sum.missed += (kept < TARGET ? 1 : 0) / draws;
+        sum.ood += acceptedShare(ood, threshold) / draws;
+      }
+    }
+    results.push({ n, sums });
+  }
+
+  if (values.json) {
+    console.log(JSON.stringify({ benchmark: 'calibration', id: id.length, ood: ood.length, draws, results }));
+    return;
+  }
+  const percent = (share: number) => (100 * share).toFixed(1);
+  console.log(
+    `${id.length} ID images, ${ood.length} OOD images. Each cell: ID kept / draws below 95 % / OOD accepted, in %`,
+  );
+  console.log(`| n | ${Object.keys(RULES).join(' | ')} |`);
+  console.log(`|---|${'---|'.repeat(Object.keys(RULES).length)}`);
+  for (const { n, sums } of results) {
+    const cells = Object.entries(sums).map(([name, { kept, missed, ood: price }]) =>
+      n < RULES[name]!.needs ? 'too few' : [kept, missed, price].map(percent).join(' / '),
+    );
+    console.log(`| ${n} | ${cells.join(' | ')} |`);
+  }
+}
+
+main();
