@@ -13,6 +13,7 @@ export { conformalPValues, conformalThreshold, type PValueOptions } from './deci
 export { type Cost, type CostThreshold, costThreshold } from './decide/cost';
 export type { ThresholdOptions } from './decide/fit-thresholds';
 export type { FittedFor as Provenance } from './decide/fitted-for';
+export type { LabelThresholds } from './decide/present';
 export type { Rule, Verdict } from './decide/rule';
 export { type Diagnosis, diagnose } from './doctor/diagnose';
 export { evaluate } from './evaluate/evaluate';
@@ -50,6 +51,7 @@ export {
   type DetectorOptions,
   type TopEntry,
 } from './model/detector';
+export { type FitLabelThresholdsOptions, fitLabelThresholds } from './model/fit-label-thresholds';
 export type { ModelInfo } from './model/info';
 export { loadModel } from './model/load';
 export { type LoadDetectorOptions, loadDetector } from './model/load-detector';

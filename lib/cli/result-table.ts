@@ -31,7 +31,8 @@ export function resultTable(results: readonly (CheckResult | CheckFailure)[]): s
   const percent = (p: number) => (Number.isNaN(p) ? '-' : `${(100 * p).toFixed(1)} %`);
   const score = (value: number) => (Number.isNaN(value) ? '-' : value.toFixed(3));
   const compared = answered.some(({ nearestWord }) => nearestWord !== undefined);
-  const rows = answered.map(({ image, quality, verdict, label, nearestWord, scores, top }) => [
+  const told = answered.some(({ present }) => present !== undefined);
+  const rows = answered.map(({ image, quality, verdict, label, nearestWord, scores, top, present }) => [
     basename(image ?? ''),
     { text: verdict, style: VERDICT_STYLE[verdict] },
     (verdict === 'out' ? noneOfYours(label, nearestWord) : short(label)) + (quality ? REMARK[quality] : ''),
@@ -39,8 +40,18 @@ export function resultTable(results: readonly (CheckResult | CheckFailure)[]): s
     percent(top[0]!.pYes),
     score(scores.atd),
     ...(compared ? [score(scores.negLabel ?? Number.NaN)] : []),
+    ...(told ? [(present ?? []).map(({ label: each }) => short(each)).join(', ') || '-'] : []),
   ]);
-  const header = ['image', 'verdict', 'class', 'share', 'p_yes', 'ATD', ...(compared ? ['NegLabel'] : [])];
+  const header = [
+    'image',
+    'verdict',
+    'class',
+    'share',
+    'p_yes',
+    'ATD',
+    ...(compared ? ['NegLabel'] : []),
+    ...(told ? ['present'] : []),
+  ];
   const lines = rows.length > 0 ? [table(header, rows, [3, 4, 5, 6])] : [];
   for (const { error } of failures) lines.push(`${error.code}: ${printable(error.message)}\n  ${error.hint}`);
   return lines.join('\n');

@@ -6,6 +6,7 @@ import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';
 import { assertCalibrationFits, type Calibration, calibratedPValue, parseCalibration } from '../decide/calibration';
 import { fittedFor } from '../decide/fitted-for';
+import { type LabelThresholds, presentLabels, thresholdsOf } from '../decide/present';
 import { type Decision, decide, decidingName, decisionOf, type Rule, ruleWarning, type Verdict } from '../decide/rule';
 import { assertTruncated, type DecodeOptions, decodeRegion } from '../images/decode';
 import { collectImage, type ImageInput, nameOf, type Region, splitRegion } from '../images/image-input';
@@ -35,6 +36,8 @@ export interface DetectorOptions extends DecodeOptions {
    * `saveNegatives`, what `mineNegatives` gave, or what `model.createNegatives` gave.
    */
   negatives?: NegativesInput;
+  /** Also tell every label that is present by itself: `present` of an answer. Default: not told. */
+  present?: LabelThresholds;
   /** Entries of `top`. Default 5. */
   topK?: number;
   /** Also return logits, the hash of the pixels the tower saw, and the feature. Default false. */
@@ -71,6 +74,8 @@ export interface CheckResult {
   rule: Rule;
   scores: Scores;
   top: TopEntry[];
+  /** With `present`: each label whose own p_yes reaches its threshold, by falling p_yes; whatever the verdict. */
+  present?: Omit<TopEntry, 'p'>[];
   /** With `trace`: a (yes) and b (no) for each label, in label order. */
   logits?: { yes: number[]; no: number[] };
   /** With `trace`: SHA-256 of the S × S × 3 RGB bytes after resize and crop. */
@@ -103,6 +108,7 @@ export class Detector {
   readonly #decision: Decision;
   readonly #ownsModel: boolean;
   readonly #judge: Consumer<Judged>;
+  readonly #present: readonly number[] | undefined;
 
   /** @internal */
   constructor(
@@ -119,6 +125,7 @@ export class Detector {
     this.bank = bank;
     this.#negatives = negatives;
     this.#options = options;
+    this.#present = options.present === undefined ? undefined : thresholdsOf(options.present, bank);
     this.#decision = decisionOf(options, { no: bank.no !== null, words: negatives?.words.length ?? 0 });
     this.#ownsModel = ownsModel;
     this.#judge = { wantsPixels: options.trace === true, answer: (encoded, n) => this.#judgeRows(encoded, n) };
@@ -225,9 +232,11 @@ export class Detector {
   async #judgeRows({ features, pixels }: Encoded, n: number): Promise<Judged[]> {
     const { topK = 5, trace = false } = this.#options;
     const negatives = this.#negatives;
-    const scored = await this.#host.scoreFeatures(features, this.bank, { topK, logits: trace, negatives });
+    const logits = trace || this.#present !== undefined;
+    const scored = await this.#host.scoreFeatures(features, this.bank, { topK, logits, negatives });
     return Array.from({ length: n }, (_, i) => ({
       ...this.#verdict(scored, i),
+      ...(this.#present && { present: presentLabels(this.bank.labels, this.#present, logitsOf(scored, i, n)) }),
       ...(trace && pixels !== undefined && this.#trace(scored, features, pixels, i, n)),
     }));
   }
@@ -263,13 +272,11 @@ export class Detector {
     i: number,
     n: number,
   ): Pick<CheckResult, 'logits' | 'pixelsSha256' | 'feature'> {
-    const row = <T extends Float32Array | Uint8Array>(all: T) =>
-      all.subarray((i * all.length) / n, ((i + 1) * all.length) / n);
-    const numbers = (all: Float32Array | undefined) => (all === undefined ? [] : Array.from(row(all)));
+    const row = <T extends Float32Array | Uint8Array>(all: T) => rowOf(all, i, n);
     return {
-      logits: { yes: numbers(scored.logitsYes), no: numbers(scored.logitsNo) },
+      logits: logitsOf(scored, i, n),
       pixelsSha256: createHash('sha256').update(row(pixels)).digest('hex'),
-      feature: numbers(features),
+      feature: Array.from(row(features)),
     };
   }
 
@@ -281,6 +288,17 @@ export class Detector {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+/** Row i of n. */
+function rowOf<T extends Float32Array | Uint8Array>(all: T, i: number, n: number): T {
+  return all.subarray((i * all.length) / n, ((i + 1) * all.length) / n) as T;
+}
+
+/** Of image i of n; empty where there are none. */
+function logitsOf({ logitsYes, logitsNo }: Pick<NativeScores, 'logitsYes' | 'logitsNo'>, i: number, n: number) {
+  const numbers = (all: Float32Array | undefined) => (all === undefined ? [] : Array.from(rowOf(all, i, n)));
+  return { yes: numbers(logitsYes), no: numbers(logitsNo) };
 }
 
 function assertOptions({ topK, limitPixels, limitBytes, truncated, score }: Omit<DetectorOptions, 'negatives'>): void {
