@@ -11,10 +11,29 @@ export {
 } from './decide/calibration';
 export { conformalPValues, conformalThreshold, type PValueOptions } from './decide/conformal';
 export { type Cost, type CostThreshold, costThreshold } from './decide/cost';
+export {
+  createDriftMonitor,
+  type DriftCalibration,
+  type DriftInput,
+  type DriftMonitor,
+  type DriftOptions,
+  type DriftStanding,
+  resumeDriftMonitor,
+} from './decide/drift';
+export type { DriftAlarm, DriftState } from './decide/drift-state';
 export type { ThresholdOptions } from './decide/fit-thresholds';
 export type { FittedFor as Provenance } from './decide/fitted-for';
 export type { LabelThresholds } from './decide/present';
 export type { Rule, Verdict } from './decide/rule';
+export {
+  type ImagesNeededOptions,
+  imagesNeeded,
+  type SelectInput,
+  type Selection,
+  type SelectMethod,
+  type SelectOptions,
+  select,
+} from './decide/select';
 export { type Diagnosis, diagnose } from './doctor/diagnose';
 export { evaluate } from './evaluate/evaluate';
 export type { EvalOptions, EvalProgress } from './evaluate/options';

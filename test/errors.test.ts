@@ -16,6 +16,7 @@ import {
 } from '../lib';
 import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from '../lib/base/errors';
 import { conformalThreshold } from '../lib/decide/conformal';
+import { parseDriftState } from '../lib/decide/drift-state';
 import { FeatureStore } from '../lib/features/store';
 import { readImageFolder } from '../lib/images/folder';
 import { matchClasses } from '../lib/labels/class-names';
@@ -182,6 +183,7 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
     return await FeatureStore.open(at('damaged-store'), identity, []);
   },
   ERR_CLIPN_TOO_FEW_IMAGES: async () => conformalThreshold([1, 2, 3], 0.95),
+  ERR_CLIPN_DRIFT_STATE: async () => parseDriftState({}),
   ERR_CLIPN_SCORES: async () => oodMetrics([], [0]),
   ERR_CLIPN_IMAGE_NOT_FOUND: () => model.encodeImages([at('absent.jpg')]),
   ERR_CLIPN_IMAGE_DECODE: () => model.encodeImages([text]),

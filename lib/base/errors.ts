@@ -49,6 +49,8 @@ export const ERROR_HINTS = {
   ERR_CLIPN_TEACH_DIVERGED: 'Start again with a lower --lr, or in fp32; --base may be the checkpoint that was kept.',
   ERR_CLIPN_CALIBRATION: 'Make it again with `npx clipn-native calibrate` for what you use.',
   ERR_CLIPN_TOO_FEW_IMAGES: 'Calibrate on more in-distribution images, or for a lower target.',
+  ERR_CLIPN_DRIFT_STATE:
+    'Begin anew without it, or give the calibration, and the options, that the monitor began with.',
   ERR_CLIPN_DATA_FOLDER: 'Give a folder of images: class folders with images in them, or images alone.',
   ERR_CLIPN_DATA_CLASSES: 'Correct the labels, or name the class folders with --class-names FILE.',
   ERR_CLIPN_STORE_MISMATCH: 'Use another --store folder, or none: by default each model has a store of its own.',

@@ -32,6 +32,50 @@ export function wilsonInterval(successes: number, total: number): Interval {
 }
 
 /**
+ * The exact interval of a share (Clopper and Pearson, 1934): the rates at which this many successes, or more, and this many,
+ * or fewer, are not rarer than `confidence` allows. It holds the true rate at least as often as `confidence` says, whatever
+ * the rate. `lower` and `upper` are bounds on one side, at the full confidence; the other end is then 1 or 0.
+ *
+ * @param successes whole, as is `total`
+ * @throws ERR_CLIPN_INVALID_ARG unless 0 ≤ successes ≤ total, total ≥ 1 and 0 < confidence < 1
+ */
+export function clopperPearson(
+  successes: number,
+  total: number,
+  confidence: number,
+  side: 'both' | 'lower' | 'upper' = 'both',
+): Interval {
+  const whole = Number.isSafeInteger(successes) && Number.isSafeInteger(total);
+  if (!(whole && total >= 1 && successes >= 0 && successes <= total)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `there is no share of ${successes} in ${total}`);
+  }
+  if (!(confidence > 0 && confidence < 1)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `confidence must lie between 0 and 1, not be ${confidence}`);
+  }
+  const tail = (1 - confidence) / (side === 'both' ? 2 : 1);
+  const hasLow = side !== 'upper' && successes > 0;
+  const hasHigh = side !== 'lower' && successes < total;
+  return {
+    low: hasLow ? leastRate(total, successes, tail) : 0,
+    // Failures instead of successes.
+    high: hasHigh ? 1 - leastRate(total, total - successes, tail) : 1,
+  };
+}
+
+/** The rate at which `least` or more successes of n have this probability, to the last bit: it rises with the rate. */
+function leastRate(n: number, least: number, probability: number): number {
+  let [low, high] = [0, 1];
+  while (true) {
+    const middle = (low + high) / 2;
+    if (middle <= low || middle >= high) return middle;
+    const { first, mass } = binomialMass(n, middle, 1e-20);
+    const reached = mass.reduceRight((sum, weight, i) => (first + i >= least ? sum + weight : sum), 0);
+    if (reached < probability) low = middle;
+    else high = middle;
+  }
+}
+
+/**
  * DeLong's variance of the AUROC (DeLong, DeLong and Clarke-Pearson, 1988), exact with ties: the variances of the shares
  * of OOD scores below each ID score and of ID scores above each OOD score, ties counting half. NaN for a set of one.
  */
@@ -133,21 +177,21 @@ function fpBetween(roc: Roc, k: number, j: number): number {
   return fpAt(roc, k - 1) + part * (fpAt(roc, k) - fpAt(roc, k - 1));
 }
 
-/** Probabilities of first, first + 1, … successes; those below 1e-12 of the largest are left out. */
-function binomialMass(n: number, p: number): { first: number; mass: number[] } {
+/** Probabilities of first, first + 1, … successes; those below `negligible` times the largest are left out. */
+function binomialMass(n: number, p: number, negligible = 1e-12): { first: number; mass: number[] } {
   const mode = Math.min(n, Math.floor((n + 1) * p));
-  const mass = [1];
-  let first = mode;
-  for (let weight = 1; first > 0; mass.unshift(weight)) {
-    weight *= (first * (1 - p)) / ((n - first + 1) * p);
-    if (weight < 1e-12) break;
-    first--;
+  const below: number[] = [];
+  for (let [j, weight] = [mode, 1]; j > 0; j--) {
+    weight *= (j * (1 - p)) / ((n - j + 1) * p);
+    if (weight < negligible) break;
+    below.push(weight);
   }
-  for (let [j, weight] = [mode, 1]; j < n; mass.push(weight)) {
+  const mass = [...below.reverse(), 1];
+  for (let [j, weight] = [mode, 1]; j < n; j++) {
     weight *= ((n - j) * p) / ((j + 1) * (1 - p));
-    if (weight < 1e-12) break;
-    j++;
+    if (weight < negligible) break;
+    mass.push(weight);
   }
   const sum = mass.reduce((total, weight) => total + weight, 0);
-  return { first, mass: mass.map((weight) => weight / sum) };
+  return { first: mode - below.length, mass: mass.map((weight) => weight / sum) };
 }
