@@ -23,6 +23,7 @@ export {
 export type { DriftAlarm, DriftState } from './decide/drift-state';
 export type { ThresholdOptions } from './decide/fit-thresholds';
 export type { FittedFor as Provenance } from './decide/fitted-for';
+export { type GateInput, type GateOptions, type GateResult, gate } from './decide/gate';
 export type { LabelThresholds } from './decide/present';
 export type { Rule, Verdict } from './decide/rule';
 export {

@@ -18,6 +18,7 @@ const COMMANDS = new Map<string, () => Promise<Command>>([
   ['negatives', async () => (await import('./commands/negatives.js')).negativesCommand],
   ['eval', async () => (await import('./commands/eval.js')).evalCommand],
   ['calibrate', async () => (await import('./commands/calibrate.js')).calibrateCommand],
+  ['gate', async () => (await import('./commands/gate.js')).gateCommand],
   ['drift', async () => (await import('./commands/drift.js')).driftCommand],
   ['metrics', async () => (await import('./commands/metrics.js')).metricsCommand],
   ['export', async () => (await import('./commands/export.js')).exportCommand],

@@ -55,6 +55,16 @@ def main():
             "cases": [{"costs": case, **cheapest(calibration, ood, *case)} for case in costs],
         },
     }
+    golden["gates"] = [
+        {
+            "out": out,
+            "images": n,
+            "maxOut": max_out,
+            "confidence": confidence,
+            "low": float(stats.binomtest(out, n, alternative="greater").proportion_ci(confidence, "exact").low),
+        }
+        for out, n, max_out, confidence in ((12, 200, 0.02, 0.95), (1, 3, 0.02, 0.95), (14, 100, 0.05, 0.95), (7, 100, 0.05, 0.99), (0, 10, 0, 0.95), (1, 10, 0, 0.95))
+    ]
     GOLDEN.write_text(json.dumps(golden) + "\n")
 
 

@@ -1,0 +1,107 @@
+/** `gate`: whether a batch of images may pass a pipeline. */
+import { readCalibration } from '../../decide/calibration';
+import { assertGateCanPass, type GateResult, gate } from '../../decide/gate';
+import { findImages } from '../../images/find';
+import { type Args, type Command, UsageError } from '../command';
+import { exitCodeOf, type GateAnswer, gateSentence, junitOf, sarifOf } from '../gate-formats';
+import {
+  BANK_FLAG,
+  bankOptions,
+  bankSourceFrom,
+  comparedFrom,
+  DECODING_FLAGS,
+  decodingFrom,
+  LABEL_FLAGS,
+  MODEL_FLAGS,
+  modelFrom,
+  NEGATIVES_FLAG,
+} from '../model-flags';
+import { resultTable } from '../result-table';
+import { leftOut, note, Progress } from '../terminal';
+
+export const gateCommand: Command = {
+  summary: 'Fail a pipeline when more images of a batch than may be belong to none of your classes.',
+  usage: 'DIR... --calibration C --max-out SHARE [--model M] (--labels A,B,C | --labels-file F | --bank F)',
+  operands: { least: 1, missing: 'no image given' },
+  flags: {
+    ...MODEL_FLAGS,
+    ...LABEL_FLAGS,
+    ...BANK_FLAG,
+    ...NEGATIVES_FLAG,
+    calibration: { value: 'F', doc: 'calibration file, whose verdicts are counted' },
+    'max-out': { value: 'SHARE', doc: 'share of images that may be out, such as 10% or 0.1' },
+    confidence: { value: 'C', number: true, doc: 'how sure a failure must be, default 0.95' },
+    ...DECODING_FLAGS,
+    json: { doc: 'one JSON object' },
+    junit: { doc: "JUnit's XML" },
+    sarif: { doc: 'SARIF 2.1.0' },
+  },
+  run,
+};
+
+const FORMATS = {
+  json: (result: GateResult, answers: readonly GateAnswer[]) => JSON.stringify(forMachines(result, answers)),
+  junit: junitOf,
+  sarif: (result: GateResult, answers: readonly GateAnswer[]) => JSON.stringify(sarifOf(result, answers), null, 2),
+};
+
+async function run(args: Args, signal: AbortSignal): Promise<number> {
+  const [format, second] = (['json', 'junit', 'sarif'] as const).filter((each) => args.on(each));
+  if (second !== undefined) throw new UsageError(`--${format} and --${second} exclude each other`);
+  const maxOut = shareOf(args.required('max-out'));
+  const calibration = await readCalibration(args.required('calibration'));
+  assertGateCanPass(calibration, maxOut);
+  const source = await bankSourceFrom(args);
+  const images = await findImages(args.operands, leftOut);
+  const progress = new Progress();
+  await using model = await modelFrom(args, signal);
+  const { bank, negatives } = await comparedFrom(args, source, model, bankOptions(args, progress, signal));
+  progress.done();
+  const detector = await model.createDetector(bank, { ...decodingFrom(args), calibration, negatives });
+  for (const warning of detector.warnings) note(`warning: ${warning}`);
+
+  const answers: GateAnswer[] = [];
+  for await (const answer of detector.stream(images, { signal })) {
+    answers.push(answer);
+    progress.show(`${answers.length} of ${images.length} images`);
+  }
+  progress.done();
+  const result = gate(answers, { maxOut, confidence: args.number('confidence') });
+  if (format === undefined) process.stdout.write(forPeople(result, answers));
+  else {
+    process.stdout.write(`${FORMATS[format](result, answers)}\n`);
+    note(gateSentence(result));
+  }
+  return exitCodeOf(result);
+}
+
+/** 10% or 0.1. */
+function shareOf(text: string): number {
+  const share = text.endsWith('%') ? Number(text.slice(0, -1)) / 100 : Number(text);
+  if (text.trim() !== '' && share >= 0 && share < 1) return share;
+  throw new UsageError(`--max-out must be a share such as 10% or 0.1, not ${text}`);
+}
+
+const isIn = (answer: GateAnswer) => 'verdict' in answer && answer.verdict === 'in';
+
+/** Images that are in are counted only. */
+function forMachines(result: GateResult, answers: readonly GateAnswer[]): object {
+  const notIn = answers
+    .filter((answer) => !isIn(answer))
+    .map((answer) => {
+      if ('error' in answer) {
+        return { image: answer.image, error: { code: answer.error.code, message: answer.error.message } };
+      }
+      const { image, verdict, label, nearestWord, pValue, quality } = answer;
+      return { image, verdict, label, nearestWord, pValue, quality };
+    });
+  return { ...result, images: notIn };
+}
+
+function forPeople(result: GateResult, answers: readonly GateAnswer[]): string {
+  const notIn = answers.filter((answer) => !isIn(answer));
+  const listed = notIn.length === 0 ? '' : `${resultTable(notIn)}\n\n`;
+  const { review, failures } = result;
+  const more = [review > 0 && `review: ${review}`, failures > 0 && `could not be read: ${failures}`].filter(Boolean);
+  return `${listed}${gateSentence(result)}${more.length > 0 ? ` Also ${more.join(', ')}.` : ''}\n`;
+}
