@@ -305,6 +305,21 @@ describe('the verb', { concurrency: 2 }, () => {
     assert.equal(JSON.parse(checked.out).rule, 'calibrated');
   });
 
+  test('check --alpha flags images of a batch, in words and in JSON, and says what a flag would take', async () => {
+    await saveCalibration(fitted, at('flags.json'));
+    const args = ['check', ...files, '--calibration', at('flags.json'), '--alpha', '0.05'];
+    const [words, json] = await Promise.all([run(...args), run(...args, '--json')]);
+    assert.match(words.out, /Flagged: 0 of 24\. Of images flagged so, at most 5 % are of your classes/);
+    assert.match(words.err, /to flag one image of 24 takes a calibration on 479 images; this one has 24/);
+    const lines = json.out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    assert.deepEqual([lines.length, lines[0].flagged, typeof lines[0].pValue], [24, false, 'number']);
+    const odd = await run('check', files[0]!, '--alpha', '0.05');
+    assert.deepEqual([odd.code, /--alpha needs --calibration/.test(odd.err)], [2, true]);
+  });
+
   test('lists unreadable images, writes the threshold of the others, and exits 1', async () => {
     const mixed = at('mixed');
     mkdirSync(mixed);

@@ -1,9 +1,12 @@
 /** `check`: images to verdicts. */
+import { basename } from 'node:path';
+import { firstFew, printable } from '../../base/wording';
 import { type Calibration, readCalibration } from '../../decide/calibration';
+import { imagesNeeded, select } from '../../decide/select';
 import { findImages } from '../../images/find';
 import type { CheckFailure, CheckResult } from '../../model/detector';
 import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
-import type { Args, Command } from '../command';
+import { type Args, type Command, UsageError } from '../command';
 import {
   BANK_FLAG,
   bankOptions,
@@ -18,6 +21,8 @@ import {
 } from '../model-flags';
 import { resultTable } from '../result-table';
 import { leftOut, note, Progress } from '../terminal';
+
+type Answer = CheckResult | CheckFailure;
 
 /** As an operand: the image comes on standard input. */
 const STANDARD_INPUT = '-';
@@ -38,6 +43,11 @@ export const checkCommand: Command = {
     },
     threshold: { value: 'X', number: true, doc: "in when the score is at least X; the paper's rule when absent" },
     calibration: { value: 'F', doc: 'calibration file: in, out or review' },
+    alpha: {
+      value: 'A',
+      number: true,
+      doc: 'with --calibration: flag images so that at most this share of the flagged is of your classes',
+    },
     ...DECODING_FLAGS,
     present: { value: 'P', number: true, doc: 'also every class whose own p_yes is at least P, for images of several' },
     top: { value: 'K', number: true, doc: 'entries of the top list, default 5' },
@@ -51,6 +61,8 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const source = await bankSourceFrom(args);
   const calibrationPath = args.text('calibration');
   const calibration = calibrationPath === undefined ? undefined : await readCalibration(calibrationPath);
+  const alpha = args.number('alpha');
+  if (alpha !== undefined && calibration === undefined) throw new UsageError('--alpha needs --calibration');
   const images = await findImages(args.operands, leftOut);
   const progress = new Progress();
   await using model = await modelFrom(args, signal);
@@ -61,20 +73,45 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   for (const warning of detector.warnings) note(`warning: ${warning}`);
 
   const json = trace || args.on('json');
-  const results: (CheckResult | CheckFailure)[] = [];
+  const results: Answer[] = [];
   let failed = false;
   let done = 0;
   const inputs = images.map((path) => (path === STANDARD_INPUT ? process.stdin : path));
   for await (const answer of detector.stream(inputs, { signal })) {
     const result = { ...answer, image: answer.image ?? STANDARD_INPUT };
     failed ||= 'error' in result;
-    if (json) process.stdout.write(`${JSON.stringify(forMachines(result))}\n`);
+    if (json && alpha === undefined) process.stdout.write(`${JSON.stringify(forMachines(result))}\n`);
     else results.push(result);
     progress.show(`${++done} of ${images.length} images`);
   }
   progress.done();
   if (!json) process.stdout.write(`${resultTable(results)}\n`);
+  if (alpha !== undefined) tellFlagged(results, alpha, json, calibration!);
   return failed ? 1 : 0;
+}
+
+/** Which images of the batch are flagged: lines of JSON with `flagged`, or a sentence. */
+function tellFlagged(results: readonly Answer[], alpha: number, json: boolean, calibration: Calibration): void {
+  const { flagged, judged } = select(results, { alpha });
+  if (json) {
+    const lines = results.map((result, i) => ({ ...forMachines(result), flagged: flagged.includes(i) }));
+    process.stdout.write(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    return;
+  }
+  const share = `${Number((100 * alpha).toFixed(4))} %`;
+  const names = firstFew(flagged.map((i) => basename(results[i]!.image!)));
+  const told = flagged.length === 0 ? '' : `: ${printable(names)}`;
+  process.stdout.write(
+    `\nFlagged: ${flagged.length} of ${judged}${told}. Of images flagged so, at most ${share} are of your classes, on average.\n`,
+  );
+  if (flagged.length > 0 || judged === 0 || calibration.formatVersion !== 3) return;
+  const has = calibration.scores.length;
+  const needed = imagesNeeded({ images: judged, flagged: 1, alpha });
+  if (has < needed) {
+    note(
+      `to flag one image of ${judged} takes a calibration on ${needed} images; this one has ${has} (docs/calibration.md)`,
+    );
+  }
 }
 
 function detectorOptions(args: Args, calibration: Calibration | undefined, trace: boolean) {
@@ -89,7 +126,7 @@ function detectorOptions(args: Args, calibration: Calibration | undefined, trace
   };
 }
 
-function forMachines(result: CheckResult | CheckFailure): object {
+function forMachines(result: Answer): object {
   if (!('error' in result)) return result;
   const { code, message } = result.error;
   return { image: result.image, error: { code, message } };
