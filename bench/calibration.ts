@@ -1,6 +1,6 @@
 /**
  * What a threshold fitted on n images keeps of the others, and what it costs: the 5th percentile as it is commonly taken,
- * split-conformal, and with 95 % confidence.
+ * split-conformal, and with 95 % confidence. Then whether the verdicts of such a threshold hang on how images are asked for.
  *
  *   npm run bench -- calibration --images DIR --classes FILE [--list FILE] [--model M] [--score atd] [--draws 4000] [--json]
  *
@@ -8,7 +8,16 @@
  * ID images to fit and asks the others, at least 200.
  */
 import { parseArgs } from 'node:util';
-import { conformalThreshold, type DecidingScore, loadModel, score } from '../lib';
+import {
+  type CheckFailure,
+  type CheckResult,
+  conformalThreshold,
+  type DecidingScore,
+  type LabelBank,
+  loadModel,
+  type Model,
+  score,
+} from '../lib';
 import { uniformSource } from '../lib/base/random';
 import { scoresNeeded } from '../lib/decide/conformal';
 import { smallModel } from '../lib/weights/small-model';
@@ -74,8 +83,15 @@ async function main(): Promise<void> {
     results.push({ n, sums });
   }
 
+  const changes = await verdictChanges(
+    model,
+    bank,
+    paths,
+    conformalThreshold(id, TARGET),
+    values.score as DecidingScore,
+  );
   if (values.json) {
-    console.log(JSON.stringify({ benchmark: 'calibration', id: id.length, ood: ood.length, draws, results }));
+    console.log(JSON.stringify({ benchmark: 'calibration', id: id.length, ood: ood.length, draws, results, changes }));
     return;
   }
   const percent = (share: number) => (100 * share).toFixed(1);
@@ -90,6 +106,22 @@ async function main(): Promise<void> {
     );
     console.log(`| ${n} | ${cells.join(' | ')} |`);
   }
+  console.log(`Verdicts that are others singly, in a list or in a stream: ${changes} of ${paths.length}`);
+}
+
+/** Images whose verdict is another one when they are asked for singly or as a stream than in a list. */
+async function verdictChanges(model: Model, bank: LabelBank, paths: string[], threshold: number, by: DecidingScore) {
+  const detector = await model.createDetector(bank, { score: by, threshold });
+  const verdictOf = (result: CheckResult | CheckFailure) => ('error' in result ? 'unreadable' : result.verdict);
+  const listed = (await detector.check(paths)).map(verdictOf);
+  const streamed: string[] = [];
+  for await (const result of detector.stream(paths)) streamed.push(verdictOf(result));
+  let changes = 0;
+  for (const [i, path] of paths.entries()) {
+    const single = verdictOf(await detector.check(path));
+    if (single !== listed[i] || streamed[i] !== listed[i]) changes++;
+  }
+  return changes;
 }
 
 main();
