@@ -78,8 +78,8 @@ function accuracyOf(truth: Int32Array, top: Int32Array, labelled: boolean) {
   return { accuracy, accuracyInterval: interval };
 }
 
-/** Targets of the curve that shows what a calibration keeps. */
-const CURVE = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99];
+/** Targets of the curve that shows what a calibration keeps: 0.5 to 0.99. */
+const CURVE = Array.from({ length: 50 }, (_, i) => (50 + i) / 100);
 
 /** What a calibration does with the images of these sets. */
 function calibratedShares(
@@ -102,14 +102,17 @@ function calibratedShares(
     images: fitted?.images ?? null,
     score,
     threshold,
+    byClass: calibration.formatVersion === 3 && calibration.offsets !== undefined,
     reviewFrom: out < threshold ? out : null,
     idAccepted: acceptedShare(idValues, threshold),
     oodAccepted: oodShares(threshold),
     idNotOut: acceptedShare(idValues, out),
     oodNotOut: oodShares(out),
     curve: CURVE.filter((target) => ranked.length >= scoresNeeded({ target })).map((target) => {
-      const accepted = idValues.filter((value) => value >= conformalThreshold(ranked, target)).length;
-      return { target, kept: accepted / idValues.length, interval: wilsonInterval(accepted, idValues.length) };
+      const from = conformalThreshold(ranked, target);
+      const accepted = idValues.filter((value) => value >= from).length;
+      const interval = wilsonInterval(accepted, idValues.length);
+      return { target, threshold: from, kept: accepted / idValues.length, interval };
     }),
   };
 }

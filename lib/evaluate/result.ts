@@ -101,6 +101,8 @@ export interface EvalResult {
     /** `in` from this on; `review` from `reviewFrom` on, null without. */
     threshold: number;
     reviewFrom: number | null;
+    /** Whether thresholds are for scores less the offset of the class, rather than for scores. */
+    byClass: boolean;
     /** Shares that are `in`. */
     idAccepted: number;
     oodAccepted: Record<string, number>;
@@ -108,7 +110,7 @@ export interface EvalResult {
     idNotOut: number;
     oodNotOut: Record<string, number>;
     /** Of other targets, by the calibration's own scores: the share of these ID images that would be kept. */
-    curve: { target: number; kept: number; interval: Interval }[];
+    curve: { target: number; threshold: number; kept: number; interval: Interval }[];
   } | null;
   /** Published numbers (spec 6) as fractions, only where ID set, OOD set and score match the paper's protocol. */
   published: { source: string; score: string; set: string; auroc: number; fpr95: number }[];

@@ -23,12 +23,23 @@ export interface ChartScore {
   sets: ChartSet[];
 }
 
+/** What a calibration of the deciding score says of its values. */
+export interface ChartVerdicts {
+  in: number;
+  /** Null without a review band. */
+  reviewFrom: number | null;
+  /** What each threshold would promise, by rising target. */
+  targets: { target: number; threshold: number }[];
+}
+
 export interface ChartData {
   decidingScore: string;
   threshold: number;
   /** Decimals of a per cent. */
   digits: number;
   scores: ChartScore[];
+  /** Null without a calibration, and where it has a threshold for each class. */
+  verdicts: ChartVerdicts | null;
 }
 
 /** No chart shows more than five digits of a rate. */
@@ -50,5 +61,14 @@ export function chartData(result: EvalResult, digits: number): ChartData {
       roc: { fpr: rounded(of.roc.fpr), tpr: rounded(of.roc.tpr) },
     })),
   }));
-  return { decidingScore: result.decidingScore, threshold: result.threshold, digits, scores };
+  const { decidingScore, threshold } = result;
+  return { decidingScore, threshold, digits, scores, verdicts: verdictsOf(result) };
+}
+
+function verdictsOf({ calibration }: EvalResult): ChartVerdicts | null {
+  // Results of earlier versions know one threshold, and no curve.
+  if (calibration === null || calibration.byClass === true) return null;
+  const { threshold, reviewFrom = null, curve = [] } = calibration;
+  const targets = curve.map((each) => ({ target: each.target, threshold: each.threshold }));
+  return { in: threshold, reviewFrom, targets };
 }

@@ -40,6 +40,18 @@
   /** @param {ChartSet} set */
   const oodAccepted = (set) => (edge === null ? set.fpr95 : accepted(set.counts, edge));
 
+  /** Those of the calibration are verdicts on the score that it is for. */
+  const verdicts = () => (score.name === data.decidingScore ? data.verdicts : null);
+  /** What a calibration with this threshold would promise: the highest target whose threshold is no lower. */
+  const promised = () => {
+    const reached = verdicts()?.targets.filter((each) => each.threshold >= threshold()) ?? [];
+    const target = Math.max(0, ...reached.map((each) => each.target));
+    if (verdicts() === null || verdicts()?.targets.length === 0) return '';
+    return target === 0
+      ? ' As calibrated, it promises less than 50 % of ID.'
+      : ` As calibrated, it promises ${(100 * target).toFixed(0)} % of ID.`;
+  };
+
   /** @param {string} tag @param {string} text @param {Record<string, string>} [properties] */
   const made = (tag, text, properties) =>
     Object.assign(document.createElement(tag), { textContent: text, ...properties });
@@ -58,7 +70,7 @@
       const others = data.scores.filter((each) => each !== score).flatMap(({ sets }) => sets[i]?.roc ?? []);
       const point = () => ({ fpr: oodAccepted(set), tpr: idAccepted() });
       return [
-        Plots.histogram(left, score, set, { top, digits, threshold, onPick: moveTo }),
+        Plots.histogram(left, score, set, { top, digits, threshold, verdicts: verdicts(), onPick: moveTo }),
         Plots.rocCurve(right, set.roc, others, { digits, point }),
       ];
     });
@@ -73,7 +85,7 @@
     slider.value = String(edge ?? Plots.binOf(score.edges, data.threshold));
     slider.setAttribute('aria-valuetext', `${short(threshold())}: accepts ${own}; ${oodShares}`);
     element('chart-state').textContent =
-      `${score.name} ≥ ${short(threshold())} accepts ${own}. ${score.name} = ${score.formula}`;
+      `${score.name} ≥ ${short(threshold())} accepts ${own}.${promised()} ${score.name} = ${score.formula}`;
     figures.forEach((figure, i) => {
       const set = score.sets[i];
       if (set !== undefined) describeSet(figure, set);

@@ -5,6 +5,7 @@ const Plots = (() => {
   /** @typedef {import('./chart-data').ChartScore} ChartScore */
   /** @typedef {import('./chart-data').ChartSet} ChartSet */
   /** @typedef {ChartSet['roc']} Roc */
+  /** @typedef {import('./chart-data').ChartVerdicts} Verdicts */
 
   const HEIGHT = 280;
 
@@ -96,12 +97,37 @@ const Plots = (() => {
     ctx.restore();
   };
 
+  /** The verdicts of a calibration: their names over shaded bands. @param {uPlot} plot @param {Verdicts} verdicts */
+  const drawVerdicts = ({ ctx, bbox, valToPos }, verdicts) => {
+    const scale = uPlot.pxRatio;
+    /** @param {number} value */
+    const at = (value) => Math.max(bbox.left, Math.min(bbox.left + bbox.width, valToPos(value, 'x', true)));
+    const [review, accepted] = [at(verdicts.reviewFrom ?? verdicts.in), at(verdicts.in)];
+    const bands = /** @type {const} */ ([
+      ['out', bbox.left, review, 'out-band'],
+      ['review', review, accepted, 'review-band'],
+      ['in', accepted, bbox.left + bbox.width, 'in-band'],
+    ]);
+    ctx.save();
+    ctx.font = font().replace('12px', `${11 * scale}px`);
+    ctx.textAlign = 'center';
+    ctx.textBaseline = 'bottom';
+    for (const [name, from, to, band] of bands) {
+      ctx.fillStyle = colour(band);
+      ctx.fillRect(from, bbox.top, to - from, bbox.height);
+      ctx.fillStyle = colour('muted');
+      if (to - from > ctx.measureText(name).width + 4 * scale)
+        ctx.fillText(name, (from + to) / 2, bbox.top - 1 * scale);
+    }
+    ctx.restore();
+  };
+
   /**
    * @param {HTMLElement} box @param {ChartScore} score @param {ChartSet} set
-   * @param {{ top: number, digits: number, threshold: () => number, onPick: (edge: number) => void }} options
-   *   `top`: largest share of any bin; `onPick`: the edge nearest to a click
+   * @param {{ top: number, digits: number, threshold: () => number, verdicts: Verdicts | null, onPick: (edge: number) => void }} options
+   *   `top`: largest share of any bin; `verdicts`: of this score; `onPick`: the edge nearest to a click
    */
-  const histogram = (box, score, set, { top, digits, threshold, onPick }) => {
+  const histogram = (box, score, set, { top, digits, threshold, verdicts, onPick }) => {
     const { edges } = score;
     const [id, ood] = [shares(score.counts), shares(set.counts)];
     /** @param {number} i */
@@ -120,7 +146,11 @@ const Plots = (() => {
         scales: { x: { time: false, range: [edge(0), edge(edges.length - 1)] }, y: { range: [0, 1.08 * top || 1] } },
         axes: [axis(score.name, 22, tick), axis('% of images', 40, percentTick)],
         series: [{}, { ...line('id', 1), fill: colour('id-fill'), paths }, { ...line('ood', 2), paths }],
-        hooks: { ...options.hooks, draw: [(self) => drawThreshold(self, threshold())] },
+        hooks: {
+          ...options.hooks,
+          drawClear: verdicts === null ? [] : [(self) => drawVerdicts(self, verdicts)],
+          draw: [(self) => drawThreshold(self, threshold())],
+        },
       },
       [edges, closed(id), closed(ood)],
       box,

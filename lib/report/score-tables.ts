@@ -131,17 +131,44 @@ export function calibrationTable({ calibration }: EvalResult, digits: number): M
     ${scrollBox('Calibration', table)}${curve.length > 0 && curveTable(curve, digits)}`;
 }
 
+type Curve = NonNullable<EvalResult['calibration']>['curve'];
+
+/** Of the curve, what the table shows. */
+const SHOWN = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99];
+
 /** What other targets promise, and what they would keep of these ID images. */
-function curveTable(curve: NonNullable<EvalResult['calibration']>['curve'], digits: number): Markup {
-  const rows = curve.map(({ target, kept, interval }) => {
-    const holds = target <= interval.high ? 'kept' : 'not kept';
-    return html`<tr><th scope="row">${scoreValue(100 * target)}</th><td title="${kept}">${percent(kept, digits)}</td><td>${range(interval, digits)}</td><td>${holds}</td></tr>`;
-  });
+function curveTable(curve: Curve, digits: number): Markup {
+  const shown = curve.filter(({ target }) => SHOWN.includes(target));
+  const rows = shown.map(
+    ({ target, kept, interval }) =>
+      html`<tr><th scope="row">${scoreValue(100 * target)}</th><td title="${kept}">${percent(kept, digits)}</td><td>${range(interval, digits)}</td></tr>`,
+  );
   const table = html`<table class="numbers narrow">
     <caption class="hidden">Promised and kept</caption>
-    <thead><tr><th scope="col">promised, %</th><th scope="col">kept here, %</th><th scope="col">95 % interval</th><th scope="col">verdict</th></tr></thead>
+    <thead><tr><th scope="col">promised, %</th><th scope="col">kept here, %</th><th scope="col">95 % interval</th></tr></thead>
     <tbody>${rows}</tbody>
   </table>`;
-  return html`<p class="lead">Other targets, by the same calibration images. “Not kept” means that these ID images are not like those.</p>
-    ${scrollBox('Promised and kept', table)}`;
+  return html`<p class="lead">Other targets, by the same calibration images. An interval well below the promise says that these ID images are not like those.</p>
+    <div class="promise">${promiseChart(curve)}${scrollBox('Promised and kept', table)}</div>`;
+}
+
+/** The curve as a drawing: on the diagonal a promise is kept exactly; the band is the interval. */
+function promiseChart(curve: Curve): Markup {
+  const size = 240;
+  // Both axes run over the same shares, from the lowest promise to 1.
+  const least = Math.floor(10 * Math.min(...curve.flatMap(({ target, interval }) => [target, interval.low]))) / 10;
+  const place = (share: number) => (Math.max(0, share - least) / (1 - least)) * size;
+  const point = (x: number, y: number) => `${place(x).toFixed(1)},${(size - place(y)).toFixed(1)}`;
+  const line = curve.map(({ target, kept }) => point(target, kept)).join(' ');
+  const low = curve.map(({ target, interval }) => point(target, interval.low));
+  const high = curve.map(({ target, interval }) => point(target, interval.high)).reverse();
+  const label = `Kept against promised: the diagonal is a promise kept exactly. Axes from ${percent(least, 0)} to 100 %.`;
+  return html`<svg class="promise-chart" viewBox="-34 -8 ${size + 48} ${size + 40}" role="img" aria-label="${label}">
+    <rect class="frame" width="${size}" height="${size}"/>
+    <polygon class="interval-band" points="${[...low, ...high].join(' ')}"/>
+    <line class="diagonal" x1="0" y1="${size}" x2="${size}" y2="0"/>
+    <polyline class="kept" points="${line}"/>
+    <text x="0" y="${size + 14}">${percent(least, 0)}</text><text x="${size}" y="${size + 14}" text-anchor="end">promised, 100 %</text>
+    <text x="-4" y="${size}" text-anchor="end">${(100 * least).toFixed(0)}</text><text x="-4" y="9" text-anchor="end">kept</text>
+  </svg>`;
 }

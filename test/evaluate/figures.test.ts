@@ -61,6 +61,7 @@ test('a calibration is told with the shares of each set that reach its threshold
     images: null,
     score: 'atd',
     threshold: 0.6,
+    byClass: false,
     reviewFrom: 0.4,
     idAccepted: 0.75,
     oodAccepted: { far: 0, near: 1 },
@@ -86,14 +87,13 @@ test('a fitted calibration is told with what other targets would keep, and takes
   const { calibration } = figuresOf({ ...evidence, calibration: fitted as unknown as FittedCalibration });
   assert.deepEqual([calibration!.idAccepted, calibration!.oodAccepted], [0.5, { far: 0, near: 1 }]);
   assert.deepEqual(
-    calibration!.curve.map(({ target, kept }) => [target, kept]),
-    // The thresholds are 0.45, 0.35, 0.25, 0.15 and 0.05.
+    calibration!.curve.filter((_, i) => i % 10 === 0).map(({ target, threshold, kept }) => [target, threshold, kept]),
     [
-      [0.5, 0.5],
-      [0.6, 0.75],
-      [0.7, 1],
-      [0.8, 1],
-      [0.9, 1],
+      [0.5, 0.45, 0.5],
+      [0.6, 0.35, 0.75],
+      [0.7, 0.25, 1],
+      [0.8, 0.15, 1],
+      [0.9, 0.05, 1],
     ],
   );
 });

@@ -189,9 +189,24 @@ describe('the report in Chromium', () => {
         const readout = (await page.locator('.readout').nth(i).textContent())!;
         assert.ok(readout.endsWith(`accepted at the threshold ${accepted(histogram.ood[set]!)}`), readout);
       }
+      assert.doesNotMatch((await page.textContent('#chart-state'))!, /promises/);
       await page.locator('#chart-table summary').press('Enter');
       const row = await page.locator('#chart-table tbody tr').nth(20).locator('td').allTextContents();
       assert.equal(`${row[0]} %`, ofId);
+    }),
+  );
+
+  check('tells what a calibration with the chosen threshold would promise, and draws its curve', () =>
+    withPage('full', { viewport: PHONE }, async (page) => {
+      const state = async () => (await page.textContent('#chart-state'))!;
+      await page.focus('#chart-edge');
+      await page.keyboard.press('Home');
+      // The lowest edge lies below every threshold of the curve.
+      assert.match(await state(), /As calibrated, it promises 99 % of ID/);
+      await page.keyboard.press('End');
+      assert.match(await state(), /As calibrated, it promises less than 50 % of ID/);
+      const { width } = (await page.locator('.promise-chart').boundingBox())!;
+      assert.ok(width > 200 && width <= PHONE.width, `${width}`);
     }),
   );
 

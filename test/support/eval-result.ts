@@ -257,8 +257,10 @@ export async function exampleResult(classes = 100): Promise<EvalResult> {
       oodAccepted: Object.fromEntries(sets.map(([set], i) => [set, 0.21 + i * 0.03])),
       idNotOut: 0.957,
       oodNotOut: Object.fromEntries(sets.map(([set], i) => [set, 0.28 + i * 0.03])),
-      curve: [0.5, 0.8, 0.9, 0.95, 0.99].map((target) => ({
+      byClass: false,
+      curve: Array.from({ length: 50 }, (_, i) => (50 + i) / 100).map((target) => ({
         target,
+        threshold: threshold * 0.9 * (1.95 - target),
         kept: target + 0.004,
         interval: { low: target - 0.01, high: target + 0.005 },
       })),
