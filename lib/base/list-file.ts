@@ -1,6 +1,7 @@
 /** Files that hold a list of strings. */
 import { readFile } from 'node:fs/promises';
 import { ClipnError, type ClipnErrorCode } from './errors';
+import { decodeText } from './text-encoding';
 
 export interface ListItem {
   text: string;
@@ -54,16 +55,8 @@ export async function readText(path: string, malformed: ClipnErrorCode, unreadab
     throw new ClipnError(unreadable, `cannot read ${path}: ${cause.message}`, { cause });
   });
   try {
-    return new TextDecoder(encodingOf(bytes), { fatal: true }).decode(bytes);
+    return decodeText(bytes);
   } catch (cause) {
     throw new ClipnError(malformed, `cannot read ${path}: not UTF-8 or UTF-16 text`, { cause });
   }
-}
-
-/** By the byte order mark; without one, UTF-16 of Latin letters is known by the zero byte beside the first. */
-function encodingOf(bytes: Buffer): 'utf-8' | 'utf-16le' | 'utf-16be' {
-  const [first, second] = bytes;
-  if ((first === 0xff && second === 0xfe) || (first !== 0 && second === 0)) return 'utf-16le';
-  if ((first === 0xfe && second === 0xff) || (first === 0 && second !== 0 && second !== undefined)) return 'utf-16be';
-  return 'utf-8';
 }

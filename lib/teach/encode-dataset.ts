@@ -91,7 +91,8 @@ export async function encodeDataset(dataset: Dataset, options: EncodeDatasetOpti
     parts.push(file);
   }
   if (images === 0) {
-    throw noData(`none of the samples can be used: ${describeSkipped(skipped)}`);
+    const found = Object.keys(skipped.counts).length > 0;
+    throw noData(found ? `none of the samples can be used: ${describeSkipped(skipped)}` : 'the data holds no samples');
   }
   return { parts, captions, images, skipped };
 }

@@ -47,13 +47,22 @@ export interface TeachOptions {
   device?: Device;
   /** Default `distinct`: equal captions, and with class folders all of one class, are no negatives of each other. */
   negatives?: Negatives;
-  /** Template set of class folders: clipn, openai, plain or a file. Default clipn. */
+  /** Template set of class folders and class numbers: clipn, openai, plain or a file. Default clipn. */
   templates?: string;
-  /** JSON file of class folders' names: folder → name or list of names. Folders it lacks are left out. */
+  /**
+   * File of the classes' names, for class folders and for shards with class numbers: JSON of folder or number → name or
+   * list of names, or for numbers one name a line. What it lacks is left out.
+   */
   names?: string;
-  /** Columns of a CSV or TSV file; found by their usual names when absent. */
+  /** Columns of a table; found by their usual names when absent. Digits: by number from 1, in a file without header. */
   imageColumn?: string;
   captionColumn?: string;
+  /** What stands between the columns of a .csv or .tsv file; told by its first line when absent. */
+  delimiter?: string;
+  /** Field of a shard's samples that is the image, e.g. `input.jpg`; when absent, the only one that is an image. */
+  imageField?: string;
+  /** Field that is the caption, e.g. `cap`, or `json.caption` for a key of JSON; also of a folder of images and texts. */
+  captionField?: string;
   /** Random crops of each image that are encoded and drawn from; 0, the default: its evaluation crop alone. */
   augmentations?: number;
   /** Texts whose activations are in memory at a time; 0, the default: all of a batch. Same result, a third more work. */
@@ -125,7 +134,23 @@ export function checkTeachOptions(options: TeachOptions): void {
   oneOf('device', ['auto', 'cpu', 'cuda']);
   oneOf('negatives', NEGATIVES);
   oneOf('act', ['gelu', 'quickgelu']);
+  for (const name of DATA_TEXTS) {
+    const value: unknown = options[name];
+    if (value === undefined || (typeof value === 'string' && value !== '')) continue;
+    throw invalid(`${name} must be a text, not ${typeof value === 'string' ? 'an empty one' : typeof value}`);
+  }
+  if (/["\r\n]/.test(options.delimiter ?? '')) throw invalid('delimiter must be neither a quote nor a line break');
 }
+
+const DATA_TEXTS = [
+  'templates',
+  'names',
+  'imageColumn',
+  'captionColumn',
+  'delimiter',
+  'imageField',
+  'captionField',
+] as const satisfies readonly (keyof TeachOptions)[];
 
 function invalid(message: string): ClipnError {
   return new ClipnError('ERR_CLIPN_INVALID_ARG', message);

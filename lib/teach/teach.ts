@@ -57,7 +57,7 @@ type OptionalName = Exclude<keyof TeachOptions, keyof typeof TEACH_DEFAULTS>;
  * at once. Aborted, it saves its state after the step that is running and rejects with `signal.reason`.
  *
  * @param base weights of a CLIP or, to go on with it, of a CLIPN: a file, folder or hub name that `exportModel` takes
- * @param data folder of .tar shards, .csv or .tsv file, or folder of class folders (docs/teach.md)
+ * @param data .tar shards, a table, a folder of images with texts, or of class folders (docs/teach.md)
  * @throws ClipnError ERR_CLIPN_TEACH_DATA, ERR_CLIPN_TEACH_DIVERGED (a loss or gradient is not finite; the last good
  *   state is kept), ERR_CLIPN_INVALID_ARG, ERR_CLIPN_IO, ERR_CLIPN_CUDA_UNAVAILABLE, and those of `exportModel`
  */

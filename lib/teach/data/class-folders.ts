@@ -1,11 +1,9 @@
 /** A folder of folders of images: the folder's name is the class, a template makes it a caption. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ClipnError } from '../../base/errors';
 import { listImages } from '../../images/find';
-import { fillTemplate, loadTemplates } from '../../text/templates';
+import { ClassList, readNames } from './class-names';
 import {
-  type DataClass,
   type DataImage,
   type Dataset,
   type DatasetOptions,
@@ -26,10 +24,8 @@ export async function openClassFolders(
   const missing = [...(named?.keys() ?? [])].filter((name) => !folders.includes(name));
   if (missing.length > 0)
     throw noData(`${names} names folders that ${folder} lacks: ${missing.slice(0, 5).join(', ')}`);
-  const { templates: lines } = await loadTemplates(templates);
-
-  const classes: DataClass[] = [];
-  const indexOf = new Map<string, number>();
+  const list = await ClassList.of(templates);
+  const { classes } = list;
   const images: { file: string; class: number }[] = [];
   const empty: string[] = [];
   for (const name of kept) {
@@ -38,19 +34,12 @@ export async function openClassFolders(
       empty.push(name);
       continue;
     }
-    const words = named?.get(name) ?? [name.replaceAll('_', ' ')];
-    let index = indexOf.get(words[0]!);
-    if (index === undefined) {
-      index = classes.length;
-      indexOf.set(words[0]!, index);
-      const captions = words.flatMap((word) => lines.map((line) => fillTemplate(line, word)));
-      classes.push({ name: words[0]!, captions: [...new Set(captions)] });
-    }
+    const index = list.add(named?.get(name) ?? [name.replaceAll('_', ' ')]);
     for (const file of files) images.push({ file: join(name, file), class: index });
   }
   if (images.length === 0) {
     throw noData(
-      `${folder} holds no captions: neither .tar files nor folders of images, whose names would be the classes`,
+      `${folder} holds no captions: no .tar or .parquet files, no .txt beside an image, no folders named after classes`,
     );
   }
   if (classes.length < 2) {
@@ -77,27 +66,4 @@ export async function openClassFolders(
   const unnamed = folders.length - kept.length;
   if (unnamed > 0) warnings.push(`${unnamed} of ${folders.length} folders are not in ${names} and are left out`);
   return { kind: 'class folders', parts, classes, warnings };
-}
-
-async function readNames(path: string): Promise<Map<string, string[]>> {
-  const fail = (what: string, cause?: unknown) =>
-    new ClipnError('ERR_CLIPN_TEACH_DATA', `names file ${path}: ${what}`, {
-      cause,
-      hint: 'Give a JSON object: {"folder": "class name", "other folder": ["name", "synonym"]}.',
-    });
-  let json: unknown;
-  try {
-    json = JSON.parse(await readFile(path, 'utf8'));
-  } catch (cause) {
-    throw fail((cause as Error).message, cause);
-  }
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw fail('it is no JSON object');
-  return new Map(
-    Object.entries(json).map(([folder, value]) => {
-      const words: unknown[] = Array.isArray(value) ? value : [value];
-      const valid = words.length > 0 && words.every((word) => typeof word === 'string' && word.trim() !== '');
-      if (!valid) throw fail(`${folder} has neither a name nor a list of names`);
-      return [folder, words as string[]];
-    }),
-  );
 }

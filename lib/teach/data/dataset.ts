@@ -8,7 +8,7 @@ export interface DataImage {
   name: string;
   image: string | Uint8Array;
   captions: readonly string[];
-  /** Of class folders: the captions are the class's. */
+  /** Of data with classes: the captions are the class's. */
   class?: number;
 }
 
@@ -31,16 +31,16 @@ export interface DataPart {
   read(): AsyncIterable<DataImage | BrokenSample>;
 }
 
-/** Of class folders: a class's captions, one of which is drawn each time. */
+/** A class's captions, one of which is drawn each time. */
 export interface DataClass {
   name: string;
   captions: readonly string[];
 }
 
 export interface Dataset {
-  kind: 'class folders' | 'WebDataset' | 'table';
+  kind: 'class folders' | 'captioned files' | 'WebDataset' | 'table';
   parts: readonly DataPart[];
-  /** Of class folders alone. */
+  /** Of class folders, and of shards with class numbers. */
   classes?: readonly DataClass[];
   /** What was left out on the way. */
   warnings: readonly string[];
@@ -51,13 +51,24 @@ export interface DatasetOptions {
   names?: string | undefined;
   imageColumn?: string | undefined;
   captionColumn?: string | undefined;
+  delimiter?: string | undefined;
+  imageField?: string | undefined;
+  captionField?: string | undefined;
 }
 
 /** Images a part, what an interruption loses at most. */
 export const IMAGES_PER_PART = 2048;
 
-export function noData(message: string, options: { cause?: unknown } = {}): ClipnError {
+export function noData(message: string, options: { cause?: unknown; hint?: string } = {}): ClipnError {
   return new ClipnError('ERR_CLIPN_TEACH_DATA', message, options);
+}
+
+/** For what `read` throws, of which the code stays. */
+export function cannotRead(path: string, cause: unknown): ClipnError {
+  if (cause instanceof ClipnError) return cause;
+  const undecodable = cause instanceof TypeError && (cause as NodeJS.ErrnoException).code?.startsWith('ERR_ENCODING');
+  const what = undecodable ? 'not UTF-8 or UTF-16 text' : (cause as Error).message;
+  return noData(`cannot read ${path}: ${what}`, { cause });
 }
 
 /** Name, size and time of a file. @throws ClipnError ERR_CLIPN_TEACH_DATA */

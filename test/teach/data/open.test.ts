@@ -200,7 +200,8 @@ describe('class folders', () => {
     await refused(at('classes'), /folders that .* lacks: n09/, { names: at('more.json') });
     for (const [content, words] of [
       ['{', /JSON/],
-      ['[]', /no JSON object/],
+      ['[]', /holds no names/],
+      ['[1]', /not a JSON array of strings/],
       ['{"n01": 1}', /n01 has neither a name/],
       ['{"n01": []}', /n01 has neither a name/],
     ] as const) {
@@ -215,12 +216,15 @@ describe('what is no training data is refused with what was expected', () => {
     await refused(at('absent'), /there is nothing at/);
     await refused(at('*.absent'), /no file matches/);
     writeFileSync(at('notes.txt'), 'text');
-    await refused(at('notes.txt'), /neither a folder, a \.tar, a \.csv nor a \.tsv/);
+    await refused(at('notes.txt'), /neither a folder nor a \.tar, \.csv, \.tsv, \.jsonl, \.ndjson or \.parquet file/);
   });
 
   test('images without captions', async () => {
     mkdirSync(at('loose'));
     writeFileSync(at('loose', 'a.jpg'), 'image');
-    await refused(at('loose'), /holds no captions: neither \.tar files nor folders of images/);
+    await refused(
+      at('loose'),
+      /holds no captions: no \.tar or \.parquet files, no \.txt beside an image, no folders named after classes/,
+    );
   });
 });
