@@ -223,6 +223,24 @@ describe('a run', { concurrency: false }, () => {
     assert.ok(Math.max(...sizes) > 12 * 3 * 8 * 4, String(sizes));
   });
 
+  test('on shards with class numbers ends with the weights of class folders of the same images', async () => {
+    const files = CLASSES.flatMap((name, number) => {
+      const images = readdirSync(path.join(classes, name)).sort();
+      return images.map((image) => ({ from: path.join(classes, name, image), key: `${name}-${image}`, number }));
+    });
+    mkdirSync(at('numbers'));
+    for (const { from, key, number } of files) {
+      cpSync(from, at('numbers', key));
+      writeFileSync(at('numbers', key.replace('.png', '.cls')), String(number));
+    }
+    const members = files.flatMap(({ key }) => [key, key.replace('.png', '.cls')]);
+    create({ sync: true, file: at('numbers.tar'), cwd: at('numbers') }, members);
+    writeFileSync(at('names.txt'), CLASSES.join('\n'));
+    const options = { names: at('names.txt'), features: at('numbers-features') };
+    const result = await run('numbers-run', options, at('numbers.tar'));
+    assert.equal(await hashOf(result.checkpoint), await hashOf(at('whole', 'epoch_2.pt')));
+  });
+
   test('of a base with QuickGELU leaves a model with it, and checkpoints that say so themselves', async () => {
     const { checkpoint, model } = await run('quick', { act: 'quickgelu', steps: 3, features: at('features-quick') });
     await using loaded = await loadModel(model);
@@ -253,13 +271,14 @@ describe('captions of images', () => {
     create({ sync: true, file: at('shards', '1.tar'), cwd: at('pairs') }, names.slice(12));
   };
 
-  test('train from shards and from a table of the same pairs', async () => {
+  test('train from shards, a folder and a table of the same pairs', async () => {
     shards();
     const result = await run('shards-run', {}, at('shards'));
     assert.equal(result.samples, 12);
     const rows = CAPTIONS.map((caption, i) => `${i}.png\t${caption}`);
     writeFileSync(at('pairs', 'table.tsv'), ['filepath\ttitle', ...rows].join('\n'));
     const table = await run('table-run', {}, at('pairs', 'table.tsv'));
+    assert.equal((await run('files-run', {}, at('pairs'))).samples, 12);
     // Shards are encoded apart, so their last bits may differ.
     for (const [i, { total }] of result.log.entries()) {
       assert.ok(
@@ -315,6 +334,9 @@ describe('a run that cannot be is refused', () => {
       [{ seed: -1 }, /seed must be/],
       [{ negatives: 'some' as 'paper' }, /negatives must be one of distinct, paper/],
       [{ act: 'relu' as 'gelu' }, /act must be one of gelu, quickgelu/],
+      [{ captionField: '' }, /captionField must be a text, not an empty one/],
+      [{ delimiter: 5 as unknown as string }, /delimiter must be a text, not number/],
+      [{ delimiter: '"' }, /delimiter must be neither a quote nor a line break/],
     ] satisfies [TeachOptions, RegExp][]) {
       const error = await rejection(run('never', options));
       assert.equal(error.code, 'ERR_CLIPN_INVALID_ARG');

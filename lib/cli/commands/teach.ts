@@ -22,7 +22,7 @@ export const teachCommand: Command = {
     },
     data: {
       value: 'DATA',
-      doc: 'WebDataset shards (folder, .tar, glob); .csv, .tsv, .jsonl or .parquet; images with texts; class folders',
+      doc: 'WebDataset shards (folder, .tar, glob); a .csv, .tsv, .jsonl or .parquet; images with texts; class folders',
     },
     out: { value: 'DIR', doc: 'folder for epoch_N.pt and model.pt; the same command goes on with a run in it' },
     epochs: { value: 'N', number: true, doc: `passes over the data, default ${defaults.epochs}` },
