@@ -1,5 +1,5 @@
 /** CSV and TSV files, and their like with another delimiter: rows of an image and a caption. */
-import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream';
 import { textOf } from '../../base/text-encoding';
 import { type Columns, chooseColumns, isHeader, namesBoth } from './columns';
 import { cannotRead, type DatasetOptions, noData } from './dataset';
@@ -35,8 +35,7 @@ export async function* readDelimited(file: string, options: TableOptions): Async
   // What is cut at tabs seldom has quotes around a column, and often in one.
   const tabs = delimiter === '\t';
   const parser = parse({ delimiter, relax_quotes: tabs, relax_column_count: true, skip_empty_lines: true });
-  const source = Readable.from(textOf(file));
-  source.on('error', (error) => parser.destroy(error)).pipe(parser);
+  pipeline(textOf(file), parser, () => undefined); // its error comes out of the parser
   let columns = byNumber;
   let rows = 0;
   try {

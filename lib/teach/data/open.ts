@@ -55,18 +55,20 @@ async function openFolder(folder: string, options: DatasetOptions): Promise<Data
   const { images } = await listImages(folder);
   const tables = images.length === 0 ? await filesOf('*.parquet', folder) : [];
   if (tables.length > 0) return await openFiles(tables, folder, options);
-  if (names === undefined) {
+  if (names === undefined && images.length > 0) {
     const files = await withCaptions(folder, images, captionField);
-    const some = files.find(({ captions }) => captions.length > 0);
-    if (captionField === undefined && some && !(await namesNoClasses(folder, images))) {
-      throw noData(`${folder}: a caption could be the folder's name, or what ${some.captions[0]} says`, {
+    const text = files.find(({ captions }) => captions.length > 0)?.captions[0];
+    const asClasses = !(await namesNoClasses(folder, images));
+    if (captionField === undefined && text !== undefined && asClasses) {
+      throw noData(`${folder}: a caption could be the folder's name, or what ${text} says`, {
         hint: 'Pass --caption-field txt for the files beside the images, or --names FILE with names of the folders.',
       });
     }
-    if (captionField !== undefined || some) {
+    if (captionField !== undefined || text !== undefined) {
       refuseOthers('captioned files', folder, options);
       return await openCaptionedFiles(folder, files, captionField);
     }
+    if (!asClasses) throw noData(`${folder} holds images without captions: no .txt beside one, no folders of classes`);
   }
   refuseOthers('class folders', folder, options);
   return await openClassFolders(folder, options);

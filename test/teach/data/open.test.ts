@@ -457,9 +457,18 @@ describe('what is no training data is refused with what was expected', () => {
   test('images without captions', async () => {
     mkdirSync(at('loose'));
     writeFileSync(at('loose', 'a.jpg'), 'image');
+    await refused(at('loose'), /loose holds images without captions: no \.txt beside one, no folders of classes/);
+    mkdirSync(at('fetched', '00000'), { recursive: true });
+    writeFileSync(at('fetched', '00000', '0.jpg'), 'image');
+    writeFileSync(at('fetched', '00000_stats.json'), '{}');
+    await refused(at('fetched'), /fetched holds images without captions/);
+  });
+
+  test('a folder without images', async () => {
+    mkdirSync(at('nothing'));
     await refused(
-      at('loose'),
-      /holds no captions: no \.tar or \.parquet files, no \.txt beside an image, no folders named after classes/,
+      at('nothing'),
+      /holds no captions: no \.tar or \.parquet files, no \.txt beside an image, no folders/,
     );
   });
 });
