@@ -110,7 +110,7 @@ function delimiterOf(
   if (options.delimiter !== undefined) return named(options.delimiter);
   const outside = line.replace(/"[^"]*"/g, '');
   const signs = new Set(outside.match(/[^\p{L}\p{M}\p{N} ._"'()-]/gu) ?? []);
-  if (headless && signs.has('\t')) return '\t';
+  if (headless && line.includes('\t')) return '\t'; // quotes may be letters there
   const usual = USUAL.filter((sign) => signs.has(sign));
   const fitting = headless ? usual : [...signs].filter((sign) => namesBoth(split(line, sign), options));
   if (fitting.length === 1) return fitting[0]!;

@@ -242,6 +242,8 @@ describe('tables of pairs', () => {
   test('of which the delimiter cannot be told are refused', async () => {
     const numbers = { imageColumn: '2', captionColumn: '1' };
     await refused(table('both.csv', 'a dog, old;a.jpg\n'), /cannot tell .* , and ; in it.*--delimiter/, numbers);
+    const inches = table('inches.tsv', 'a 5" disk\t7".jpg\n');
+    assert.deepEqual(await told(inches, numbers), [['7".jpg', 'a 5" disk']]);
     await refused(table('none.csv', 'a dog\n'), /cannot tell .* no tab, comma, semicolon or \|/, numbers);
   });
 
