@@ -9,6 +9,7 @@ const PROGRAMS = [
   'baselines',
   'calibration',
   'concurrency',
+  'drift',
   'eval-memory',
   'few-labels',
   'loop',

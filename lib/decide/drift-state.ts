@@ -1,7 +1,7 @@
 /** The state of a drift monitor as plain JSON, and its check when it comes back from a file. */
 import { ClipnError } from '../base/errors';
 import { isSha256 } from '../base/json-hash';
-import { BINS, type Jumper, LARGEST_SEED } from './martingale';
+import { BETS, BINS, type Jumper, LARGEST_SEED } from './martingale';
 
 export interface DriftAlarm {
   by: 'martingale' | 'cusum';
@@ -21,7 +21,6 @@ export interface DriftState {
   /** As given to `createDriftMonitor`, or their defaults; `rateToDetect` is null without a CUSUM. */
   options: {
     villeThreshold: number;
-    jump: number;
     seed: number;
     rate: number;
     rateToDetect: number | null;
@@ -61,7 +60,7 @@ function areCounts(value: unknown): value is DriftState['counts'] {
 }
 
 function areShares(value: unknown): boolean {
-  if (!Array.isArray(value) || value.length !== 3) return false;
+  if (!Array.isArray(value) || value.length !== BETS.length) return false;
   const shares = Array.from<unknown>(value);
   return shares.every((v) => isNumber(v) && v >= 0) && Math.abs(shares.reduce<number>((a, b) => a + +b!, 0) - 1) < 1e-9;
 }
@@ -81,8 +80,7 @@ const STATE: Record<Exclude<keyof DriftState, 'formatVersion'>, Check> = {
   alarms: [Array.isArray, 'a list'],
 };
 const OPTIONS: Record<keyof DriftState['options'], Check> = {
-  villeThreshold: [(v) => isNumber(v) && v > 1, 'a number above 1'],
-  jump: [(v) => isNumber(v) && v > 0 && v <= 1, 'a number above 0 and at most 1'],
+  villeThreshold: [(v) => isNumber(v) && v > 1 && v <= 1e100, 'a number above 1 and at most 1e100'],
   seed: [(v) => isCount(v) && v <= LARGEST_SEED, `a whole number from 0 to ${LARGEST_SEED}`],
   rate: [isShare, 'a number between 0 and 1'],
   rateToDetect: [(v) => v === null || isShare(v), 'null or a number between 0 and 1'],
@@ -90,7 +88,7 @@ const OPTIONS: Record<keyof DriftState['options'], Check> = {
 };
 const JUMPER: Record<keyof Jumper, Check> = {
   logM: NUMBER,
-  shares: [areShares, 'three shares that sum to 1'],
+  shares: [areShares, `${BETS.length} shares that sum to 1`],
 };
 const ALARM: Record<Exclude<keyof DriftAlarm, 'image'>, Check> = {
   by: [(v) => v === 'martingale' || v === 'cusum', "'martingale' or 'cusum'"],

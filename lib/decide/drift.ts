@@ -6,9 +6,10 @@ import { assertArguments, shown } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { jsonHash } from '../base/json-hash';
 import type { DecidingScore } from '../scores/names';
+import { pValueOf, ranksOf } from './conformal';
 import { addToCusum, type Cusum, designCusum } from './cusum';
 import { type DriftAlarm, type DriftState, parseDriftState } from './drift-state';
-import { bet, LARGEST_SEED, OnlinePValues, startJumper } from './martingale';
+import { bet, jumpOf, LARGEST_SEED, OnlinePValues, startJumper } from './martingale';
 import type { Rule, Verdict } from './rule';
 
 /** What the monitor reads of a calibration; one of `calibrate` has it. */
@@ -28,10 +29,8 @@ export type DriftInput =
   | { image?: string; error: unknown };
 
 export interface DriftOptions {
-  /** The martingale raises its alarm when it reaches this, above 1. Default 100: a false alarm ever in at most 1 % of runs. */
+  /** The martingale raises its alarm when it reaches this, in (1, 1e100]. Default 100: a false alarm ever in at most 1 % of runs. */
   villeThreshold?: number;
-  /** Part of the martingale's capital that changes its bet with each image, in (0, 1]. Default 0.01. */
-  jump?: number;
   /** Of the chance that settles equal scores: a whole number from 0 to 2^20. Default 0. */
   seed?: number;
   /** Rate of `out` to detect fastest, in (0, 1) and above `rate`. Without it there is no CUSUM. */
@@ -72,7 +71,7 @@ export interface DriftMonitor {
   state(): DriftState;
 }
 
-const DEFAULTS = { villeThreshold: 100, jump: 0.01, seed: 0, ert: 10_000 };
+const DEFAULTS = { villeThreshold: 100, seed: 0, ert: 10_000 };
 
 /**
  * Starts a monitor. What it promises, while images are drawn as those of the calibration were:
@@ -119,7 +118,7 @@ export function resumeDriftMonitor(calibration: DriftCalibration, state: DriftSt
 
 function monitor(calibration: DriftCalibration, scores: Float64Array, begin: DriftState): DriftMonitor {
   const { options } = begin;
-  const { rate, rateToDetect, ert, villeThreshold, jump, seed } = options;
+  const { rate, rateToDetect, ert, villeThreshold, seed } = options;
   const cusum = rateToDetect === null ? null : designCusum({ rate, rateToDetect, ert });
   const pValues = new OnlinePValues(scores, seed, begin.counts);
   const now = { ...begin, alarms: [...begin.alarms] };
@@ -139,9 +138,9 @@ function monitor(calibration: DriftCalibration, scores: Float64Array, begin: Dri
       }
       const score = scoreOf(result, calibration.score, scores);
       const out = result.verdict === 'out';
+      now.jumper = bet(now.jumper, pValues.next(score), jumpOf(now.images));
       now.images++;
       if (out) now.out++;
-      now.jumper = bet(now.jumper, pValues.next(score), jump);
       const { image } = result;
       const raised = raise('martingale', image, Math.exp(now.jumper.logM), villeThreshold);
       if (cusum === null) return raised;
@@ -184,12 +183,13 @@ function scoresOf({ score, out, scores, offsets }: DriftCalibration): Float64Arr
 const hashOf = ({ score, out }: DriftCalibration, scores: Float64Array) => jsonHash([score, out, [...scores]]);
 
 function settled(options: DriftOptions, { out }: DriftCalibration, scores: Float64Array): DriftState['options'] {
-  const { villeThreshold, jump, seed, ert } = { ...DEFAULTS, ...defined(options) };
+  const { villeThreshold, seed, ert } = { ...DEFAULTS, ...defined(options) };
   const refuse = (name: string, range: string, value: unknown): never => {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${name} must be ${range}, not ${shown(value)}`);
   };
-  if (!(Number.isFinite(villeThreshold) && villeThreshold > 1)) refuse('villeThreshold', 'above 1', villeThreshold);
-  if (!(typeof jump === 'number' && jump > 0 && jump <= 1)) refuse('jump', 'above 0 and at most 1', jump);
+  if (!(villeThreshold > 1 && villeThreshold <= 1e100)) {
+    refuse('villeThreshold', 'above 1 and at most 1e100', villeThreshold);
+  }
   if (!(Number.isSafeInteger(seed) && seed >= 0 && seed <= LARGEST_SEED)) {
     refuse('seed', `a whole number from 0 to ${LARGEST_SEED}`, seed);
   }
@@ -199,28 +199,17 @@ function settled(options: DriftOptions, { out }: DriftCalibration, scores: Float
     }
   }
   // A threshold that is the k-th lowest of n scores finds new ones below it at the rate k / (n + 1), on average.
-  const rate = options.rate ?? (1 + upTo(scores, out, false)) / (scores.length + 1);
+  const rate = options.rate ?? (1 + ranksOf(scores, out).below) / (scores.length + 1);
   const rateToDetect = options.rateToDetect ?? null;
   for (const [name, value] of Object.entries({ rate, rateToDetect: rateToDetect ?? 0.5, ert })) {
     if (typeof value !== 'number') refuse(name, 'a number', value);
   }
-  return { villeThreshold, jump, seed, rate, rateToDetect, ert };
+  return { villeThreshold, seed, rate, rateToDetect, ert };
 }
 
 /** Without what is given as undefined. */
 function defined<T extends object>(options: T): Partial<T> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
-}
-
-/** How many of the sorted scores lie below the value, or at most at it. */
-function upTo(sorted: Float64Array, value: number, inclusive: boolean): number {
-  let [low, high] = [0, sorted.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (sorted[middle]! < value || (inclusive && sorted[middle] === value)) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 const VERDICTS: readonly unknown[] = ['in', 'review', 'out'];
@@ -243,7 +232,7 @@ function scoreOf(result: Exclude<DriftInput, { error: unknown }>, name: Deciding
   if (typeof score !== 'number' || !Number.isFinite(score)) {
     throw new ClipnError('ERR_CLIPN_SCORES', `the score ${name} of the answer is ${shown(score)}, not a number`);
   }
-  const expected = (1 + upTo(sorted, score, true)) / (sorted.length + 1);
+  const expected = pValueOf(sorted, score);
   if (pValue !== undefined && pValue !== expected) throw other(`its pValue is ${shown(pValue)}, here ${expected}`);
   return score;
 }

@@ -30,7 +30,7 @@ export function binOf(score: number): number {
  *
  *     p = (#{earlier scores below it} + u · (#{earlier scores equal to it} + 1)) / (#{earlier scores} + 1)
  *
- * with u uniform in [0, 1). While calibration and stream are exchangeable (drawn alike, in any order) these p are independent
+ * with u uniform in (0, 1). While calibration and stream are exchangeable (drawn alike, in any order) these p are independent
  * and uniform, exactly. The p-value of a verdict, which knows a fixed set of calibration scores alone, is not that over a
  * stream: where this set came out low, every p of the stream comes out high.
  */
@@ -63,7 +63,7 @@ export class OnlinePValues {
     const below = this.#upTo(bin);
     const equal = this.#upTo(bin + 1) - below;
     // A generator of its own for each, so that nothing of it needs to be kept.
-    const u = uniformSource(this.#seed * 2 ** 32 + this.#ofStream)();
+    const u = uniformSource(this.#seed * 2 ** 32 + this.#ofStream)() + 2 ** -33;
     const p = (below + u * (equal + 1)) / (this.#total + 1);
     this.#add(bin, 1);
     this.#counts.set(bin, (this.#counts.get(bin) ?? 0) + 1);
@@ -89,25 +89,47 @@ export class OnlinePValues {
   }
 }
 
-/** The simple jumper: how its capital lies and how much there is. */
+/** A bet on the next p-value: what a stake of 1 becomes, 1 on average while p is uniform. */
+type Bet = (p: number) => number;
+
+/** Of Vovk's simple jumper: that p is low, nothing, and that it is high; ε of −1, 0 and 1 in 1 + ε(p − ½). */
+export const SIMPLE_JUMPER: readonly Bet[] = [(p) => 1.5 - p, () => 1, (p) => 0.5 + p];
+
+/**
+ * What we bet: these, and the power bets ε · p^(ε − 1) with ε of ½ and ¾, which grow where a few p are very low: what OOD
+ * images among ID images do. docs/drift.md has what the simple jumper alone would miss.
+ */
+export const BETS: readonly Bet[] = [
+  ...SIMPLE_JUMPER,
+  (p) => 0.5 / Math.sqrt(p),
+  (p) => 0.75 / Math.sqrt(Math.sqrt(p)),
+];
+
+/** The part of the capital that changes its bet with image t, counted from 0: as usual 0.01 at first, then about 1 / t. */
+export const jumpOf = (t: number): number => 1 / (100 + t);
+
+/** How the martingale's capital lies, and how much there is. */
 export interface Jumper {
   /** Natural logarithm of the martingale M; 0 at the start. */
   logM: number;
-  /** Shares of M that bet on low p-values, on none and on high ones; they sum to 1. */
-  shares: [low: number, none: number, high: number];
+  /** Shares of M that lie on each bet; they sum to 1. */
+  shares: number[];
 }
 
-export const startJumper = (): Jumper => ({ logM: 0, shares: [1 / 3, 1 / 3, 1 / 3] });
+export const startJumper = (bets: readonly Bet[] = BETS): Jumper => ({
+  logM: 0,
+  shares: bets.map(() => 1 / bets.length),
+});
 
 /**
- * One step of the simple jumper (Vovk et al., "Retrain or not retrain", 2021): of each share a part `jump` is spread evenly
- * over the three, which then bet with ε of −1, 0 and 1 and become 1 + ε(p − ½) times as much. While p-values are independent
- * and uniform, M has mean 1 at any time, and by Ville's inequality ever reaches λ with probability at most 1 / λ.
+ * One step of a jumper (Vovk et al., "Retrain or not retrain", 2021): of each share a part `jump` is spread evenly over all
+ * bets, which then pay. While p-values are independent and uniform, M has mean 1 at any time, and by Ville's inequality ever
+ * reaches λ with probability at most 1 / λ. A constant part would be lost with every image that is as it should be, so that
+ * M would fall without end and an alarm come later and later; parts of 1 / t cost a logarithm.
  * In logarithms, for M may grow without bound.
  */
-export function bet({ logM, shares }: Jumper, p: number, jump: number): Jumper {
-  const grown = shares.map((share, i) => ((1 - jump) * share + jump / 3) * (1 + (i - 1) * (p - 0.5)));
-  const [low, none, high] = grown as [number, number, number];
-  const sum = low + none + high;
-  return { logM: logM + Math.log(sum), shares: [low / sum, none / sum, high / sum] };
+export function bet({ logM, shares }: Jumper, p: number, jump: number, bets: readonly Bet[] = BETS): Jumper {
+  const paid = shares.map((share, i) => ((1 - jump) * share + jump / bets.length) * bets[i]!(p));
+  const sum = paid.reduce((total, each) => total + each, 0);
+  return { logM: logM + Math.log(sum), shares: paid.map((each) => each / sum) };
 }

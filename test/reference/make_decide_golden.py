@@ -3,8 +3,8 @@
     python test/reference/make_decide_golden.py
 
 Adjusted p-values and beta quantiles are SciPy's. Flagged sets are those of the step-up procedure in exact fractions. The
-martingale is the simple jumper of Vovk et al. (2021) as the paper has it, with capitals and not their logarithms, on
-p-values counted over lists. Run times of the CUSUM solve the equations of its states as a dense matrix, in NumPy.
+martingales are the simple jumper of Vovk et al. (2021) as the paper has it, with capitals and not their logarithms, and a
+jumper with power bets beside it whose jumps become rarer, on p-values counted over lists. Run times of the CUSUM solve the equations of its states as a dense matrix, in NumPy.
 """
 
 import json
@@ -102,28 +102,35 @@ def martingale(random: np.random.Generator) -> dict:
     # Equal scores, of both signs and zero, so that chance settles many.
     calibration[:40] = np.round(calibration[:40])
     stream[::5] = np.round(stream[::5])
-    seed, jump = 7, 0.01
+    seed = 7
     before = list(rounded(calibration))
-    values, martingales = [], []
-    capital = {epsilon: 1 / 3 for epsilon in (-1, 0, 1)}
+    values = []
     for index, score in enumerate(rounded(stream)):
         below = sum(1 for other in before if other < score)
         equal = sum(1 for other in before if other == score)
-        p = (below + uniform(seed, index) * (equal + 1)) / (len(before) + 1)
+        u = uniform(seed, index) + 2**-33
+        values.append((below + u * (equal + 1)) / (len(before) + 1))
         before.append(score)
-        total = sum(capital.values())
-        capital = {e: ((1 - jump) * c + jump / 3 * total) * (1 + e * (p - 0.5)) for e, c in capital.items()}
-        values.append(p)
-        martingales.append(sum(capital.values()))
-    assert 100 < max(martingales)
-    return {
-        "seed": seed,
-        "jump": jump,
-        "calibration": calibration.tolist(),
-        "stream": stream.tolist(),
-        "p": values,
-        "martingale": martingales,
+    linear = [lambda p, e=e: 1 + e * (p - 0.5) for e in (-1, 0, 1)]
+    power = [lambda p, e=e: e * p ** (e - 1) for e in (0.5, 0.75)]
+    wealths = {
+        "simple": wealth(values, linear, lambda t: 0.01),
+        "ours": wealth(values, linear + power, lambda t: 1 / (100 + t)),
     }
+    assert all(100 < max(of) for of in wealths.values())
+    return {"seed": seed, "calibration": calibration.tolist(), "stream": stream.tolist(), "p": values, **wealths}
+
+
+def wealth(values: list[float], bets: list, jump_of) -> list[float]:
+    """Total capital after each p-value; at time t, from 0, a part of each capital is spread evenly before the bets."""
+    capital = np.full(len(bets), 1 / len(bets))
+    totals = []
+    for t, p in enumerate(values):
+        jump = jump_of(t)
+        capital = (1 - jump) * capital + jump * capital.mean()
+        capital = capital * np.array([of(p) for of in bets])
+        totals.append(float(capital.sum()))
+    return totals
 
 
 def run_time(up: int, down: int, threshold: int, rate: float) -> float:
