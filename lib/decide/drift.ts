@@ -187,7 +187,7 @@ function settled(options: DriftOptions, { out }: DriftCalibration, scores: Float
   const refuse = (name: string, range: string, value: unknown): never => {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${name} must be ${range}, not ${shown(value)}`);
   };
-  if (!(villeThreshold > 1 && villeThreshold <= 1e100)) {
+  if (!(typeof villeThreshold === 'number' && villeThreshold > 1 && villeThreshold <= 1e100)) {
     refuse('villeThreshold', 'above 1 and at most 1e100', villeThreshold);
   }
   if (!(Number.isSafeInteger(seed) && seed >= 0 && seed <= LARGEST_SEED)) {
