@@ -18,7 +18,7 @@ export interface DriftState {
   formatVersion: 1;
   /** Of the calibration: SHA-256 of its score's name, `out` and scores. */
   calibration: string;
-  /** As given to `createDriftMonitor`, or their defaults; `rateToDetect` is null without a CUSUM. */
+  /** As given to `createDriftMonitor`, or their defaults; `rateToDetect` is null without a CUSUM, `rate` then of no use. */
   options: {
     villeThreshold: number;
     seed: number;
@@ -82,7 +82,7 @@ const STATE: Record<Exclude<keyof DriftState, 'formatVersion'>, Check> = {
 const OPTIONS: Record<keyof DriftState['options'], Check> = {
   villeThreshold: [(v) => isNumber(v) && v > 1 && v <= 1e100, 'a number above 1 and at most 1e100'],
   seed: [(v) => isCount(v) && v <= LARGEST_SEED, `a whole number from 0 to ${LARGEST_SEED}`],
-  rate: [isShare, 'a number between 0 and 1'],
+  rate: [(v) => isShare(v) || v === 1, 'a number above 0 and at most 1'],
   rateToDetect: [(v) => v === null || isShare(v), 'null or a number between 0 and 1'],
   ert: [(v) => isNumber(v) && v >= 1, 'a number of at least 1'],
 };

@@ -197,6 +197,12 @@ describe('drift monitor', () => {
     }
   });
 
+  test('resumes with a threshold that lies above all calibration scores, too', () => {
+    const strict = { ...calibration, out: 100 };
+    const state = createDriftMonitor(strict).state();
+    assert.deepEqual(resumeDriftMonitor(strict, state).state(), state);
+  });
+
   test('images that cannot be read are counted and observe nothing', () => {
     const monitor = createDriftMonitor(calibration, options);
     monitor.update(stream[0]!);
