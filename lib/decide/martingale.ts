@@ -25,6 +25,29 @@ export function binOf(score: number): number {
   return (bits >>> 31 === 1 ? ~bits : bits | 0x80000000) >>> (32 - BITS);
 }
 
+/** Counts of whole numbers below a size, and their sums: both in O(log size). A Fenwick tree. */
+class Counts {
+  readonly #tree: Int32Array;
+
+  constructor(size: number) {
+    this.#tree = new Int32Array(size + 1);
+  }
+
+  add(index: number, count: number): void {
+    for (let i = index + 1; i < this.#tree.length; i += i & -i) this.#tree[i]! += count;
+  }
+
+  /** Sum of the counts below the index. */
+  below(index: number): number {
+    let sum = 0;
+    for (let i = index; i > 0; i -= i & -i) sum += this.#tree[i]!;
+    return sum;
+  }
+}
+
+/** Bins of a block: blocks without scores, nearly all, take no memory. */
+const BLOCK = 2 ** 10;
+
 /**
  * P-values of a stream. Each score is compared with the calibration scores and with all scores of the stream before it:
  *
@@ -35,8 +58,9 @@ export function binOf(score: number): number {
  * stream: where this set came out low, every p of the stream comes out high.
  */
 export class OnlinePValues {
-  /** Fenwick tree of counts by bin. */
-  readonly #tree = new Int32Array(BINS + 1);
+  readonly #blocks = new Counts(BINS / BLOCK);
+  readonly #inBlocks = new Map<number, Counts>();
+  /** Of the stream, by bin. */
   readonly #counts = new Map<number, number>();
   readonly #seed: number;
   #total = 0;
@@ -60,8 +84,11 @@ export class OnlinePValues {
   /** The p-value of a score, which then counts among the earlier ones. */
   next(score: number): number {
     const bin = binOf(score);
-    const below = this.#upTo(bin);
-    const equal = this.#upTo(bin + 1) - below;
+    const [block, place] = [Math.floor(bin / BLOCK), bin % BLOCK];
+    const inBlock = this.#inBlocks.get(block);
+    const before = inBlock?.below(place) ?? 0;
+    const below = this.#blocks.below(block) + before;
+    const equal = (inBlock?.below(place + 1) ?? 0) - before;
     // A generator of its own for each, so that nothing of it needs to be kept.
     const u = uniformSource(this.#seed * 2 ** 32 + this.#ofStream)() + 2 ** -33;
     const p = (below + u * (equal + 1)) / (this.#total + 1);
@@ -77,15 +104,12 @@ export class OnlinePValues {
   }
 
   #add(bin: number, count: number): void {
+    const block = Math.floor(bin / BLOCK);
+    const inBlock = this.#inBlocks.get(block) ?? new Counts(BLOCK);
+    this.#inBlocks.set(block, inBlock);
+    inBlock.add(bin % BLOCK, count);
+    this.#blocks.add(block, count);
     this.#total += count;
-    for (let i = bin + 1; i <= BINS; i += i & -i) this.#tree[i]! += count;
-  }
-
-  /** Scores in bins below this one. */
-  #upTo(bin: number): number {
-    let sum = 0;
-    for (let i = bin; i > 0; i -= i & -i) sum += this.#tree[i]!;
-    return sum;
   }
 }
 
