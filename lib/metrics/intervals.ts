@@ -2,6 +2,7 @@
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { beta, uniformSource } from '../base/random';
+import { binomialMass } from './binomial';
 import { type Roc, twiceWins } from './roc';
 
 /** 95 % confidence interval. */
@@ -175,23 +176,4 @@ function fpBetween(roc: Roc, k: number, j: number): number {
   if (k === 0) return 0;
   const part = (j - tpAt(roc, k - 1)) / (tpAt(roc, k) - tpAt(roc, k - 1));
   return fpAt(roc, k - 1) + part * (fpAt(roc, k) - fpAt(roc, k - 1));
-}
-
-/** Probabilities of first, first + 1, … successes; those below `negligible` times the largest are left out. */
-function binomialMass(n: number, p: number, negligible = 1e-12): { first: number; mass: number[] } {
-  const mode = Math.min(n, Math.floor((n + 1) * p));
-  const below: number[] = [];
-  for (let [j, weight] = [mode, 1]; j > 0; j--) {
-    weight *= (j * (1 - p)) / ((n - j + 1) * p);
-    if (weight < negligible) break;
-    below.push(weight);
-  }
-  const mass = [...below.reverse(), 1];
-  for (let [j, weight] = [mode, 1]; j < n; j++) {
-    weight *= ((n - j) * p) / ((j + 1) * (1 - p));
-    if (weight < negligible) break;
-    mass.push(weight);
-  }
-  const sum = mass.reduce((total, weight) => total + weight, 0);
-  return { first: mode - below.length, mass: mass.map((weight) => weight / sum) };
 }
