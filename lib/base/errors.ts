@@ -70,6 +70,35 @@ export const ERROR_HINTS = {
 
 export type ClipnErrorCode = keyof typeof ERROR_HINTS;
 
+const NO_HANDLES = 'Raise the limit of open files (`ulimit -n`), or do less at once.';
+const NOT_ALLOWED = 'Give this user the right to, or name another path.';
+const DISK_FULL = 'Make room on the disk and run the same again, or name a place on another disk.';
+
+/** Remedies that the system's own code tells better than ours. */
+const SYSTEM_HINTS: Readonly<Record<string, string>> = {
+  EMFILE: NO_HANDLES,
+  ENFILE: NO_HANDLES,
+  ENOSPC: DISK_FULL,
+  EDQUOT: DISK_FULL,
+  EFBIG: DISK_FULL,
+  EROFS: 'The place is read-only: name another one.',
+  EACCES: NOT_ALLOWED,
+  EPERM: NOT_ALLOWED,
+};
+
+/** Whether the system had no file handle left for this process: no fault of the file that was asked for. */
+export function isOutOfHandles(error: unknown): boolean {
+  const code = systemCode(error);
+  return code === 'EMFILE' || code === 'ENFILE';
+}
+
+/** The code of the system's error, or of the one that an error of ours was made of. */
+function systemCode(error: unknown): string | undefined {
+  const { code, cause } = (error ?? {}) as { code?: unknown; cause?: unknown };
+  const own = typeof code === 'string' && !code.startsWith('ERR_') ? code : undefined;
+  return own ?? (cause === undefined ? undefined : systemCode(cause));
+}
+
 export interface ClipnErrorOptions {
   /** What to do; the code's own remedy when absent. */
   hint?: string;
@@ -88,7 +117,8 @@ export class ClipnError extends Error {
   constructor(code: ClipnErrorCode, message: string, options: ClipnErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.hint = options.hint ?? ERROR_HINTS[code];
+    const ofSystem = code === 'ERR_CLIPN_IO' ? SYSTEM_HINTS[systemCode(options.cause) ?? ''] : undefined;
+    this.hint = options.hint ?? ofSystem ?? ERROR_HINTS[code];
     this.details = options.details ?? {};
   }
 

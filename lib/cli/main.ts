@@ -8,7 +8,7 @@ import { ClipnError } from '../base/errors';
 import { packageVersion } from '../base/version';
 import { suggestion } from '../base/wording';
 import { type Command, helpOf, readArgs, UsageError } from './command';
-import { note } from './terminal';
+import { allSaid, note, say } from './terminal';
 
 // Loaded on first need: `doctor` must work where nothing else loads.
 const COMMANDS = new Map<string, () => Promise<Command>>([
@@ -37,19 +37,25 @@ async function overview(): Promise<string> {
     ...lines,
     '',
     'At first: `clipn-native fetch` for libtorch, then `clipn-native quickstart`. Something amiss: `clipn-native doctor`.',
-    '`clipn-native VERB --help` shows the flags. Exit codes: 0 done, 1 failure, 2 usage, 3 gate not met.',
+    '`clipn-native VERB --help` shows the flags. Exit codes: 0 done, 1 failure, 2 usage, 3 gate not met, 130 Ctrl-C,',
+    '141 the reader of the output left early.',
   ].join('\n');
 }
+
+/** By Ctrl-C, or because the answers can go nowhere. */
+const interrupted = new AbortController();
+/** Why the answers can go nowhere. */
+let lost: NodeJS.ErrnoException | undefined;
 
 async function main(argv: readonly string[]): Promise<number> {
   const [verb, ...rest] = argv;
   if (verb === undefined || verb === 'help' || verb === '--help' || verb === '-h') {
     const named = COMMANDS.get(rest[0] ?? '');
-    process.stdout.write(`${named ? helpOf(rest[0]!, await named()) : await overview()}\n`);
+    say(named ? helpOf(rest[0]!, await named()) : await overview());
     return verb === undefined ? 2 : 0;
   }
   if (verb === '--version' || verb === '-v') {
-    process.stdout.write(`${packageVersion()}\n`);
+    say(packageVersion());
     return 0;
   }
   const load = COMMANDS.get(verb);
@@ -59,14 +65,14 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const command = await load();
   if (rest.includes('--help') || rest.includes('-h')) {
-    process.stdout.write(`${helpOf(verb, command)}\n`);
+    say(helpOf(verb, command));
     return 0;
   }
-  const interrupted = new AbortController();
   process.once('SIGINT', () => interrupted.abort());
   try {
     return await command.run(readArgs(command, rest), interrupted.signal);
   } catch (error) {
+    if (lost !== undefined) return 1;
     if (interrupted.signal.aborted) {
       note('interrupted');
       return 130;
@@ -84,15 +90,29 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-// The reader of a pipe may leave early, as `head` does: there is nobody left to tell.
+// Whoever reads the answers has left, as `head` does, or the disk that they go to is full: the verb ends as by Ctrl-C, so
+// that it cleans up behind itself. What it writes until then goes nowhere.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
+  lost ??= error;
+  interrupted.abort();
 });
+// Nobody reads the notes: they are no reason to stop.
+process.stderr.on('error', () => undefined);
+
+/** As a program that the system ends by SIGPIPE is seen by its shell: `cat`, `git` and `grep` among them. */
+const READER_LEFT = 141;
+
+function exitCode(ofVerb: number): number {
+  if (lost === undefined) return ofVerb;
+  if (lost.code === 'EPIPE') return READER_LEFT;
+  note(`ERR_CLIPN_IO: the answers could not be written: ${lost.message}\n  Make room, or send them somewhere else.`);
+  return 1;
+}
 
 main(process.argv.slice(2)).then(
-  (code) => {
-    process.exitCode = code;
+  async (code) => {
+    await allSaid();
+    process.exitCode = exitCode(code);
   },
   (error: unknown) => {
     const stack = error instanceof Error ? error.stack : String(error);

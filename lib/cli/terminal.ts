@@ -1,8 +1,11 @@
-/** What people see: aligned tables, colour where a terminal wants it, one progress line on stderr. */
+/**
+ * All that the command line writes: answers on stdout, notes and one progress line on stderr; tables, and colour where a
+ * terminal wants it. Names come from files and users: what would steer a terminal or turn the order of letters is escaped.
+ */
 import { styleText } from 'node:util';
 import { printable } from '../base/wording';
 
-type Style = Parameters<typeof styleText>[0];
+type Style = 'dim' | 'green' | 'red' | 'yellow';
 
 /** Colours `text` when stdout is a terminal that wants colour. */
 export function paint(style: Style, text: string): string {
@@ -12,10 +15,7 @@ export function paint(style: Style, text: string): string {
 /** Of a table: text, or text in colour. */
 export type Cell = string | { text: string; style: Style };
 
-/**
- * Rows as columns two spaces apart; cells of a column marked `right` are right-aligned. Names come from files and users:
- * control characters in cells are escaped.
- */
+/** Rows as columns two spaces apart; cells of a column marked `right` are right-aligned. */
 export function table(
   header: readonly string[],
   rows: readonly (readonly Cell[])[],
@@ -36,6 +36,39 @@ export function table(
   return [paint('dim', line(header)), ...rows.map(line)].join('\n');
 }
 
+/** The sequences that `paint` puts around a text. */
+const PAINT = new RegExp(`(${'\x1b'}\\[(?:2|22|31|32|33|39)m)`);
+
+/** An answer for people, as lines on stdout. */
+export function say(text: string): void {
+  const parts = text.split(PAINT);
+  const kept = (part: string, i: number) => (i % 2 === 1 && process.stdout.isTTY ? part : printable(part, '\n\t'));
+  process.stdout.write(`${parts.map(kept).join('')}\n`);
+}
+
+/**
+ * An answer for machines, as one line of JSON on stdout, or as more with `indent`: what would steer a terminal is escaped,
+ * and the strings are the same when it is parsed.
+ */
+export function sayJson(value: unknown, indent?: number): void {
+  // Outside of strings JSON has only characters that are left as they are, and line feeds.
+  process.stdout.write(`${printable(JSON.stringify(value, null, indent), '\n')}\n`);
+}
+
+/** Resolves when what was said is written, or cannot be: into a pipe that takes a while. */
+export function allSaid(): Promise<void> {
+  return new Promise((resolve) => {
+    // The stream tells its 'error' listeners after this callback.
+    process.stdout.write('', () => setImmediate(resolve));
+  });
+}
+
+/** Whether stderr is a terminal that takes a line which replaces itself. */
+function isLive(): boolean {
+  const { TERM, NO_COLOR } = process.env;
+  return process.stderr.isTTY === true && TERM !== 'dumb' && !NO_COLOR;
+}
+
 /** Whether a progress line stands on the terminal; there is one terminal, whoever writes to it. */
 let lineShown = false;
 
@@ -44,13 +77,16 @@ function clearLine(): void {
   lineShown = false;
 }
 
-/** A progress line on stderr that replaces itself; where stderr is no terminal (a log), a line every ten seconds. */
+/**
+ * A progress line on stderr that replaces itself; where stderr is no terminal (a log), or one that wants plain text
+ * (NO_COLOR, TERM=dumb), a line every ten seconds.
+ */
 export class Progress {
-  #last = process.stderr.isTTY ? 0 : Date.now();
+  #last = isLive() ? 0 : Date.now();
 
   show(text: string): void {
     const now = Date.now();
-    const live = process.stderr.isTTY;
+    const live = isLive();
     if (now - this.#last < (live ? 100 : 10_000)) return;
     this.#last = now;
     lineShown = live;

@@ -7,7 +7,7 @@
 import { fork } from 'node:child_process';
 import { extname, join } from 'node:path';
 import { assertArguments } from '../base/arguments';
-import { cacheDir } from '../base/cache-dir';
+import { cacheDirIfAny } from '../base/cache-dir';
 import { packageVersion } from '../base/version';
 import { decoderVersions } from '../images/decoder-versions';
 import { availableCores, type Candidate, type Core, listCandidates, resolveLibtorch } from '../libtorch/find';
@@ -42,7 +42,8 @@ export interface Diagnosis {
   probe: Probe;
   /** Versions of sharp and its libvips, or why it cannot be loaded. */
   sharp: { sharp: string; vips: string } | { error: string };
-  cacheDir: string;
+  /** Null when the user has no home folder and none is named. */
+  cacheDir: string | null;
   /** Folder of the package `clipn-native-model-small`; null when it is not installed. */
   model: string | null;
   /** How many names it learnt; null where it is not installed or cannot be read. */
@@ -84,7 +85,7 @@ export async function diagnose(options: DiagnoseOptions = {}, machine: Machine =
     libtorch,
     probe,
     sharp: await decoderVersions(),
-    cacheDir: cacheDir(machine.env),
+    cacheDir: cacheDirIfAny(machine.env),
     model: smallModelFolder(),
     modelNames: await smallModelNames(),
     models: await cachedModels(machine.env),

@@ -31,7 +31,7 @@ export function formatDiagnosis(d: Diagnosis): string {
     ['sharp', 'error' in d.sharp ? d.sharp.error : `${d.sharp.sharp}, libvips ${d.sharp.vips}`],
     ['model', d.model === null ? 'clipn-native-model-small is not installed' : d.model + formatNames(d.modelNames)],
     ['fetched', d.models.map(formatModel).join('\n') || 'no model of the Hugging Face hub'],
-    ['cache', d.cacheDir],
+    ['cache', d.cacheDir ?? 'none, for this user has no home folder: name one with CLIPN_CACHE_DIR'],
     ['looked at', d.candidates.map(formatCandidate).join('\n')],
   ];
   const lines = rows.map(([name, text]) => `${name.padEnd(13)} ${text.replaceAll('\n', `\n${' '.repeat(14)}`)}`);

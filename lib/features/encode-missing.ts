@@ -1,7 +1,7 @@
 /** Makes sure that a store has the features of every readable image of some folders; each image is encoded once. */
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
-import { ClipnError } from '../base/errors';
+import { ClipnError, isOutOfHandles } from '../base/errors';
 import { type DecodeOptions, decodeImage } from '../images/decode';
 import type { NativeImage } from '../native/addon';
 import { HASH_BYTES } from './shard';
@@ -31,6 +31,8 @@ export interface UnreadablePath {
 
 /** File look-ups under way at once. */
 const STATS = 64;
+/** Files open at once, which a process may have few of: more than libuv's pool has threads are no faster. */
+const OPEN = 8;
 
 /**
  * Images are taken in order, and batches are filled in order from those that have to be encoded: after a kill the rest
@@ -38,7 +40,7 @@ const STATS = 64;
  *
  * @param paths absolute; the store was opened with the same list
  * @returns the store's row of each path, -1 for an unreadable image; all rows are on disk
- * @throws ERR_CLIPN_IO when the store cannot be written, what `encode` throws, or `signal.reason`
+ * @throws ERR_CLIPN_IO when the store cannot be written or the process may open no more files, what `encode` throws, or `signal.reason`
  */
 export async function encodeMissing(
   store: FeatureStore,
@@ -62,11 +64,13 @@ export async function encodeMissing(
   const hashes = new Uint8Array(missing.length * HASH_BYTES);
   const unreadable: UnreadablePath[] = [];
   const batches = new Batches(store, options);
-  const look = (index: number) => lookAt(paths[index]!, index, store, options);
+  const look = atMost(OPEN, (index: number) => lookAt(paths[index]!, index, store, options));
   try {
     let done = 0;
     for await (const seen of ahead(missing, 3 * options.batch, look)) {
       signal?.throwIfAborted();
+      // No fault of this image: the figures would lack it, and others of the set, without a reason.
+      if ('error' in seen && isOutOfHandles(seen.error)) throw seen.error;
       if ('error' in seen) unreadable.push(seen);
       else {
         hashes.set(seen.file.sha256, done * HASH_BYTES);
@@ -184,6 +188,21 @@ class Batches {
     }
     await this.store.flushIfDue();
   }
+}
+
+/** `work`, of which no more calls than `most` run at once; the others wait in line. `work` must not reject. */
+function atMost<In, Out>(most: number, work: (item: In) => Promise<Out>): (item: In) => Promise<Out> {
+  let running = 0;
+  const line: (() => void)[] = [];
+  return async (item) => {
+    if (running < most) running++;
+    else await new Promise<void>((go) => line.push(go));
+    const result = await work(item);
+    const next = line.shift();
+    if (next) next();
+    else running--;
+    return result;
+  };
 }
 
 /** Runs `work` on items, some ahead of the one that is awaited; results in order. `work` must not reject. */

@@ -5,10 +5,11 @@
  * it is ever changed, so a kill at any time leaves a usable store, and several processes may add to one.
  */
 import { randomUUID } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClipnError } from '../base/errors';
 import { lastAt } from '../base/last-at';
+import { removeAbandoned } from '../base/write-file';
 import { HashIndex } from './hash-index';
 import {
   crc32OfRows,
@@ -27,8 +28,6 @@ export type { KnownFile, StoreIdentity } from './shard';
 const SHARD_ROWS = 4096;
 /** After this time a shard is written whatever waits: it bounds what a kill can cost. */
 const SHARD_MS = 10_000;
-/** Temporary files this old belong to no living process. */
-const STALE_MS = 3_600_000;
 
 /** What waits to be written. */
 function nothing() {
@@ -81,11 +80,11 @@ export class FeatureStore {
     const indexOf = new Map(paths.map((path, index) => [path, index]));
     try {
       await mkdir(folder, { recursive: true });
+      await removeAbandoned(folder);
       // By name, which begins with the time: of a file known twice the later word counts.
       for (const name of (await readdir(folder)).sort()) {
         const path = join(folder, name);
         if (name.endsWith('.safetensors') && !name.startsWith('.')) await store.#take(path, indexOf);
-        else if (name.endsWith('.tmp') && Date.now() - (await stat(path)).mtimeMs > STALE_MS) await rm(path);
       }
     } catch (cause) {
       throw asClipnError(`cannot open the feature store ${folder}`, cause);

@@ -13,7 +13,7 @@ const ZEROS = '0'.repeat(DIGITS);
 const SEAL_AT = 8 + PREFIX.length;
 
 /**
- * Writes a file and waits until the disk has it. Not atomic: write to a temporary name and rename.
+ * Writes a file. Not atomic: write it to a temporary name, which `writeThenRename` lends.
  *
  * @param unsealed tensors behind the others that the seal leaves out
  */
@@ -29,7 +29,6 @@ export async function writeSealedSafetensors(
   const file = await open(path, 'w');
   try {
     for (const part of [...sealed, ...Object.values(unsealed).map(bytesOf)]) await file.writeFile(part);
-    await file.sync();
   } finally {
     await file.close();
   }

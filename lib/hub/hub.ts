@@ -4,8 +4,8 @@
  * Which hub is asked, and as whom: the variables of the environment that huggingface_hub reads, read as it reads them.
  */
 import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
+import { homeDir } from '../base/cache-dir';
 import { ClipnError } from '../base/errors';
 
 export interface Hub {
@@ -51,25 +51,29 @@ export function hubOf(env: NodeJS.ProcessEnv): Hub {
 /** HF_TOKEN, else the file where `hf auth login` leaves it; empty when there is none. */
 function tokenOf(env: NodeJS.ProcessEnv): { token: string; from: string } {
   const own = env['HF_TOKEN']?.trim();
-  const from = own ? 'HF_TOKEN' : tokenPath(env);
-  const token = own || tokenFile(env).trim();
+  const path = tokenPath(env);
+  const from = own || path === null ? 'HF_TOKEN' : path;
+  const token = own || (path === null ? '' : tokenFile(path, env).trim());
   if (/^[\x21-\x7e]*$/.test(token)) return { token, from };
   throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${from} holds no token: there are characters in it that none has`);
 }
 
-function tokenPath(env: NodeJS.ProcessEnv): string {
+/** Null when the user has no home folder and nothing names another. */
+function tokenPath(env: NodeJS.ProcessEnv): string | null {
   const xdg = env['XDG_CACHE_HOME'];
-  const caches = xdg && isAbsolute(xdg) ? xdg : join(homedir(), '.cache');
-  return env['HF_TOKEN_PATH'] || join(env['HF_HOME'] || join(caches, 'huggingface'), 'token');
+  const home = homeDir();
+  const caches = xdg && isAbsolute(xdg) ? xdg : home && join(home, '.cache');
+  const folder = env['HF_HOME'] || (caches && join(caches, 'huggingface'));
+  return env['HF_TOKEN_PATH'] || (folder && join(folder, 'token'));
 }
 
-function tokenFile(env: NodeJS.ProcessEnv): string {
+function tokenFile(path: string, env: NodeJS.ProcessEnv): string {
   if (isOn(env['HF_HUB_DISABLE_IMPLICIT_TOKEN'])) return '';
   try {
-    return readFileSync(tokenPath(env), 'utf8');
+    return readFileSync(path, 'utf8');
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code!)) return '';
-    throw new ClipnError('ERR_CLIPN_IO', `cannot read the token in ${tokenPath(env)}: ${(error as Error).message}`, {
+    throw new ClipnError('ERR_CLIPN_IO', `cannot read the token in ${path}: ${(error as Error).message}`, {
       hint: 'Make the file readable, set HF_TOKEN, or set HF_HUB_DISABLE_IMPLICIT_TOKEN=1 to ask without a token.',
       cause: error,
     });

@@ -2,6 +2,7 @@
 import { ClipnError } from '../base/errors';
 import type { NativeImage } from '../native/addon';
 import type { Region } from './image-input';
+import { loadSharp } from './sharp';
 
 /** A part of an image, in pixels. */
 export interface Box {
@@ -13,7 +14,7 @@ export interface Box {
 
 /** A box of a decoded image, resized to a square by libvips' bicubic filter: for training, where no byte has to match. */
 export async function cropImage(image: NativeImage, box: Box, side: number): Promise<NativeImage> {
-  const { default: sharp } = await import('sharp');
+  const sharp = await loadSharp();
   const { data, width, height, channels } = image;
   const { data: out, info } = await sharp(data, { raw: { width, height, channels } })
     .extract(box)

@@ -11,7 +11,7 @@ import { oneLine } from '../base/wording';
 import type { NativeImage } from '../native/addon';
 import { decodeBmp } from './bmp';
 import { regionOf } from './crop';
-import { headOf, isBmp, otherKind } from './file-kind';
+import { headOf, isBmp, isImageHead, otherKind } from './file-kind';
 import { opaqueGif } from './gif';
 import {
   type CollectOptions,
@@ -21,6 +21,7 @@ import {
   type RawImage,
   type Region,
 } from './image-input';
+import { loadSharp } from './sharp';
 
 export const TRUNCATED = ['refuse', 'accept'] as const;
 
@@ -135,22 +136,26 @@ async function readable(path: string): Promise<string> {
   const info = await stat(path).catch((cause: NodeJS.ErrnoException) => {
     const address = /^(https?|data|blob|ftp|s3|gs):/i.exec(path)?.[0];
     if (address !== undefined) throw invalidAddress(address.toLowerCase());
-    const missing = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(cause.code ?? '');
-    throw new ClipnError(
-      missing ? 'ERR_CLIPN_IMAGE_NOT_FOUND' : 'ERR_CLIPN_IO',
-      missing ? `no file at ${oneLine(path)}` : `cannot read ${oneLine(path)}: ${oneLine(cause.message)}`,
-      {
-        cause,
-        details: { path },
-        ...(cause.code === 'ENAMETOOLONG' && {
-          hint: "If this is base64, pass its bytes: Buffer.from(text, 'base64').",
-        }),
-      },
-    );
+    throw cannotRead(path, cause);
   });
   if (info.isDirectory()) throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${oneLine(path)} is a folder, not an image`);
   if (info.isFile() && info.size === 0) throw empty(oneLine(path));
   return path;
+}
+
+function cannotRead(path: string, cause: NodeJS.ErrnoException): ClipnError {
+  const missing = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(cause.code ?? '');
+  return new ClipnError(
+    missing ? 'ERR_CLIPN_IMAGE_NOT_FOUND' : 'ERR_CLIPN_IO',
+    missing ? `no file at ${oneLine(path)}` : `cannot read ${oneLine(path)}: ${oneLine(cause.message)}`,
+    {
+      cause,
+      details: { path },
+      ...(cause.code === 'ENAMETOOLONG' && {
+        hint: "If this is base64, pass its bytes: Buffer.from(text, 'base64').",
+      }),
+    },
+  );
 }
 
 function empty(name: string): ClipnError {
@@ -175,28 +180,35 @@ async function decodeEncoded(source: string | Uint8Array, name: string, reading:
     return await decodeWithSharp(source, name, reading);
   } catch (cause) {
     if (cause instanceof ClipnError) throw cause;
+    if (typeof source === 'string' && isOfSystem(cause)) throw cannotRead(source, cause);
     const text = cause instanceof Error ? cause.message : String(cause);
     if (text.includes('exceeds pixel limit')) throw tooLarge(name, reading.limitPixels, cause);
-    return await decodeOther(source, name, reading.limitPixels, text, cause);
+    return await decodeOther(source, name, reading, text, cause);
   }
 }
+
+const isOfSystem = (error: unknown): error is NodeJS.ErrnoException => error instanceof Error && 'syscall' in error;
+
+/** What libvips says of a file that it could not open, of one that is no image too. */
+const UNOPENED = /unsupported image format|unable to open|too many open files/i;
 
 /** BMP, which libvips does not read; what else it is is told, else why it could not be decoded. */
 async function decodeOther(
   source: string | Uint8Array,
   name: string,
-  limitPixels: number,
+  reading: Reading,
   reason: string,
   cause: unknown,
 ): Promise<NativeImage> {
+  const { limitPixels } = reading;
   const refusal = (why: string, of: unknown) =>
     new ClipnError('ERR_CLIPN_IMAGE_DECODE', `${name} cannot be decoded: ${oneLine(why.replace(/\s*\n\s*/g, '; '))}`, {
       cause: of,
     });
-  const head =
-    typeof source === 'string'
-      ? await headOf(source).catch(() => Buffer.alloc(0))
-      : Buffer.from(source.subarray(0, 64));
+  const unread = (error: NodeJS.ErrnoException): never => {
+    throw cannotRead(source as string, error);
+  };
+  const head = typeof source === 'string' ? await headOf(source).catch(unread) : Buffer.from(source.subarray(0, 64));
   const other = otherKind(head);
   if (other !== undefined) {
     throw new ClipnError('ERR_CLIPN_IMAGE_DECODE', `${name} is ${other}, which is not read`, {
@@ -204,9 +216,13 @@ async function decodeOther(
       hint: 'Convert it to JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP, or pass its samples as { data, width, height, channels }.',
     });
   }
+  if (typeof source === 'string' && UNOPENED.test(reason) && isImageHead(head) && !isBmp(head)) {
+    // The process had no file handle left a moment ago: from its bytes the file is decoded, or refused for what it is.
+    return await decodeEncoded(await readFile(source).catch(unread), name, reading);
+  }
   if (!isBmp(head)) throw refusal(/unknown error/i.test(reason) ? 'it is damaged, or no image' : reason, cause);
   try {
-    const file = typeof source === 'string' ? await readFile(source) : Buffer.from(source);
+    const file = typeof source === 'string' ? await readFile(source).catch(unread) : Buffer.from(source);
     return decodeBmp(file, ({ width, height }) => {
       if (width * height > limitPixels) throw tooLarge(name, limitPixels);
       assertSides(name, width, height);
@@ -222,7 +238,7 @@ async function decodeWithSharp(
   name: string,
   { exif, limitPixels, truncated }: Reading,
 ): Promise<NativeImage> {
-  const { default: sharp } = await import('sharp');
+  const sharp = await loadSharp();
   // 'error' refuses truncated and damaged files but not those with odd metadata; Pillow draws the same line.
   const failOn = truncated === 'accept' ? 'none' : 'error';
   const open = (from: string | Uint8Array) => sharp(from, { failOn, ignoreIcc: true, limitInputPixels: limitPixels });

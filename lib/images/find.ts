@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
-import { ClipnError } from '../base/errors';
+import { ClipnError, isOutOfHandles } from '../base/errors';
 import { headOf, isImageHead } from './file-kind';
 
 const EXTENSIONS: ReadonlySet<string> = new Set(
@@ -39,7 +39,11 @@ export async function listImages(folder: string): Promise<ImageListing> {
   for (let at = 0; at < others.length; at += LOOKED_INTO) {
     const some = others.slice(at, at + LOOKED_INTO);
     // What cannot be opened, and what is no regular file, is no image that can be had.
-    const found = await Promise.all(some.map((name) => looksLikeImage(join(folder, name)).catch(() => false)));
+    const unlessNoneOpens = (error: unknown) => {
+      if (isOutOfHandles(error)) throw error;
+      return false;
+    };
+    const found = await Promise.all(some.map((name) => looksLikeImage(join(folder, name)).catch(unlessNoneOpens)));
     images.push(...some.filter((_, index) => found[index]));
   }
   return { images: images.sort(), otherFiles: files.length - images.length };

@@ -1,10 +1,11 @@
 /** A small picture of an image file, for reports. */
+import { loadSharp } from './sharp';
 
 const THUMBNAIL_SIDE = 96;
 
 /** A data: URI of a small JPEG, not turned; null when the file cannot be read any more. */
 export async function thumbnail(path: string): Promise<string | null> {
-  const { default: sharp } = await import('sharp');
+  const sharp = await loadSharp();
   try {
     const image = sharp(path, { failOn: 'error' }).resize(THUMBNAIL_SIDE, THUMBNAIL_SIDE, { fit: 'inside' });
     const jpeg = await image.flatten({ background: '#fff' }).jpeg({ quality: 70 }).toBuffer();

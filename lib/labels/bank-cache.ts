@@ -1,9 +1,10 @@
 /** Label banks kept between runs: what was encoded once, as a whole or for another list of names, is not encoded again. */
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { cacheDir } from '../base/cache-dir';
+import { dirname, join } from 'node:path';
+import { cacheDirIfAny } from '../base/cache-dir';
 import { ClipnError } from '../base/errors';
 import { jsonHash } from '../base/json-hash';
+import { removeAbandoned } from '../base/write-file';
 import type { TemplateSet } from '../text/templates';
 import { assertBankFits, freezeBank, joinBanks, type LabelBank, rowsOf, selectRows } from './bank';
 import { BANK_FORMAT_VERSION, loadLabelBank, saveLabelBank } from './bank-file';
@@ -13,13 +14,13 @@ import { assertLabels, type EncodingOptions, encodeLabels, resolveTemplates, typ
 const MOST_SEARCHED = 4;
 
 /** A folder for all that decides a row but its name: banks in it share rows. */
-function folderOf({ contentId, precision, tokenizer, hasNo }: TextTowers, set: TemplateSet): string {
-  return join(
-    cacheDir(),
-    'banks',
-    jsonHash([BANK_FORMAT_VERSION, contentId, precision, tokenizer.sha256, set.sha256, hasNo]),
-  );
+function folderOf({ contentId, precision, tokenizer, hasNo }: TextTowers, set: TemplateSet): string | null {
+  const cache = cacheDirIfAny();
+  const key = [BANK_FORMAT_VERSION, contentId, precision, tokenizer.sha256, set.sha256, hasNo];
+  return cache === null ? null : join(cache, 'banks', jsonHash(key));
 }
+
+const NO_CACHE = 'the label bank was not cached, for there is no cache folder: name one with CLIPN_CACHE_DIR';
 
 /** The bank stored at `path`, or null when there is none. */
 async function readCached(path: string, towers: TextTowers, set: TemplateSet): Promise<LabelBank | null> {
@@ -124,6 +125,7 @@ async function kept(
     warnings.push(`the cached label bank could not be used and was made again: ${error.message}`);
   }
   const bank = await make(warnings.length > 0);
+  await removeAbandoned(dirname(path));
   try {
     await saveLabelBank(bank, path);
   } catch (error) {
@@ -146,6 +148,7 @@ export async function cachedLabelBank(
   assertLabels(towers, labels);
   const templates = await resolveTemplates(options.templates);
   const folder = folderOf(towers, templates);
+  if (folder === null) return freezeBank(await encodeLabels(towers, labels, templates, options), [NO_CACHE]);
   const isIt = (bank: LabelBank) =>
     bank.labels.length === labels.length && bank.labels.every((label, i) => label === labels[i]);
   return kept(join(folder, `${jsonHash(labels)}.safetensors`), towers, templates, isIt, async (spoilt) => {
@@ -165,6 +168,8 @@ export async function cachedSelection(
   key: unknown,
   make: () => Promise<LabelBank>,
 ): Promise<LabelBank> {
-  const path = join(folderOf(towers, templates), 'chosen', `${jsonHash(key)}.safetensors`);
+  const folder = folderOf(towers, templates);
+  if (folder === null) return freezeBank(await make(), [NO_CACHE]);
+  const path = join(folder, 'chosen', `${jsonHash(key)}.safetensors`);
   return await kept(path, towers, templates, () => true, make);
 }

@@ -1,6 +1,6 @@
 /** What libtorch resolution needs to know about the computer it runs on, as data, so that tests can describe another. */
-import { homedir } from 'node:os';
 import { join, resolve, sep } from 'node:path';
+import { homeDir } from '../base/cache-dir';
 
 export interface Machine {
   platform: NodeJS.Platform;
@@ -9,7 +9,8 @@ export interface Machine {
   /** Version of glibc, e.g. '2.36'; null on Linux with another libc (musl) and on other systems. */
   glibc: string | null;
   env: NodeJS.ProcessEnv;
-  home: string;
+  /** Null when the user has none. */
+  home: string | null;
   /** Root of the file system in which system-wide folders (/usr, /opt) are looked up. */
   systemRoot: string;
   /** Folder with this package's package.json; inside an Electron archive, its unpacked twin. */
@@ -22,7 +23,7 @@ export function thisMachine(): Machine {
     arch: process.arch,
     glibc: glibcVersion(),
     env: process.env,
-    home: homedir(),
+    home: homeDir(),
     systemRoot: '/',
     packageRoot: unpackedPath(resolve(__dirname, '../..')),
   };

@@ -1,7 +1,7 @@
 /** Where a libtorch may lie on this computer, best first. Python is looked for on disk: starting it would cost seconds. */
 import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { cacheDir } from '../base/cache-dir';
+import { cacheDir, cacheDirIfAny } from '../base/cache-dir';
 import { type Machine, multiarchTriplet, systemPath } from './machine';
 
 export type Source = 'option' | 'env' | 'cache' | 'python' | 'system';
@@ -30,6 +30,7 @@ export function* places(option: string | undefined, machine: Machine): Generator
 
 /** Newest version first; the folder itself when nothing was fetched, so that a report can name it. */
 function cachePlaces(machine: Machine): string[] {
+  if (cacheDirIfAny(machine.env) === null) return [];
   const folder = libtorchCacheDir(machine.env);
   const newestFirst = (a: string, b: string) => b.localeCompare(a, 'en', { numeric: true });
   const copies = list(folder)
@@ -50,7 +51,8 @@ function* pythonPlaces(machine: Machine): Generator<string> {
     // A virtual environment's python3 is a link: its own prefix counts first, then that of the Python it was made from.
     prefixes.push(dirname(folder), dirname(dirname(realpathSync(join(folder, 'python3')))));
   }
-  prefixes.push(join(machine.home, '.local'), systemPath(machine, '/usr'), systemPath(machine, '/usr/local'));
+  if (machine.home !== null) prefixes.push(join(machine.home, '.local'));
+  prefixes.push(systemPath(machine, '/usr'), systemPath(machine, '/usr/local'));
 
   const seen = new Set<string>();
   for (const prefix of prefixes) {

@@ -1,6 +1,6 @@
 /** Scores images of a model's labels and fits the thresholds of a detector on them. docs/calibration.md */
 import { assertArguments } from '../base/arguments';
-import { ClipnError } from '../base/errors';
+import { ClipnError, isOutOfHandles } from '../base/errors';
 import { calibratedScore, type FittedCalibration } from '../decide/calibration';
 import { assertEnough, type UnreadableImage } from '../decide/conformal';
 import { fitThresholds, promiseOf, type ScoredImages, type ThresholdOptions } from '../decide/fit-thresholds';
@@ -88,6 +88,8 @@ export async function calibrate(
   const scoreAll = async (given: Iterable<ImageInput> | AsyncIterable<ImageInput>) => {
     const scored = { scores: [] as number[], top: [] as number[] };
     for await (const result of detector.stream(given, { signal })) {
+      // No fault of this image: the threshold would be fitted on fewer than were given.
+      if ('error' in result && isOutOfHandles(result.error)) throw result.error;
       if ('error' in result) unreadable.push(result);
       else {
         scored.scores.push(result.scores[score]!);

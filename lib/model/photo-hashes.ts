@@ -1,6 +1,6 @@
 /** Photos by their content: those that negatives were mined with must not calibrate. */
 import { createHash } from 'node:crypto';
-import { ClipnError } from '../base/errors';
+import { ClipnError, isOutOfHandles } from '../base/errors';
 import { type CollectOptions, collectImage, type ImageInput, type Region, splitRegion } from '../images/image-input';
 import { hashFiles } from '../weights/content-id';
 
@@ -59,6 +59,10 @@ async function hashed(
   }
   const whole = await collected;
   const image = collected instanceof Promise ? (region ? { image: whole, region } : whole) : input;
-  if (typeof whole === 'string') return { image, sha256: await photoHash(whole).catch(() => '') };
+  const noHash = (error: unknown) => {
+    if (isOutOfHandles(error)) throw error;
+    return '';
+  };
+  if (typeof whole === 'string') return { image, sha256: await photoHash(whole).catch(noHash) };
   return { image, sha256: whole instanceof Uint8Array ? createHash('sha256').update(whole).digest('hex') : '' };
 }

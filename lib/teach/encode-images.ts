@@ -1,5 +1,5 @@
 /** Images of a part of the data to features, in batches that do not depend on timing. */
-import { ClipnError } from '../base/errors';
+import { ClipnError, isOutOfHandles } from '../base/errors';
 import { cropImage } from '../images/crop';
 import { decodeImage } from '../images/decode';
 import type { Model } from '../model/model';
@@ -55,7 +55,8 @@ export async function* encodeImages(
       });
       return await Promise.all(crops);
     } catch (error) {
-      const broken = error instanceof ClipnError ? BROKEN_IMAGE[error.code] : undefined;
+      const ofImage = error instanceof ClipnError && !isOutOfHandles(error);
+      const broken = ofImage ? BROKEN_IMAGE[error.code] : undefined;
       if (broken === undefined) throw error;
       return { name: item.name, broken };
     }

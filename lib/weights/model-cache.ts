@@ -2,7 +2,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { cacheDir } from '../base/cache-dir';
+import { cacheDir, cacheDirIfAny } from '../base/cache-dir';
 import { ClipnError } from '../base/errors';
 import { writeThenRename } from '../base/write-file';
 import { fileStem, type HubName, parseHubName, shownName } from '../hub/name';
@@ -43,6 +43,7 @@ export function modelFile(env: NodeJS.ProcessEnv, name: string, commit: string, 
 
 /** Every model that was fetched, by name and revision. */
 export async function cachedModels(env: NodeJS.ProcessEnv = process.env): Promise<CachedModel[]> {
+  if (cacheDirIfAny(env) === null) return [];
   const names = await readdir(modelCacheDir(env)).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return [];
     throw new ClipnError('ERR_CLIPN_IO', `cannot read ${modelCacheDir(env)}: ${error.message}`, { cause: error });

@@ -168,15 +168,63 @@ test('help of a verb is the same by `VERB --help` and `help VERB`, and names eve
   assert.match(one.out, /--from PATH\|URL/);
 });
 
-test('a reader that leaves early ends it quietly', async () => {
-  const child = spawn(process.execPath, [cliProgram(), 'help'], { cwd: repository });
-  child.stdout.destroy();
-  let said = '';
-  child.stderr.on('data', (text) => {
-    said += text;
+describe('when the output goes nowhere', { concurrency: 2 }, () => {
+  /** Runs the program in a shell: `$clipn` is it. */
+  function shell(script: string): Promise<{ code: number | null; out: string; err: string }> {
+    const env = {
+      ...process.env,
+      CLIPN_CACHE_DIR: path.join(folder, 'cache'),
+      clipn: cliProgram(),
+      node: process.execPath,
+    };
+    const child = spawn('bash', ['-c', script], { cwd: repository, env });
+    const ended = once(child, 'close') as Promise<[number | null]>;
+    return Promise.all([ended, readText(child.stdout), readText(child.stderr)]).then(([[code], out, err]) => ({
+      code,
+      out,
+      err,
+    }));
+  }
+  const checkRed = () => `"$node" "$clipn" check '${red}' --model '${model}' --labels cat,dog --templates plain`;
+
+  test('a reader that leaves before it is written ends it quietly, with the code of SIGPIPE', async () => {
+    const child = spawn(process.execPath, [cliProgram(), 'help'], { cwd: repository });
+    child.stdout.destroy();
+    const [[code], said] = await Promise.all([once(child, 'close'), readText(child.stderr)]);
+    assert.deepEqual([code, said], [141, '']);
   });
-  const [code] = await once(child, 'close');
-  assert.deepEqual([code, said], [0, '']);
+
+  test('so does `head`, and the verb stops', async () => {
+    // More lines than a pipe holds: 64 KiB.
+    const many = `for i in $(seq 400); do echo '${red}'; done`;
+    const { code, out, err } = await shell(
+      `mapfile -t images < <(${many}); ${checkRed()} "\${images[@]}" --json | head -1; exit "\${PIPESTATUS[0]}"`,
+    );
+    assert.equal(code, 141);
+    assert.equal(out.trim().split('\n').length, 1);
+    assert.doesNotMatch(err, /interrupted|EPIPE|ERR_/);
+  });
+
+  test('notes that nobody reads do not stop it: the answers and the code are as ever', async () => {
+    const [left, closed] = await Promise.all([
+      shell(`${checkRed()} --json 2> >(exec true); exit $?`),
+      shell(`${checkRed()} --json 2>&-; exit $?`),
+    ]);
+    for (const { code, out } of [left, closed]) {
+      assert.equal(code, 0);
+      assert.equal(lines(out)[0].image, red);
+    }
+  });
+
+  test('a closed stdout is no failure; a full disk behind it is, and is told', async () => {
+    const [closed, full] = await Promise.all([
+      shell(`${checkRed()} --json >&-; exit $?`),
+      shell(`${checkRed()} --json > /dev/full; exit $?`),
+    ]);
+    assert.equal(closed.code, 0);
+    assert.equal(full.code, 1);
+    assert.match(full.err, /^ERR_CLIPN_IO: the answers could not be written: ENOSPC.*\n {2}Make room/m);
+  });
 });
 
 test('a failure names its code and a remedy, and exits 1', async () => {

@@ -248,7 +248,10 @@ test('a shard of the format before checksums is read, and refused for what can b
 
 test('leftovers of a killed process do no harm, and old ones are removed', async () => {
   const { folder } = await filled('leftovers', 3, 3);
-  const [young, old] = ['.young.safetensors.1.tmp', '.old.safetensors.2.tmp'].map((name) => path.join(folder, name));
+  const [young, old] = [
+    '.young.safetensors.0b0f9d1e-6a55-4f0e-8d1c-93b0a1c2d301.tmp',
+    '.old.safetensors.f25cb02a-2c8c-4a8b-9c38-0d3f5a7e1b02.tmp',
+  ].map((name) => path.join(folder, name));
   for (const file of [young!, old!]) writeFileSync(file, 'half a sh');
   utimesSync(old!, 0, 0);
   const store = await FeatureStore.open(folder, identity, []);

@@ -6,7 +6,7 @@ import type { LoadModelOptions } from '../../model/options';
 import { smallModel } from '../../weights/small-model';
 import { type Args, type Command, UsageError } from '../command';
 import { MODEL_FLAGS } from '../model-flags';
-import { Progress, table } from '../terminal';
+import { Progress, say, sayJson, table } from '../terminal';
 
 export const benchCommand: Command = {
   summary: 'Measure a model on this machine: image tower, JPEG files to verdicts, scores, load time, memory.',
@@ -48,7 +48,8 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     onProgress: (text) => progress.show(text),
   });
   progress.done();
-  process.stdout.write(`${args.on('json') ? JSON.stringify(result) : forPeople(result)}\n`);
+  if (args.on('json')) sayJson(result);
+  else say(forPeople(result));
   return 0;
 }
 

@@ -21,7 +21,7 @@ import {
   modelFrom,
   NEGATIVES_FLAG,
 } from '../model-flags';
-import { leftOut, note, Progress } from '../terminal';
+import { leftOut, note, Progress, say, sayJson } from '../terminal';
 
 export const calibrateCommand: Command = {
   summary: 'Fit a threshold that accepts a chosen share of your own images, for `check --calibration`.',
@@ -86,7 +86,8 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   for (const warning of fitted.warnings) note(`warning: ${warning}`);
   tellUnreadable(fitted.unreadable);
   await saveCalibration(fitted.calibration, out);
-  process.stdout.write(args.on('json') ? `${JSON.stringify(forMachines(fitted, out))}\n` : forPeople(fitted, out));
+  if (args.on('json')) sayJson(forMachines(fitted, out));
+  else say(forPeople(fitted, out));
   return fitted.unreadable.length > 0 ? 1 : 0;
 }
 
@@ -147,7 +148,7 @@ function forPeople({ calibration, accepted, tied, ood }: CalibrationRun, file: s
         `${percent(low)} to ${percent(high)}).`,
     );
   } else lines.push('How many images of none of your classes it lets in is not known: give some with --ood.');
-  return `${lines.join('\n')}\n`;
+  return lines.join('\n');
 }
 
 function promiseInWords({ target, confidence, review, cost }: FittedCalibration): string {

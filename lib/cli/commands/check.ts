@@ -1,6 +1,6 @@
 /** `check`: images to verdicts. */
 import { basename } from 'node:path';
-import { firstFew, printable } from '../../base/wording';
+import { firstFew } from '../../base/wording';
 import { type Calibration, readCalibration } from '../../decide/calibration';
 import { imagesNeeded, select } from '../../decide/select';
 import { findImages } from '../../images/find';
@@ -20,7 +20,7 @@ import {
   NEGATIVES_FLAG,
 } from '../model-flags';
 import { resultTable } from '../result-table';
-import { leftOut, note, Progress } from '../terminal';
+import { leftOut, note, Progress, say, sayJson } from '../terminal';
 
 type Answer = CheckResult | CheckFailure;
 
@@ -80,12 +80,12 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   for await (const answer of detector.stream(inputs, { signal })) {
     const result = { ...answer, image: answer.image ?? STANDARD_INPUT };
     failed ||= 'error' in result;
-    if (json && alpha === undefined) process.stdout.write(`${JSON.stringify(forMachines(result))}\n`);
+    if (json && alpha === undefined) sayJson(forMachines(result));
     else results.push(result);
     progress.show(`${++done} of ${images.length} images`);
   }
   progress.done();
-  if (!json) process.stdout.write(`${resultTable(results)}\n`);
+  if (!json) say(resultTable(results));
   if (alpha !== undefined) tellFlagged(results, alpha, json, calibration!);
   return failed ? 1 : 0;
 }
@@ -94,15 +94,14 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
 function tellFlagged(results: readonly Answer[], alpha: number, json: boolean, calibration: Calibration): void {
   const { flagged, judged } = select(results, { alpha });
   if (json) {
-    const lines = results.map((result, i) => ({ ...forMachines(result), flagged: flagged.includes(i) }));
-    process.stdout.write(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    for (const [i, result] of results.entries()) sayJson({ ...forMachines(result), flagged: flagged.includes(i) });
     return;
   }
   const share = `${Number((100 * alpha).toFixed(4))} %`;
   const names = firstFew(flagged.map((i) => basename(results[i]!.image!)));
-  const told = flagged.length === 0 ? '' : `: ${printable(names)}`;
-  process.stdout.write(
-    `\nFlagged: ${flagged.length} of ${judged}${told}. Of images flagged so, at most ${share} are of your classes, on average.\n`,
+  const told = flagged.length === 0 ? '' : `: ${names}`;
+  say(
+    `\nFlagged: ${flagged.length} of ${judged}${told}. Of images flagged so, at most ${share} are of your classes, on average.`,
   );
   if (flagged.length > 0 || judged === 0 || calibration.formatVersion !== 3) return;
   const has = calibration.scores.length;

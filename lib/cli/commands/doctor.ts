@@ -2,6 +2,7 @@
 import { diagnose } from '../../doctor/diagnose';
 import { formatDiagnosis, isReady } from '../../doctor/format';
 import type { Args, Command } from '../command';
+import { say, sayJson } from '../terminal';
 
 export const doctorCommand: Command = {
   summary: 'Show what the package found on this machine: binaries, every libtorch and why it was refused, CPU, cache.',
@@ -17,6 +18,7 @@ export const doctorCommand: Command = {
 async function run(args: Args): Promise<number> {
   const libtorch = args.text('libtorch');
   const diagnosis = await diagnose(libtorch === undefined ? {} : { libtorch });
-  process.stdout.write(`${args.on('json') ? JSON.stringify(diagnosis) : formatDiagnosis(diagnosis)}\n`);
+  if (args.on('json')) sayJson(diagnosis);
+  else say(formatDiagnosis(diagnosis));
   return isReady(diagnosis) ? 0 : 1;
 }

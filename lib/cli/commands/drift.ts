@@ -16,7 +16,7 @@ import {
 } from '../../decide/drift';
 import type { DriftAlarm } from '../../decide/drift-state';
 import type { Args, Command } from '../command';
-import { paint } from '../terminal';
+import { paint, say, sayJson } from '../terminal';
 
 /** As an operand: the log comes on standard input. */
 const STANDARD_INPUT = '-';
@@ -61,7 +61,8 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   }
   if (stateFile !== undefined) await writeState(monitor, stateFile);
   const standing = monitor.standing();
-  process.stdout.write(args.on('json') ? `${JSON.stringify({ ...standing, raised })}\n` : forPeople(standing, raised));
+  if (args.on('json')) sayJson({ ...standing, raised });
+  else say(forPeople(standing, raised));
   return standing.alarms.length > 0 ? 3 : 0;
 }
 
@@ -174,7 +175,7 @@ function forPeople(standing: DriftStanding, raised: readonly Raised[]): string {
         `after ${count(delay)} where ${percent(rateToDetect)} are`,
     );
   }
-  return `${lines.join('\n')}\n`;
+  return lines.join('\n');
 }
 
 const NAMES = { martingale: 'martingale', cusum: 'CUSUM' } as const;

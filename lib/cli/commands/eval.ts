@@ -18,7 +18,7 @@ import {
 } from '../model-flags';
 import { namedFiles } from '../named-files';
 import { Pace } from '../pace';
-import { note, Progress, table } from '../terminal';
+import { note, Progress, say, sayJson, table } from '../terminal';
 
 export const evalCommand: Command = {
   summary: 'Measure how well images of your classes are told from others, as the paper does: AUROC, FPR95, a report.',
@@ -90,7 +90,8 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   });
   for (const warning of result.warnings) note(`warning: ${warning}`);
   const written = out === undefined ? [] : await writeReport(result, out);
-  process.stdout.write(args.on('json') ? `${JSON.stringify(result)}\n` : `${summaryOf(result, written)}\n`);
+  if (args.on('json')) sayJson(result);
+  else say(summaryOf(result, written));
   const unreadable = tellUnreadable(result);
   return unreadable > 0 ? 1 : 0;
 }

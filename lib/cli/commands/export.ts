@@ -6,7 +6,7 @@ import type { Activation } from '../../weights/known-weights';
 import { STORED_DTYPES, type StoredDtype } from '../../weights/model-config';
 import type { Args, Command } from '../command';
 import { showFetch } from '../fetch-progress';
-import { Progress } from '../terminal';
+import { Progress, say, sayJson } from '../terminal';
 
 export const exportCommand: Command = {
   summary:
@@ -49,16 +49,16 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   });
   progress.done();
   if (args.on('json')) {
-    process.stdout.write(`${JSON.stringify(config)}\n`);
+    sayJson(config);
     return 0;
   }
   const { architecture: a, kind, imageSize, dtype, contentId, source } = config;
   const size = (statSync(out).size / 1e6).toFixed(1);
-  process.stdout.write(
+  say(
     `${out}: ${kind === 'clipn' ? 'CLIPN' : 'plain CLIP'}, image tower ${a.visionLayers} × ${a.visionWidth}, ` +
       `patch ${a.patchSize} at ${imageSize} px, D ${config.embedDim}, ${dtype}, ${size} MB\n` +
       `${source.knownAs === undefined ? '' : `by its hash ${source.knownAs}; `}` +
-      `${a.activation === 'gelu' ? 'GELU' : 'QuickGELU'}, content ${contentId.slice(0, 16)}\n`,
+      `${a.activation === 'gelu' ? 'GELU' : 'QuickGELU'}, content ${contentId.slice(0, 16)}`,
   );
   return 0;
 }

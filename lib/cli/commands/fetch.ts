@@ -6,7 +6,7 @@ import { describeFetched } from '../../weights/model-cache';
 import { STORED_DTYPES, type StoredDtype } from '../../weights/model-config';
 import { type Args, type Command, UsageError } from '../command';
 import { showFetch } from '../fetch-progress';
-import { Progress } from '../terminal';
+import { Progress, say, sayJson } from '../terminal';
 
 const LIBTORCH_FLAGS = {
   variant: { value: 'V', doc: 'libtorch: cpu, the default, or cu130: 2.6 GB to download, 4.2 GB on disk' },
@@ -43,13 +43,11 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const unexpected = what === 'model' ? more[0] : name;
   if (unexpected !== undefined) throw new UsageError(`unexpected argument ${unexpected}`);
   const progress = new Progress();
-  const text = await (what === 'model' ? model(name!, args, progress, signal) : libtorch(args, progress, signal));
-  progress.done();
-  process.stdout.write(`${text}\n`);
+  await (what === 'model' ? model(name!, args, progress, signal) : libtorch(args, progress, signal));
   return 0;
 }
 
-async function libtorch(args: Args, progress: Progress, signal: AbortSignal): Promise<string> {
+async function libtorch(args: Args, progress: Progress, signal: AbortSignal): Promise<void> {
   const fetched = await fetchLibtorch({
     variant: args.text('variant'),
     from: args.text('from'),
@@ -58,18 +56,23 @@ async function libtorch(args: Args, progress: Progress, signal: AbortSignal): Pr
     signal,
     onProgress: showFetch(progress),
   });
-  if (args.on('json')) return JSON.stringify(fetched);
-  return `libtorch ${fetched.version}+${fetched.flavour} in ${fetched.dir}`;
+  progress.done();
+  if (args.on('json')) sayJson(fetched);
+  else say(`libtorch ${fetched.version}+${fetched.flavour} in ${fetched.dir}`);
 }
 
-async function model(name: string, args: Args, progress: Progress, signal: AbortSignal): Promise<string> {
+async function model(name: string, args: Args, progress: Progress, signal: AbortSignal): Promise<void> {
   const fetched = await fetchModel(name, {
     revision: args.text('revision'),
     dtype: args.text('dtype') as StoredDtype | undefined,
     signal,
     onProgress: showFetch(progress),
   });
-  if (args.on('json')) return JSON.stringify(fetched);
+  progress.done();
+  if (args.on('json')) {
+    sayJson(fetched);
+    return;
+  }
   const told = describeFetched(fetched) + (fetched.alreadyThere ? ': already there' : '');
-  return `${told}\n${fetched.path}\nUse it by its name: --model ${shownName(fetched)}`;
+  say(`${told}\n${fetched.path}\nUse it by its name: --model ${shownName(fetched)}`);
 }

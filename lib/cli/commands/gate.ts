@@ -17,7 +17,7 @@ import {
   NEGATIVES_FLAG,
 } from '../model-flags';
 import { resultTable } from '../result-table';
-import { leftOut, note, Progress } from '../terminal';
+import { leftOut, note, Progress, say, sayJson } from '../terminal';
 
 export const gateCommand: Command = {
   summary: 'Fail a pipeline when more images of a batch than may be belong to none of your classes.',
@@ -40,9 +40,9 @@ export const gateCommand: Command = {
 };
 
 const FORMATS = {
-  json: (result: GateResult, answers: readonly GateAnswer[]) => JSON.stringify(forMachines(result, answers)),
-  junit: junitOf,
-  sarif: (result: GateResult, answers: readonly GateAnswer[]) => JSON.stringify(sarifOf(result, answers), null, 2),
+  json: (result: GateResult, answers: readonly GateAnswer[]) => sayJson(forMachines(result, answers)),
+  junit: (result: GateResult, answers: readonly GateAnswer[]) => say(junitOf(result, answers)),
+  sarif: (result: GateResult, answers: readonly GateAnswer[]) => sayJson(sarifOf(result, answers), 2),
 };
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
@@ -67,9 +67,9 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   }
   progress.done();
   const result = gate(answers, { maxOut, confidence: args.number('confidence') });
-  if (format === undefined) process.stdout.write(forPeople(result, answers));
+  if (format === undefined) say(forPeople(result, answers));
   else {
-    process.stdout.write(`${FORMATS[format](result, answers)}\n`);
+    FORMATS[format](result, answers);
     note(gateSentence(result));
   }
   return exitCodeOf(result);
@@ -103,5 +103,5 @@ function forPeople(result: GateResult, answers: readonly GateAnswer[]): string {
   const listed = notIn.length === 0 ? '' : `${resultTable(notIn)}\n\n`;
   const { review, failures } = result;
   const more = [review > 0 && `review: ${review}`, failures > 0 && `could not be read: ${failures}`].filter(Boolean);
-  return `${listed}${gateSentence(result)}${more.length > 0 ? ` Also ${more.join(', ')}.` : ''}\n`;
+  return `${listed}${gateSentence(result)}${more.length > 0 ? ` Also ${more.join(', ')}.` : ''}`;
 }

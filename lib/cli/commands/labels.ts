@@ -4,7 +4,7 @@ import { saveLabelBank } from '../../labels/bank-file';
 import { bankWarnings } from '../../model/bank-warnings';
 import { type Args, type Command, UsageError } from '../command';
 import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
-import { note, Progress } from '../terminal';
+import { note, Progress, say, sayJson } from '../terminal';
 
 export const labelsCommand: Command = {
   summary: 'Encode class names once and save them as a label bank, for `check --bank` and image-only models.',
@@ -24,11 +24,9 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   progress.done();
   for (const warning of bankWarnings(model.info, bank)) note(`warning: ${warning}`);
   await saveLabelBank(bank, out);
-  const { name, count } = bank.templates;
-  process.stdout.write(
-    args.on('json')
-      ? `${JSON.stringify({ out, labels: bank.labels.length, dim: bank.dim, templates: bank.templates.sha256 })}\n`
-      : `${out}: ${bank.labels.length} labels, ${count} templates (${name})\n`,
-  );
+  const { name, count, sha256: templates } = bank.templates;
+  const labelCount = bank.labels.length;
+  if (args.on('json')) sayJson({ out, labels: labelCount, dim: bank.dim, templates });
+  else say(`${out}: ${labelCount} labels, ${count} templates (${name})`);
   return 0;
 }

@@ -5,7 +5,7 @@ import { evaluateScores, FPR_RULES, type FprRule, type OodMetrics } from '../../
 import { readLabelledScores, readScoreFile } from '../../metrics/score-file';
 import { type Args, type Command, UsageError } from '../command';
 import { namedFiles } from '../named-files';
-import { note, table } from '../terminal';
+import { note, say, sayJson, table } from '../terminal';
 
 export const metricsCommand: Command = {
   summary: 'Measure how well scores tell ID from OOD: AUROC, AUPR and both FPRs at 95 % recall, of any score files.',
@@ -85,10 +85,10 @@ async function run(args: Args): Promise<number> {
       { ...metrics, scores: counts.get(name) },
     ]);
     const result = { sets: Object.fromEntries(listed), average, rule, id: { scores: id.length } };
-    process.stdout.write(`${JSON.stringify(result)}\n`);
+    sayJson(result);
     return 0;
   }
-  process.stdout.write(`${metricsTable({ sets: measured, average })}\n`);
+  say(metricsTable({ sets: measured, average }));
   return 0;
 }
 

@@ -6,7 +6,7 @@ import { mineNegatives } from '../../model/mine-negatives';
 import { saveNegatives } from '../../scores/mined-negatives';
 import type { Args, Command } from '../command';
 import { bankOptions, DECODING_FLAGS, decodingFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
-import { Progress } from '../terminal';
+import { Progress, say, sayJson } from '../terminal';
 
 export const negativesCommand: Command = {
   summary: 'Choose words that are none of your classes, with photos of these, for --negatives.',
@@ -42,10 +42,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   );
   await saveNegatives(mined, out);
   const told = { out, words: mined.words.length, labels: labels.length, photos: folder.images.length };
-  process.stdout.write(
-    args.on('json')
-      ? `${JSON.stringify(told)}\n`
-      : `${out}: ${told.words} words, chosen with ${told.photos} photos of ${told.labels} classes\n`,
-  );
+  if (args.on('json')) sayJson(told);
+  else say(`${out}: ${told.words} words, chosen with ${told.photos} photos of ${told.labels} classes`);
   return 0;
 }

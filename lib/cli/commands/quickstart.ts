@@ -8,7 +8,7 @@ import { REAL_MODEL } from '../../weights/vocabulary';
 import type { Args, Command } from '../command';
 import { bankOptions } from '../model-flags';
 import { resultTable } from '../result-table';
-import { Progress } from '../terminal';
+import { Progress, say } from '../terminal';
 
 export const quickstartCommand: Command = {
   summary: 'Check a few shipped photos with the small model.',
@@ -34,7 +34,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const start = performance.now();
   const results = await detector.check(photos, { signal });
   const elapsed = performance.now() - start;
-  process.stdout.write(
+  say(
     [
       `Classes: ${small.labels.join(', ')}`,
       '',
@@ -47,7 +47,6 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
       'For your own classes get a model that knows most words (docs/models.md):',
       `  npx clipn-native fetch model ${REAL_MODEL}`,
       `  npx clipn-native check PHOTO... --model ${REAL_MODEL} --labels cat,dog,bus --negatives wordnet`,
-      '',
     ].join('\n'),
   );
   return results.some((result) => 'error' in result) ? 1 : 0;

@@ -7,7 +7,7 @@ import { type Args, type Command, UsageError } from '../command';
 import { showFetch } from '../fetch-progress';
 import { lossPlot } from '../loss-plot';
 import { Pace } from '../pace';
-import { note, Progress } from '../terminal';
+import { note, Progress, say, sayJson } from '../terminal';
 
 const defaults = TEACH_DEFAULTS;
 
@@ -80,7 +80,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     ...optionsOf(args),
     signal,
     onStep: (step) => {
-      if (json) process.stdout.write(`${JSON.stringify(step)}\n`);
+      if (json) sayJson(step);
       losses = lossesOf(step);
     },
     onFetch: showFetch(progress),
@@ -110,9 +110,9 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     progress.done();
     if (signal.aborted) note(`the state is in ${out}: the same command goes on`);
   }
-  const text = `${result.checkpoint} and ${result.model}: ${result.steps} steps, ${result.samples} samples\n`;
-  if (json) process.stderr.write(text);
-  else process.stdout.write(`${await lossPlot(result.log)}\n${text}`);
+  const text = `${result.checkpoint} and ${result.model}: ${result.steps} steps, ${result.samples} samples`;
+  if (json) note(text);
+  else say(`${await lossPlot(result.log)}\n${text}`);
   return 0;
 }
 
