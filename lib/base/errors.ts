@@ -73,18 +73,25 @@ export type ClipnErrorCode = keyof typeof ERROR_HINTS;
 const NO_HANDLES = 'Raise the limit of open files (`ulimit -n`), or do less at once.';
 const NOT_ALLOWED = 'Give this user the right to, or name another path.';
 const DISK_FULL = 'Make room on the disk and run the same again, or name a place on another disk.';
+const READ_ONLY = 'The place is read-only: name another one.';
 
-/** Remedies that the system's own code tells better than ours. */
-const SYSTEM_HINTS: Readonly<Record<string, string>> = {
-  EMFILE: NO_HANDLES,
-  ENFILE: NO_HANDLES,
-  ENOSPC: DISK_FULL,
-  EDQUOT: DISK_FULL,
-  EFBIG: DISK_FULL,
-  EROFS: 'The place is read-only: name another one.',
-  EACCES: NOT_ALLOWED,
-  EPERM: NOT_ALLOWED,
-};
+/** Remedies that the system's own code tells better than ours; and what the system says, for errors that bring no code. */
+const SYSTEM_HINTS: readonly (readonly [code: string, words: string, hint: string])[] = [
+  ['EMFILE', 'too many open files', NO_HANDLES],
+  ['ENFILE', 'too many open files in system', NO_HANDLES],
+  ['ENOSPC', 'no space left on device', DISK_FULL],
+  ['EDQUOT', 'disk quota exceeded', DISK_FULL],
+  ['EFBIG', 'file too large', DISK_FULL],
+  ['EROFS', 'read-only file system', READ_ONLY],
+  ['EACCES', 'permission denied', NOT_ALLOWED],
+  ['EPERM', 'operation not permitted', NOT_ALLOWED],
+];
+
+function systemHint(message: string, cause: unknown): string | undefined {
+  const code = systemCode(cause);
+  const said = message.toLowerCase();
+  return SYSTEM_HINTS.find(([name, words]) => (code === undefined ? said.endsWith(words) : name === code))?.[2];
+}
 
 /** Whether the system had no file handle left for this process: no fault of the file that was asked for. */
 export function isOutOfHandles(error: unknown): boolean {
@@ -117,7 +124,7 @@ export class ClipnError extends Error {
   constructor(code: ClipnErrorCode, message: string, options: ClipnErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    const ofSystem = code === 'ERR_CLIPN_IO' ? SYSTEM_HINTS[systemCode(options.cause) ?? ''] : undefined;
+    const ofSystem = code === 'ERR_CLIPN_IO' ? systemHint(message, options.cause) : undefined;
     this.hint = options.hint ?? ofSystem ?? ERROR_HINTS[code];
     this.details = options.details ?? {};
   }

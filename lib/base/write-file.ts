@@ -31,6 +31,10 @@ export async function withTemporaryFile<T>(out: string, use: (temporary: string)
     if (error instanceof Error && ('syscall' in error || ('code' in error && error.code === 'ERR_INVALID_ARG_VALUE'))) {
       throw new ClipnError('ERR_CLIPN_IO', `cannot write ${out}: ${error.message}`, { cause: error });
     }
+    // The core knows the temporary name alone.
+    if (error instanceof ClipnError && error.code === 'ERR_CLIPN_IO' && error.message.includes(temporary)) {
+      throw new ClipnError('ERR_CLIPN_IO', error.message.replaceAll(temporary, out), { cause: error });
+    }
     throw error;
   } finally {
     await remove();

@@ -4,12 +4,13 @@
  * Downloads one file over HTTP, going on where an earlier attempt, also of another process, broke off (RFC 9110, 13-14).
  */
 import { createWriteStream } from 'node:fs';
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Response } from 'undici';
 import { ClipnError } from '../base/errors';
+import { makeFolder } from '../base/make-folder';
 import { BrokenOff, Refusal, request, retrying } from './request';
 
 export interface DownloadOptions {
@@ -179,6 +180,6 @@ function continues(response: Response, part: Part): boolean {
 /** Empties the folder and records where the file comes from. The record is there before the first byte is. */
 async function begin(url: URL, response: Response, folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   await writeFile(join(folder, RECORD), JSON.stringify({ url: url.href, validator: validatorOf(response) }));
 }

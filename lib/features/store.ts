@@ -5,10 +5,11 @@
  * it is ever changed, so a kill at any time leaves a usable store, and several processes may add to one.
  */
 import { randomUUID } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir } from 'node:fs/promises';
+import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClipnError } from '../base/errors';
 import { lastAt } from '../base/last-at';
+import { makeFolder } from '../base/make-folder';
 import { removeAbandoned } from '../base/write-file';
 import { HashIndex } from './hash-index';
 import {
@@ -79,7 +80,7 @@ export class FeatureStore {
     const store = new FeatureStore(folder, identity, paths.length, shardRows);
     const indexOf = new Map(paths.map((path, index) => [path, index]));
     try {
-      await mkdir(folder, { recursive: true });
+      await makeFolder(folder);
       await removeAbandoned(folder);
       // By name, which begins with the time: of a file known twice the later word counts.
       for (const name of (await readdir(folder)).sort()) {

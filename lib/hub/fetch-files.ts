@@ -1,10 +1,11 @@
 /** Files of a snapshot onto this disk: each has its name only when it is whole and has the hub's hash. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { ClipnError } from '../base/errors';
+import { makeFolder } from '../base/make-folder';
 import { download } from '../download/download';
 import type { FetchProgress } from '../download/progress';
 import { Refusal } from '../download/request';
@@ -60,7 +61,7 @@ export async function fetchFiles(
       },
     );
   }
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const total = missing.reduce((sum, { bytes }) => sum + bytes, 0);
   let before = 0;
   for (const file of missing) {

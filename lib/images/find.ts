@@ -29,8 +29,24 @@ export interface ImageListing {
 /**
  * Images below a folder: by their extension, and what has another name by its first bytes. Names that begin with a dot
  * are left out, and so are links to what lies in the folder itself, which is listed already.
+ *
+ * @throws ERR_CLIPN_IO when a folder cannot be listed, or the process may open no more files
  */
-export async function listImages(folder: string): Promise<ImageListing> {
+export function listImages(folder: string): Promise<ImageListing> {
+  return listing(folder, () => imagesIn(folder));
+}
+
+/** Runs `list`, which looks into a folder. @throws ERR_CLIPN_IO when the system refuses */
+export async function listing<T>(folder: string, list: () => Promise<T>): Promise<T> {
+  try {
+    return await list();
+  } catch (cause) {
+    if (!(cause instanceof Error && 'syscall' in cause)) throw cause;
+    throw new ClipnError('ERR_CLIPN_IO', `cannot list the folder ${folder}: ${cause.message}`, { cause });
+  }
+}
+
+async function imagesIn(folder: string): Promise<ImageListing> {
   const files: string[] = [];
   const root = await realpath(folder);
   await walk({ folder, root, seen: new Set([root]), files }, '');

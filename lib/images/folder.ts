@@ -3,7 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClipnError } from '../base/errors';
 import { firstFew } from '../base/wording';
-import { listImages, NO_IMAGE_HINT } from './find';
+import { listImages, listing, NO_IMAGE_HINT } from './find';
 
 export interface ImageFolder {
   /** As given. */
@@ -18,7 +18,7 @@ export interface ImageFolder {
   otherFiles: number;
 }
 
-/** @throws ERR_CLIPN_DATA_FOLDER when there is no such folder or no image in it */
+/** @throws ERR_CLIPN_DATA_FOLDER when there is no such folder or no image in it; ERR_CLIPN_IO when it cannot be listed */
 export async function readImageFolder(folder: string): Promise<ImageFolder> {
   const info = await stat(folder).catch(() => undefined);
   if (!info?.isDirectory()) throw refusal(folder, info ? 'is not a folder' : 'does not exist');
@@ -27,7 +27,7 @@ export async function readImageFolder(folder: string): Promise<ImageFolder> {
     const found = otherFiles === 0 ? 'is empty' : `holds no image, only ${otherFiles} other files`;
     throw refusal(folder, found, NO_IMAGE_HINT);
   }
-  const classes = await foldersBelow(folder);
+  const classes = await listing(folder, () => foldersBelow(folder));
   const indexOf = new Map(classes.map((name, index) => [name, index]));
   const classOf = Int32Array.from(images, (image) => indexOf.get(image.slice(0, image.indexOf('/'))) ?? -1);
   return { folder, images, classes, classOf, otherFiles };

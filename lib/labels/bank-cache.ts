@@ -114,6 +114,7 @@ async function kept(
   make: (spoilt: boolean) => Promise<LabelBank>,
 ): Promise<LabelBank> {
   const warnings: string[] = [];
+  await removeAbandoned(dirname(path));
   try {
     const cached = await readCached(path, towers, set);
     if (cached !== null) {
@@ -125,7 +126,6 @@ async function kept(
     warnings.push(`the cached label bank could not be used and was made again: ${error.message}`);
   }
   const bank = await make(warnings.length > 0);
-  await removeAbandoned(dirname(path));
   try {
     await saveLabelBank(bank, path);
   } catch (error) {

@@ -5,10 +5,11 @@
  */
 
 import { createHash } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
+import { makeFolder } from '../base/make-folder';
 import { writeThenRename } from '../base/write-file';
 import { isSealIntact, writeSealedSafetensors } from '../formats/sealed-safetensors';
 import { freezeBank, type LabelBank } from './bank';
@@ -44,7 +45,7 @@ export async function saveLabelBank(bank: LabelBank, path: string): Promise<void
   const matrix = (data: Float32Array) => ({ dtype: 'F32' as const, shape: [bank.labels.length, bank.dim], data });
   const tensors = { yes: matrix(bank.yes), ...(bank.no !== null && { no: matrix(bank.no) }) };
   await writeThenRename(path, async (temporary) => {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     await writeSealedSafetensors(temporary, tensors, metadataOf(bank));
   });
 }

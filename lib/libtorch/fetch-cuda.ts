@@ -1,7 +1,8 @@
 /** Gets a CUDA libtorch: torch's wheel and the nvidia wheels it requires, whose libraries lie side by side. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ClipnError } from '../base/errors';
+import { makeFolder } from '../base/make-folder';
 import type { FetchProgress } from '../download/progress';
 import { assertRoom, inGigabytes } from '../download/room';
 import type { Staging } from './copies';
@@ -27,7 +28,7 @@ export async function stageCudaLibtorch(staging: Staging & { version: string }):
     );
   }
   const wheels = join(temporary, 'wheels');
-  await mkdir(wheels, { recursive: true });
+  await makeFolder(wheels);
   await sayAndCheckSize(wheels, version, onProgress);
   const pip = await findPip(machine.env, signal);
   if (pip === null) {

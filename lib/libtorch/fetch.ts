@@ -7,12 +7,13 @@
 
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
+import { makeFolder } from '../base/make-folder';
 import { download } from '../download/download';
 import { withLock } from '../download/lock';
 import type { FetchProgress } from '../download/progress';
@@ -91,7 +92,7 @@ export async function fetchLibtorch(options: FetchOptions = {}, machine: Machine
   const copy = await copyHere();
   if (copy !== null) return copy;
   try {
-    await mkdir(cache, { recursive: true });
+    await makeFolder(cache);
     return await withLock(join(cache, '.lock'), { onWait, signal }, async () => {
       await removeAbandoned(cache);
       return (await copyHere()) ?? (await withTemporary(cache, fetchAnew));

@@ -1,6 +1,6 @@
 /** Takes out of a torch wheel, a libtorch zip or an installed torch what running and compiling need, and nothing else. */
 import { createWriteStream, existsSync, statSync } from 'node:fs';
-import { cp, mkdir, readdir } from 'node:fs/promises';
+import { cp, readdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { type Entry, type Options, open, type ZipFile } from 'yauzl';
 import { ClipnError } from '../base/errors';
+import { makeFolder } from '../base/make-folder';
 
 /** How much is done, and of how much: bytes of an archive, parts of a folder. */
 export type OnBytes = (done: number, total: number) => void;
@@ -123,7 +124,7 @@ async function unpack(
       signal?.throwIfAborted();
       const path = resolve(target, entry.fileName);
       if (!path.startsWith(resolve(target) + sep)) throw broken(new Error(`${entry.fileName} lies outside`));
-      await mkdir(dirname(path), { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+      await makeFolder(dirname(path)).catch((error: NodeJS.ErrnoException) => {
         throw isCollision(error) ? broken(error) : error;
       });
       const stream = await openStream(entry).catch((error: unknown) => {
@@ -228,7 +229,7 @@ export async function copyLibtorch(
   let done = 0;
   for (const [from, to] of parts) {
     signal?.throwIfAborted();
-    await mkdir(dirname(join(target, to)), { recursive: true });
+    await makeFolder(dirname(join(target, to)));
     await cp(from, join(target, to), { recursive: true, dereference: true });
     done += 1;
     report(done, parts.length);

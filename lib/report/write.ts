@@ -1,8 +1,9 @@
 /** An evaluation's result as files: the HTML report, and the same numbers as JSON and CSV. */
 
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { assertArguments } from '../base/arguments';
+import { makeFolder } from '../base/make-folder';
 import { writeThenRename } from '../base/write-file';
 import type { EvalResult } from '../evaluate/result';
 import { renderReport, reportCsv } from './render';
@@ -24,7 +25,7 @@ export async function writeReport(result: EvalResult, out: string): Promise<stri
   ];
   for (const [path, text] of files) {
     await writeThenRename(path, async (temporary) => {
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolder(dirname(path));
       await writeFile(temporary, text);
     });
   }

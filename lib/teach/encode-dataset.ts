@@ -6,9 +6,10 @@
  * one more file, of all captions: `ids`, `yes`. File names are hashes of all that the content depends on.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClipnError } from '../base/errors';
+import { makeFolder } from '../base/make-folder';
 import { writeThenRename } from '../base/write-file';
 import { readHeader, type TensorToWrite, writeSafetensors } from '../formats/safetensors';
 import type { Model } from '../model/model';
@@ -64,7 +65,7 @@ export async function encodeDataset(dataset: Dataset, options: EncodeDatasetOpti
     const text = `${JSON.stringify({ format: 1, ...key, seed: key.augmentations > 0 ? key.seed : 0 })}\n${content}`;
     return join(folder, `${createHash('sha256').update(text).digest('hex').slice(0, 32)}.safetensors`);
   };
-  await mkdir(folder, { recursive: true }).catch((cause: Error) => {
+  await makeFolder(folder).catch((cause: Error) => {
     throw new ClipnError('ERR_CLIPN_IO', `cannot make the folder ${folder}: ${cause.message}`, { cause });
   });
   let captions: string | undefined;

@@ -2,9 +2,10 @@
  * The folder of a run: `run.json` (its settings), `log.jsonl` (a line a step), `epoch_N.pt` (at the end of each epoch),
  * `state.pt` (in between, to go on from), `model.pt` (at the end).
  */
-import { appendFile, mkdir, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { appendFile, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ClipnError } from '../base/errors';
+import { makeFolder } from '../base/make-folder';
 import { writeThenRename } from '../base/write-file';
 import type { TeachStep } from './options';
 import { readTrainingFile } from './training-file';
@@ -35,7 +36,7 @@ export class RunFolder {
   static async within<T>(path: string, use: () => Promise<T>): Promise<T> {
     let made: string | undefined;
     try {
-      made = await mkdir(path, { recursive: true });
+      made = await makeFolder(path);
     } catch (cause) {
       throw new ClipnError('ERR_CLIPN_IO', `cannot use the folder ${path}: ${(cause as Error).message}`, { cause });
     }

@@ -1,9 +1,10 @@
 /** Snapshots of CLIPs in the cache folder: where they lie, and the one that a hub name stands for. */
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheDir } from '../base/cache-dir';
 import { ClipnError } from '../base/errors';
+import { makeFolder } from '../base/make-folder';
 import { writeThenRename } from '../base/write-file';
 import { withLock } from '../download/lock';
 import type { FetchProgress } from '../download/progress';
@@ -96,7 +97,7 @@ export async function alone<T>(
     onProgress?.({ phase: 'wait', message: `Waiting for ${who}, which fetches ${name}` });
   };
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     return await withLock(join(folder, `${name.replace('/', '--')}.lock`), { onWait, signal }, work);
   } catch (error) {
     if (signal?.aborted) throw signal.reason;

@@ -1,7 +1,8 @@
 /** A CLIP on the hub: which files of a repository it consists of, and those onto this disk, refused early where it is none. */
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClipnError } from '../base/errors';
+import { makeFolder } from '../base/make-folder';
 import type { FetchProgress } from '../download/progress';
 import { assertRoom, inGigabytes } from '../download/room';
 import { fetchFiles, missingFiles } from '../hub/fetch-files';
@@ -126,6 +127,6 @@ async function sayAndCheckSize(
     `${shownName(snapshot)} (${snapshot.commit.slice(0, 10)}), licence ${snapshot.license ?? 'not stated'}: ` +
     `${inGigabytes(missing)} to download, about ${inGigabytes(made)} more while it is exported`;
   onProgress({ phase: 'size', message });
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   await assertRoom(folder, missing + made, message);
 }

@@ -1,9 +1,10 @@
 /** Models that were fetched: model files in the cache folder, each with a record of what on the hub it was made from. */
 import { existsSync, statSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { cacheDir, cacheDirIfAny } from '../base/cache-dir';
 import { ClipnError } from '../base/errors';
+import { makeFolder } from '../base/make-folder';
 import { writeThenRename } from '../base/write-file';
 import { fileStem, type HubName, parseHubName, shownName } from '../hub/name';
 import { STORED_DTYPES, type StoredDtype } from './model-config';
@@ -112,7 +113,7 @@ export async function recordModel(env: NodeJS.ProcessEnv, model: FetchedModel): 
 /** The folder for model files, made, without what a killed process left half-written under this name. */
 export async function prepareModelCache(env: NodeJS.ProcessEnv, name: string): Promise<void> {
   const folder = modelCacheDir(env);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   await removeFrom(folder, (file) => file.startsWith(`.${fileStem(name, '')}`));
 }
 
