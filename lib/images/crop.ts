@@ -2,7 +2,7 @@
 import { ClipnError } from '../base/errors';
 import type { NativeImage } from '../native/addon';
 import type { Region } from './image-input';
-import { loadSharp } from './sharp';
+import { loadSharp } from './load-decoder';
 
 /** A part of an image, in pixels. */
 export interface Box {

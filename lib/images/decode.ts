@@ -21,7 +21,7 @@ import {
   type RawImage,
   type Region,
 } from './image-input';
-import { loadSharp } from './sharp';
+import { loadSharp } from './load-decoder';
 
 export const TRUNCATED = ['refuse', 'accept'] as const;
 

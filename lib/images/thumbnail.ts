@@ -1,5 +1,5 @@
 /** A small picture of an image file, for reports. */
-import { loadSharp } from './sharp';
+import { loadSharp } from './load-decoder';
 
 const THUMBNAIL_SIDE = 96;
 
