@@ -66,6 +66,9 @@ clipn_status guard(clipn_error* error, const Call& call) noexcept {
   }
 }
 
+// More than computers have cores; OpenMP ends the process when it cannot start as many as it was told to.
+constexpr uint32_t kMostThreads = 1024;
+
 bool multiplies_bf16() {
 #if defined(__x86_64__)
   return __builtin_cpu_supports("avx512bf16") != 0;  // AMX-BF16 comes only with it
@@ -104,11 +107,24 @@ void require_batch(const clipn_image_batch* batch, const char* function) {
   if (batch->pixels != nullptr && batch->images != nullptr) refuse(function, "batch", "has both pixels and images");
 }
 
+// More dimensions than PyTorch has.
+constexpr uint32_t kMostDimensions = 64;
+
+void require_tensor(const clipn_tensor& tensor, const char* function, uint64_t index) {
+  const auto field = [&](const char* name) { return "options->tensors[" + std::to_string(index) + "]." + name; };
+  if (tensor.name == nullptr) refuse(function, field("name"), "is null");
+  if (tensor.dtype == nullptr) refuse(function, field("dtype"), "is null");
+  if (tensor.rank > kMostDimensions) refuse(function, field("rank"), "is " + std::to_string(tensor.rank));
+  if (tensor.rank > 0 && tensor.shape == nullptr) refuse(function, field("shape"), "is null");
+  if (tensor.rank > 0 && tensor.stride == nullptr) refuse(function, field("stride"), "is null");
+}
+
 // What export and teacher have in common: a checkpoint, and the architecture that its tensors make up.
 template <typename Options>
 void require_checkpoint(const Options& options, const char* function) {
   require(options.checkpoint, function, "options->checkpoint");
   if (options.tensor_count > 0) require(options.tensors, function, "options->tensors");
+  for (uint64_t i = 0; i < options.tensor_count; ++i) require_tensor(options.tensors[i], function, i);
   require_struct(options.architecture, function, "options->architecture");
 }
 
@@ -131,6 +147,10 @@ clipn_status clipn_lane_create(const clipn_lane_options* options, clipn_lane** o
   return guard(error, [&] {
     require_struct(options, "clipn_lane_create", "options");
     require(out, "clipn_lane_create", "out");
+    if (options->threads > kMostThreads) {
+      refuse("clipn_lane_create", "options->threads",
+             "is " + std::to_string(options->threads) + ", more than " + std::to_string(kMostThreads));
+    }
     *out = std::make_unique<clipn_lane>(options->threads).release();
   });
 }

@@ -52,7 +52,10 @@ void Lane::work(uint32_t threads) {
     const Entry entry = queue_.front();
     queue_.pop_front();
     lock.unlock();
-    entry.run(entry.context);
+    try {
+      entry.run(entry.context);
+    } catch (...) {  // an exception of any kind would end the process, and with it what other jobs were about to say
+    }
     lock.lock();
   }
 }

@@ -1,13 +1,10 @@
 #include "model/checkpoint.h"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -52,47 +49,34 @@ int64_t span(const clipn_tensor& tensor) {
 
 }  // namespace
 
-MappedCheckpoint::MappedCheckpoint(const char* path, const clipn_tensor* tensors, size_t count) {
+CheckpointFile::CheckpointFile(const char* path, const clipn_tensor* tensors, size_t count) : path_(path) {
   table_.reserve(count);
   for (size_t i = 0; i < count; ++i) table_.emplace(tensors[i].name, &tensors[i]);
-  const auto fail = [&](const char* verb) {
-    return Error(CLIPN_IO, std::string("cannot ") + verb + " " + path + ": " + std::strerror(errno));
-  };
-  const int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) throw fail("open");
+  file_ = open(path, O_RDONLY | O_CLOEXEC);
+  if (file_ < 0) throw Error(CLIPN_IO, "cannot open " + path_ + ": " + std::strerror(errno));
   struct stat status = {};
-  if (fstat(file, &status) != 0) {
-    const Error error = fail("stat");
-    close(file);
-    throw error;
+  if (fstat(file_, &status) != 0) {
+    const int code = errno;
+    close(file_);
+    throw Error(CLIPN_IO, "cannot stat " + path_ + ": " + std::strerror(code));
   }
   bytes_ = static_cast<size_t>(status.st_size);
-  void* mapped = bytes_ == 0 ? nullptr : mmap(nullptr, bytes_, PROT_READ, MAP_PRIVATE, file, 0);
-  if (mapped == MAP_FAILED) {
-    const Error error = fail("map");
-    close(file);
-    throw error;
-  }
-  close(file);
-  data_ = static_cast<std::byte*>(mapped);
 }
 
-MappedCheckpoint::~MappedCheckpoint() {
-  if (data_ != nullptr) munmap(data_, bytes_);
-}
+CheckpointFile::~CheckpointFile() { close(file_); }
 
-const clipn_tensor& MappedCheckpoint::find(const std::string& name) const {
+const clipn_tensor& CheckpointFile::find(const std::string& name) const {
   const auto found = table_.find(name);
   if (found == table_.end()) throw Error(CLIPN_CHECKPOINT, "the checkpoint has no tensor " + name);
   return *found->second;
 }
 
-std::vector<int64_t> MappedCheckpoint::shape(const std::string& name) const {
+std::vector<int64_t> CheckpointFile::shape(const std::string& name) const {
   const clipn_tensor& tensor = find(name);
   return {tensor.shape, tensor.shape + tensor.rank};
 }
 
-at::Tensor MappedCheckpoint::get(const std::string& name, const std::vector<int64_t>& shape) const {
+at::Tensor CheckpointFile::get(const std::string& name, const std::vector<int64_t>& shape) const {
   const clipn_tensor& tensor = find(name);
   const at::IntArrayRef stored(tensor.shape, tensor.rank);
   if (stored != at::IntArrayRef(shape)) {
@@ -104,18 +88,20 @@ at::Tensor MappedCheckpoint::get(const std::string& name, const std::vector<int6
   if (elements < 0 || tensor.offset > bytes_ || static_cast<uint64_t>(elements) > (bytes_ - tensor.offset) / item) {
     throw Error(CLIPN_CHECKPOINT, "tensor " + name + " reaches outside the checkpoint file");
   }
-  std::byte* const first = data_ + tensor.offset;
-  if (tensor.offset % item != 0) {  // safetensors does not align: copy the span, then view the copy
-    at::Tensor copy = at::empty({elements}, type);
-    std::memcpy(copy.data_ptr(), first, static_cast<size_t>(elements) * item);
-    return copy.as_strided(stored, at::IntArrayRef(tensor.stride, tensor.rank)).clone(at::MemoryFormat::Contiguous);
-  }
-  const at::IntArrayRef stride(tensor.stride, tensor.rank);
-  return at::from_blob(first, stored, stride, at::TensorOptions(type)).contiguous();
+  const at::Tensor span = at::empty({elements}, type);
+  read(tensor, span.data_ptr(), span.nbytes());
+  return span.as_strided(stored, at::IntArrayRef(tensor.stride, tensor.rank)).contiguous();
 }
 
-void MappedCheckpoint::forget() const noexcept {
-  if (data_ != nullptr) madvise(data_, bytes_, MADV_DONTNEED);
+void CheckpointFile::read(const clipn_tensor& tensor, void* out, size_t bytes) const {
+  for (size_t done = 0; done < bytes;) {
+    const auto offset = static_cast<off_t>(tensor.offset + done);
+    const ssize_t count = pread(file_, static_cast<std::byte*>(out) + done, bytes - done, offset);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw Error(CLIPN_IO, "cannot read " + path_ + ": " + std::strerror(errno));
+    if (count == 0) throw Error(CLIPN_IO, path_ + " became shorter while tensor " + tensor.name + " was read");
+    done += static_cast<size_t>(count);
+  }
 }
 
 }  // namespace clipn

@@ -15,11 +15,10 @@
 #include "error.h"
 #include "model/checkpoint.h"
 #include "model/module_author.h"
+#include "model/scratch.h"
 
 namespace clipn {
 namespace {
-
-constexpr size_t kForgetEvery = size_t{64} << 20;  // bytes touched between two MappedCheckpoint::forget()
 
 at::ScalarType scalar_type(clipn_precision dtype) {
   switch (dtype) {
@@ -45,23 +44,18 @@ void check(const clipn_architecture& arch) {
   if (arch.vision_mlp == 0 || arch.text_mlp == 0) throw Error(CLIPN_INVALID_ARG, "a tower's MLP has no width");
 }
 
-/// Hands out weights in the stored precision and keeps few pages of the checkpoint resident meanwhile.
+/// Hands out weights in the stored precision; they lie in `scratch`.
 class Weights {
  public:
-  Weights(const MappedCheckpoint& checkpoint, const clipn_architecture& arch, at::ScalarType type)
-      : checkpoint_(checkpoint), arch_(arch), type_(type) {}
+  Weights(const CheckpointFile& checkpoint, const clipn_architecture& arch, at::ScalarType type, Scratch& scratch)
+      : checkpoint_(checkpoint), arch_(arch), type_(type), scratch_(scratch) {}
 
   at::Tensor get(const std::string& name, const std::vector<int64_t>& shape) {
     const at::Tensor stored = checkpoint_.get(name, shape);
     const at::Tensor source = name == "positional_embedding_no" ? with_mean_prompt(stored) : stored;
-    at::Tensor weight = source.to(type_);
+    const at::Tensor weight = source.to(type_);
     if (weight.numel() > 0) check_finite(name, weight);
-    touched_ += stored.nbytes();
-    if (touched_ >= kForgetEvery) {
-      checkpoint_.forget();
-      touched_ = 0;
-    }
-    return weight;
+    return scratch_.keep(weight);
   }
 
  private:
@@ -80,18 +74,20 @@ class Weights {
                 "tensor " + name + " holds a NaN or an infinity when stored as " + c10::toString(type_));
   }
 
-  const MappedCheckpoint& checkpoint_;
+  const CheckpointFile& checkpoint_;
   const clipn_architecture& arch_;
   const at::ScalarType type_;
-  size_t touched_ = 0;
+  Scratch& scratch_;
 };
+
+constexpr size_t kForgetEvery = size_t{64} << 20;  // bytes written between two Scratch::forget()
 
 struct CloseFile {
   void operator()(std::FILE* file) const { std::fclose(file); }
 };
 
 void save(const torch::jit::Module& module, const char* target, const torch::jit::ExtraFilesMap& extra_files,
-          const MappedCheckpoint& checkpoint) {
+          const Scratch& scratch) {
   std::unique_ptr<std::FILE, CloseFile> file(std::fopen(target, "wb"));
   const auto failure = [target](int code) {
     return Error(CLIPN_IO, std::string("cannot write ") + target + ": " + std::strerror(code));
@@ -100,12 +96,11 @@ void save(const torch::jit::Module& module, const char* target, const torch::jit
   int code = 0;
   size_t touched = 0;
   // libtorch's writer, told of a failure, throws again in its destructor, which ends the process: it is told of none.
-  // Weights are views of the mapping: without forget() the whole checkpoint would become resident while it is copied.
   const auto write = [&](const void* bytes, size_t count) -> size_t {
     if (code == 0 && std::fwrite(bytes, 1, count, file.get()) != count) code = errno;
     touched += count;
     if (touched >= kForgetEvery) {
-      checkpoint.forget();
+      scratch.forget();
       touched = 0;
     }
     return count;
@@ -121,8 +116,9 @@ void export_model(const clipn_export_options& options) {
   const at::NoGradGuard no_grad;
   const clipn_architecture& arch = *options.architecture;
   check(arch);
-  const MappedCheckpoint checkpoint(options.checkpoint, options.tensors, options.tensor_count);
-  Weights weights(checkpoint, arch, scalar_type(options.dtype));
+  const CheckpointFile checkpoint(options.checkpoint, options.tensors, options.tensor_count);
+  Scratch scratch(options.target);
+  Weights weights(checkpoint, arch, scalar_type(options.dtype), scratch);
   const Towers towers = {.text = options.image_only == 0,
                          .text_no = options.image_only == 0 && checkpoint.has("prompt_no")};
   const torch::jit::Module module = author_module(
@@ -132,7 +128,7 @@ void export_model(const clipn_export_options& options) {
   if (options.tokenizer_json != nullptr && *options.tokenizer_json != '\0') {
     extra_files.emplace("tokenizer.json", options.tokenizer_json);
   }
-  save(module, options.target, extra_files, checkpoint);
+  save(module, options.target, extra_files, scratch);
 }
 
 }  // namespace clipn

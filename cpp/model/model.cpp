@@ -22,6 +22,7 @@
 #include "cuda/open.h"
 #include "cuda/plugin.h"
 #include "error.h"
+#include "extent.h"
 #include "image/resize.h"
 #include "model/normalise.h"
 #include "tower/pack.h"
@@ -167,6 +168,9 @@ void Model::require(const char* method, uint32_t bit) const {
 
 clipn_image_batch Model::ready(const clipn_image_batch& batch, std::vector<uint8_t>* pixels) const {
   if (batch.n < 1 || batch.side < 1) throw Error(CLIPN_INVALID_ARG, "an image batch needs n >= 1 and side >= 1");
+  if (!fits_memory({batch.n, batch.side, batch.side, 3}, sizeof(float)))
+    throw Error(CLIPN_INVALID_ARG, "an image batch of n " + std::to_string(batch.n) + " and side " +
+                                       std::to_string(batch.side) + " is too large");
   if (batch.images == nullptr || device_ == CLIPN_CUDA) return batch;
   const size_t each = size_t{batch.side} * batch.side * 3;
   pixels->resize(static_cast<size_t>(batch.n) * each);
@@ -206,6 +210,9 @@ void Model::encode_image_patches(const clipn_image_batch& images, int64_t d, int
 
 void Model::encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l, int64_t d, float* features) {
   if (n < 1 || l < 1) throw Error(CLIPN_INVALID_ARG, "a text batch needs n >= 1 and l >= 1");
+  if (!fits_memory({n, l}, sizeof(int64_t)))
+    throw Error(CLIPN_INVALID_ARG,
+                "a text batch of n " + std::to_string(n) + " and l " + std::to_string(l) + " is too large");
   const c10::InferenceMode no_grad;
   const bool yes = tower == CLIPN_TEXT_YES;
   const char* method = yes ? "encode_text_yes" : "encode_text_no";

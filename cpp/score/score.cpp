@@ -12,6 +12,7 @@
 #include "cpu/dispatch.h"
 #include "cuda/open.h"
 #include "error.h"
+#include "extent.h"
 #include "score/products.h"
 #include "score/words.h"
 #include "tower/gemm.h"
@@ -207,10 +208,10 @@ void check(const clipn_score_input& in, const clipn_score_output& out) {
   require(in.n >= 0 && in.d >= 1, "score: n must be at least 0 and d at least 1");
   require(in.c >= 1 && in.c <= std::numeric_limits<int32_t>::max(), "score: c must be in 1..2147483647");
   require(in.k >= 0 && in.k <= in.c, "score: k must be in 0..c");
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max() / int64_t{sizeof(float)};
-  require(in.d <= kMost / in.c && (in.n == 0 || std::max(in.c, in.d) <= kMost / in.n),
+  constexpr int64_t kItem = sizeof(float);
+  require(fits_memory({in.c, in.d}, kItem) && fits_memory({in.n, std::max(in.c, in.d)}, kItem),
           "score: n, c and d are too large");
-  require(in.w >= 0 && in.w <= std::numeric_limits<int32_t>::max() && in.d <= kMost / std::max<int64_t>(in.w, 1),
+  require(in.w >= 0 && in.w <= std::numeric_limits<int32_t>::max() && fits_memory({in.w, in.d}, kItem),
           "score: w must be in 0..2147483647, and w and d not too large");
   require((in.w == 0) == (in.groups == 0) && in.groups >= 0 && in.groups <= in.w,
           "score: groups must be in 1..w, or 0 without words");

@@ -52,7 +52,7 @@ NoTower::NoTower(const clipn_architecture& architecture, uint32_t prompts, const
                  at::Device device, at::ScalarType arithmetic)
     : arch_(architecture), arithmetic_(arithmetic) {
   for (const auto& [name, shape] : shapes(architecture, prompts)) {
-    // A copy of its own: the source may be a view of a file.
+    // A copy of its own: training changes it.
     at::Tensor weight = source(name, shape).to(at::TensorOptions(device).dtype(at::kFloat), false, /*copy=*/true);
     weights_.emplace(name, weight.requires_grad_(true));
   }

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "error.h"
+#include "extent.h"
 #include "model/checkpoint.h"
 #include "teach/losses.h"
 
@@ -61,7 +62,7 @@ Teacher::Teacher(const clipn_teacher_options& options)
   }
   if (arch_.text_mlp == 0) throw Error(CLIPN_INVALID_ARG, "the text tower's MLP has no width");
   if (prompts_ < 1) throw Error(CLIPN_INVALID_ARG, "prompts must be at least 1");
-  const MappedCheckpoint checkpoint(options.checkpoint, options.tensors, options.tensor_count);
+  const CheckpointFile checkpoint(options.checkpoint, options.tensors, options.tensor_count);
   const auto or_zeros = [&](const std::string& name, const std::vector<int64_t>& shape) {
     return checkpoint.has(name) ? checkpoint.get(name, shape) : at::zeros(shape);
   };
@@ -90,6 +91,7 @@ Teacher::Teacher(const clipn_teacher_options& options)
 void Teacher::check(const clipn_teacher_batch& batch) const {
   const auto fail = [](const std::string& text) { throw Error(CLIPN_INVALID_ARG, text); };
   if (batch.n < 2) fail("a batch needs two samples: the no loss compares images with other captions");
+  if (!fits_memory({batch.n, std::max<int64_t>(batch.n, arch_.embed_dim)}, sizeof(float))) fail("a batch is too large");
   if (batch.l < 1 || batch.l > arch_.context_length) fail("a batch's texts do not fit the context");
   if (!std::isfinite(batch.learning_rate) || batch.learning_rate < 0) fail("learning_rate is no finite number from 0");
   const auto inside = [](const int64_t* values, int64_t count, int64_t most) {

@@ -56,6 +56,10 @@ TEST(CoreArguments, OfLaneCreate) {
               [&](clipn_error* e) { return clipn_lane_create(&older, &lane, e); });
   expect_said("clipn_lane_create: out is null",
               [&](clipn_error* e) { return clipn_lane_create(&options, nullptr, e); });
+  auto crowded = options;
+  crowded.threads = 1025;
+  expect_said("clipn_lane_create: options->threads is 1025, more than 1024",
+              [&](clipn_error* e) { return clipn_lane_create(&crowded, &lane, e); });
   EXPECT_EQ(lane, nullptr);
 }
 
@@ -210,6 +214,16 @@ TEST_F(CoreModelArguments, OfExport) {
   said("clipn_export: options->checkpoint is null", [](auto& o) { o.checkpoint = nullptr; });
   said("clipn_export: options->target is null", [](auto& o) { o.target = nullptr; });
   said("clipn_export: options->tensors is null", [](auto& o) { o.tensors = nullptr; });
+  const auto said_of_tensor = [&](const std::string& text, const std::function<void(clipn_tensor&)>& spoil) {
+    std::vector<clipn_tensor> tensors = checkpoint.tensors;
+    spoil(tensors[1]);
+    said("clipn_export: options->tensors[1]." + text, [&](auto& o) { o.tensors = tensors.data(); });
+  };
+  said_of_tensor("name is null", [](auto& tensor) { tensor.name = nullptr; });
+  said_of_tensor("dtype is null", [](auto& tensor) { tensor.dtype = nullptr; });
+  said_of_tensor("shape is null", [](auto& tensor) { tensor.shape = nullptr; });
+  said_of_tensor("stride is null", [](auto& tensor) { tensor.stride = nullptr; });
+  said_of_tensor("rank is 65", [](auto& tensor) { tensor.rank = 65; });
   said("clipn_export: options->clipn_json is null", [](auto& o) { o.clipn_json = nullptr; });
   said("clipn_export: options->architecture is null", [](auto& o) { o.architecture = nullptr; });
   const clipn_architecture older = shortened(checkpoint.architecture);

@@ -92,6 +92,17 @@ TEST(Lane, RunsEveryJobOnOneThreadOfItsOwn) {
   EXPECT_NE(ids[0], std::this_thread::get_id());
 }
 
+TEST(Lane, GoesOnAfterAJobThatThrowsWhatIsNoStdException) {
+  Lane lane(1);
+  Job throwing{[] { throw 7; }};
+  bool ran = false;
+  Job next{[&] { ran = true; }};
+  ASSERT_TRUE(lane.post(Job::run, &throwing, nullptr));
+  ASSERT_TRUE(lane.post(Job::run, &next, nullptr));
+  wait_until_idle(lane);
+  EXPECT_TRUE(ran);
+}
+
 TEST(Lane, SetsTheIntraOpThreadsOfItsOwnThreadOnly) {
   const int here = at::get_num_threads();
   int there = 0;

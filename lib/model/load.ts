@@ -12,6 +12,9 @@ import { Model } from './model';
 import type { LoadModelOptions } from './options';
 import { type QueueLimits, queueLimits } from './queue-options';
 
+/** The core's: more than computers have cores. */
+const MOST_THREADS = 1024;
+
 /**
  * Loads a model file made by `clipn-native export` or fetched by `clipn-native fetch model`.
  *
@@ -30,8 +33,11 @@ export async function loadModel(model: string, options: LoadModelOptions = {}): 
   if (!['fp32', 'bf16', 'fp16', 'auto'].includes(precision)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision must be fp32, bf16, fp16 or auto, not ${precision}`);
   }
-  if (!Number.isInteger(threads) || threads < 0) {
-    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `threads must be a whole number of at least 0, not ${threads}`);
+  if (!Number.isInteger(threads) || threads < 0 || threads > MOST_THREADS) {
+    throw new ClipnError(
+      'ERR_CLIPN_INVALID_ARG',
+      `threads must be a whole number from 0 to ${MOST_THREADS}, not ${threads}`,
+    );
   }
   if (trustedSha256 !== undefined) assertSha256(trustedSha256);
   const limits = queueLimits(batch, queue);

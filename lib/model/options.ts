@@ -12,7 +12,7 @@ export interface LoadModelOptions {
    * `fp16` needs CUDA. Default `fp32`.
    */
   precision?: Precision | 'auto';
-  /** Threads of the model's lane. Default 0: libtorch's own choice, one per physical core. */
+  /** Threads of the model's lane, at most 1024. Default 0: libtorch's own choice, one per physical core. */
   threads?: number;
   /** Folder of libtorch; found by itself when absent (docs/libtorch.md). One per process. */
   libtorch?: string;

@@ -72,10 +72,11 @@ typedef struct clipn_lane clipn_lane;
 
 typedef struct clipn_lane_options {
   uint32_t size;
-  uint32_t threads; /* intra-op threads of this lane; 0 = libtorch's own choice, one per physical core */
+  uint32_t threads; /* intra-op threads of this lane, at most 1024; 0 = libtorch's own choice, one per physical core */
 } clipn_lane_options;
 
-/* Called on the lane's thread. Must not throw, must not call clipn_lane_destroy. */
+/* Called on the lane's thread. Must not call clipn_lane_destroy. Must not throw: nobody hears of what it throws, and
+ * the next job runs. */
 typedef void (*clipn_job)(void* context);
 
 CLIPN_API clipn_status clipn_lane_create(const clipn_lane_options* options, clipn_lane** out, clipn_error* error);
