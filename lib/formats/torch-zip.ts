@@ -1,29 +1,7 @@
 /** The zips that PyTorch writes: `torch.save` and TorchScript put everything into one folder, tensors stored, not packed. */
-import type { Readable } from 'node:stream';
 import { crc32 } from 'node:zlib';
 import { ClipnError, type ClipnErrorCode } from '../base/errors';
-
-/** The part of yauzl 3 used here; its published types describe version 2. */
-interface ZipEntry {
-  fileName: string;
-  fileNameLength: number;
-  compressionMethod: number;
-  compressedSize: number;
-  uncompressedSize: number;
-  crc32: number;
-  relativeOffsetOfLocalHeader: number;
-  isEncrypted(): boolean;
-}
-interface ZipFile {
-  fileSize: number;
-  eachEntry(): AsyncIterable<ZipEntry>;
-  readLocalFileHeaderPromise(entry: ZipEntry, options: { minimal: true }): Promise<{ fileDataStart: number }>;
-  openReadStreamPromise(entry: ZipEntry): Promise<Readable>;
-  close(): void;
-}
-interface Yauzl {
-  openPromise(path: string, options: { lazyEntries: true; autoClose: false }): Promise<ZipFile>;
-}
+import { openZip, type ZipEntry, type ZipFile } from '../base/zip-file';
 
 /** Where the bytes of a stored entry lie, and their checksum; null when PyTorch was told to write none. */
 export interface StoredBytes {
@@ -34,6 +12,8 @@ export interface StoredBytes {
 
 /** The largest of the small entries (pickles, code, JSON): those of published models stay below 4 MB. */
 const MAX_READ_BYTES = 64 << 20;
+/** A ViT-L/14 with its optimizer has 2000. */
+const MAX_ENTRIES = 100_000;
 const STORED = 0;
 /** Fixed part of a local file header. */
 const HEADER_BYTES = 30;
@@ -57,10 +37,9 @@ export class TorchZip {
     signal: AbortSignal | undefined,
     use: (archive: TorchZip) => Promise<T>,
   ): Promise<T> {
-    const yauzl = (await import('yauzl')) as unknown as Yauzl;
     let zip: ZipFile | undefined;
     try {
-      zip = await yauzl.openPromise(path, { lazyEntries: true, autoClose: false });
+      zip = await openZip(path, { lazyEntries: true, autoClose: false });
       return await use(await TorchZip.list(path, code, zip, signal));
     } catch (error) {
       signal?.throwIfAborted();
@@ -82,6 +61,7 @@ export class TorchZip {
     for await (const entry of zip.eachEntry()) {
       signal?.throwIfAborted();
       if (entries.has(entry.fileName)) throw new ClipnError(code, `${path} holds the entry ${entry.fileName} twice`);
+      if (entries.size === MAX_ENTRIES) throw new ClipnError(code, `${path} holds more than ${MAX_ENTRIES} entries`);
       entries.set(entry.fileName, entry);
     }
     refuseOverlaps(path, code, zip, [...entries.values()]);

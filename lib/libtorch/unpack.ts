@@ -4,11 +4,10 @@ import { cp, readdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
-import { type Entry, type Options, open, type ZipFile } from 'yauzl';
 import { ClipnError } from '../base/errors';
 import { makeFolder } from '../base/make-folder';
+import { openZip, type ZipEntry, type ZipFile } from '../base/zip-file';
 
 /** How much is done, and of how much: bytes of an archive, parts of a folder. */
 export type OnBytes = (done: number, total: number) => void;
@@ -74,8 +73,8 @@ export async function readEntry(archive: string, pattern: RegExp): Promise<strin
 }
 
 type Visit = (
-  entries: Entry[],
-  openStream: (entry: Entry) => Promise<Readable>,
+  entries: ZipEntry[],
+  openStream: (entry: ZipEntry) => Promise<Readable>,
   broken: (error: unknown) => ClipnError,
 ) => Promise<void>;
 
@@ -86,7 +85,6 @@ async function visit(archive: string, use: Visit): Promise<void> {
       cause: error,
       hint: 'Pass a torch wheel (.whl) or a libtorch zip; if it is one, it is damaged: fetch it again.',
     });
-  const openZip = promisify<string, Options, ZipFile>(open);
   // Entries are streamed later than they are listed, so the file must stay open. yauzl refuses absolute paths, '..',
   // and, when strict, backslashes; and it ends a stream that is longer or shorter than its entry says.
   const options = { lazyEntries: true, autoClose: false, strictFileNames: true };
@@ -99,7 +97,7 @@ async function visit(archive: string, use: Visit): Promise<void> {
     });
     const reason = hostility(entries, zip.fileSize);
     if (reason !== null) throw broken(new Error(reason));
-    await use(entries, promisify<Entry, Readable>(zip.openReadStream.bind(zip)), broken);
+    await use(entries, (entry) => zip.openReadStreamPromise(entry), broken);
   } finally {
     zip.close();
   }
@@ -151,7 +149,7 @@ async function unpack(
 }
 
 /** What makes the archive one to refuse, judged by its directory alone; null when nothing does. */
-function hostility(entries: Entry[], fileSize: number): string | null {
+function hostility(entries: ZipEntry[], fileSize: number): string | null {
   const names = new Set<string>();
   let packed = 0;
   let unpacked = 0;
@@ -178,11 +176,11 @@ function isCollision(error: NodeJS.ErrnoException): boolean {
   return ['EEXIST', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG'].includes(error.code ?? '');
 }
 
-async function listEntries(zip: ZipFile): Promise<Entry[]> {
+async function listEntries(zip: ZipFile): Promise<ZipEntry[]> {
   if (zip.entryCount > MAX_ENTRIES) throw new Error(`it says that it holds ${zip.entryCount} entries`);
   return await new Promise((resolveEntries, reject) => {
-    const entries: Entry[] = [];
-    zip.on('entry', (entry: Entry) => {
+    const entries: ZipEntry[] = [];
+    zip.on('entry', (entry: ZipEntry) => {
       entries.push(entry);
       zip.readEntry();
     });

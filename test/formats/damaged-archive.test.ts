@@ -57,7 +57,19 @@ test('a zip whose directory lies is refused', async () => {
     bytes.writeUInt16LE(value, bytes.length - 22 + offset);
     return bytes;
   };
+  /** A field of the zip64 records at the end, counted from the end of the file. */
+  const end64 = (fromEnd: number, value: bigint) => {
+    const bytes = zip(entries, Object.keys(entries).length);
+    bytes.writeBigUInt64LE(value, bytes.length - fromEnd);
+    return bytes;
+  };
   const inputs: Record<string, Buffer> = {
+    'a zip64 end record where no number reaches': end64(22 + 12, 2n ** 58n),
+    'a zip64 directory where no number reaches': end64(22 + 20 + 8, 2n ** 58n),
+    'more entries than any checkpoint has': zip(
+      Array.from({ length: 100_001 }, (_, i) => [`seeded/${i}`, '']),
+      100_001,
+    ),
     'a tensor beyond the end': withDirectory(tensor, u32(42, 0x7fffffff)),
     'a tensor on top of the first entry': withDirectory(tensor, u32(42, 0)),
     'a tensor of zip64 size without its field': withDirectory(tensor, both(0xffffffff)),
