@@ -189,7 +189,7 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
   ERR_CLIPN_IMAGE_DECODE: () => model.encodeImages([text]),
   ERR_CLIPN_IMAGE_TOO_LARGE: () =>
     model.encodeImages([{ data: new Uint8Array(6), width: 2, height: 3, channels: 1 }], { limitPixels: 5 }),
-  ERR_CLIPN_INVALID_ARG: async () => loadModel(await apiModel(), { threads: -1 }),
+  ERR_CLIPN_INVALID_ARG: async () => loadModel(await apiModel(), { threads: 1025 }),
   ERR_CLIPN_IO: () => loadLabelBank(at('absent')),
   ERR_CLIPN_OUT_OF_MEMORY: () => {
     const [features, no] = [new Float32Array(1), undefined];

@@ -4,6 +4,7 @@
  * Every error of the package: one class, one closed table of codes. `docs/errors.md` has a heading for each.
  * Aborted calls reject with `signal.reason` instead, as Node's own APIs do.
  */
+import { asMessage } from './wording';
 
 /** Code → the remedy that goes with it unless the place that throws knows a better one. */
 export const ERROR_HINTS = {
@@ -114,7 +115,10 @@ export interface ClipnErrorOptions {
   cause?: unknown;
 }
 
-/** The one error class of this package. Match on `code`; `message` says what was wrong, `hint` what to do. */
+/**
+ * The one error class of this package. Match on `code`; `message` says what was wrong, in one line, `hint` what to do.
+ * Names and values out of files stand in messages: `asMessage` keeps them from steering a terminal or filling a log.
+ */
 export class ClipnError extends Error {
   override readonly name = 'ClipnError';
   readonly code: ClipnErrorCode;
@@ -122,7 +126,7 @@ export class ClipnError extends Error {
   readonly details: Record<string, unknown>;
 
   constructor(code: ClipnErrorCode, message: string, options: ClipnErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(asMessage(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     const ofSystem = code === 'ERR_CLIPN_IO' ? systemHint(message, options.cause) : undefined;
     this.hint = options.hint ?? ofSystem ?? ERROR_HINTS[code];

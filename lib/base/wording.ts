@@ -32,13 +32,23 @@ export function firstFew(names: readonly string[]): string {
 
 const LONGEST_LINE = 160;
 
-/** What would steer a terminal or turn the order of letters is escaped as in JSON; `kept` stays. */
+/** What would steer a terminal or turn the order of letters, and half a character, is escaped as in JSON; `kept` stays. */
 export function printable(text: string, kept = ''): string {
   const escaped = (c: string) => (kept.includes(c) ? c : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
-  return text.replace(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, escaped);
+  return text.replace(/[\p{Cc}\p{Cs}\p{Bidi_Control}\u2028\u2029]/gu, escaped);
 }
 
 /** A text of the user's in a message: printable, and cut at a line's length. */
 export function oneLine(text: string): string {
   return printable(text.length > LONGEST_LINE ? `${text.slice(0, LONGEST_LINE)}…` : text);
+}
+
+const LONGEST_MESSAGE = 480;
+
+/** The text of an error: one line, printable; of a longer one, the middle is left out. */
+export function asMessage(text: string): string {
+  const line = printable(text.trimEnd());
+  if (line.length <= LONGEST_MESSAGE) return line;
+  const end = LONGEST_MESSAGE / 3;
+  return printable(`${line.slice(0, LONGEST_MESSAGE - end - 15)} … ${line.slice(-end)}`);
 }

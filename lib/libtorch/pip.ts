@@ -94,8 +94,8 @@ export async function pipDownload({ pip, version, target, machine, report, signa
   const { code, output } = await run(command, onLine, { ...machine.env, TMPDIR: target }, signal);
   const wheel = code === 0 ? (await readdir(target)).find((name) => name.endsWith('.whl')) : undefined;
   if (wheel !== undefined) return join(target, wheel);
-  const lastLines = output.trim().split('\n').slice(-3).join('\n');
-  throw new ClipnError('ERR_CLIPN_FETCH', `pip could not download ${requirement}:\n${lastLines}`, {
+  const lastLines = output.trim().split('\n').slice(-3).join('; ');
+  throw new ClipnError('ERR_CLIPN_FETCH', `pip could not download ${requirement}: ${lastLines}`, {
     details: { command: command.join(' '), exitCode: code, output },
   });
 }
