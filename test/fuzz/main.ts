@@ -6,6 +6,7 @@
  * Target `core` is the C ABI of the core, from the native tests (`npm test -- --only native` builds them).
  */
 import { fork, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -46,11 +47,12 @@ async function inProcess(name: string, flags: Flags): Promise<Outcome> {
     if ('run' in message) run = message.run;
     else outcome = message;
   });
-  const ended = await new Promise<string>((resolve) => {
-    child.on('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
-  });
+  // What it said last may come after its end.
+  const [[code, signal]] = await Promise.all([once(child, 'exit'), once(child, 'disconnect')]);
   clearTimeout(timer);
-  return outcome ?? { findings: [{ run, what: `the process ended with ${ended}` }], counts: {} };
+  return (
+    outcome ?? { findings: [{ run, what: `the process ended with ${signal ?? `exit code ${code}`}` }], counts: {} }
+  );
 }
 
 async function child(name: string, flags: Flags): Promise<void> {

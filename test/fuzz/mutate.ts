@@ -1,6 +1,9 @@
 /**
  * Damage to files, drawn from a seed: bytes as a disk or a network changes them, lengths as an attacker would, JSON and
  * text as an editor leaves them. Checksums are put right again by the targets, so that damage reaches what lies behind.
+ *
+ * Our own: fast-check draws values, but knows no files to start from; jazzer.js would be guided by coverage, but its makers
+ * have stopped before, it brings a native addon of its own, and takes no mutator that puts checksums right.
  */
 import { uniformSource } from '../../lib/base/random';
 
