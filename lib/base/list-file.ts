@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { ClipnError, type ClipnErrorCode } from './errors';
 import { decodeText } from './text-encoding';
+import { parseJson } from './parse-json';
 
 export interface ListItem {
   text: string;
@@ -24,7 +25,7 @@ export function listItems(text: string, path: string, malformed: ClipnErrorCode)
   }
   let list: unknown;
   try {
-    list = JSON.parse(text);
+    list = parseJson(text);
   } catch (cause) {
     throw new ClipnError(malformed, `${path} begins with "[" but is not a JSON array`, { cause });
   }

@@ -4,6 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { isSha256, jsonHash } from '../base/json-hash';
+import { parseJson } from '../base/parse-json';
 import { writeThenRename } from '../base/write-file';
 import { DECIDING_SCORES, type DecidingScore, needsNegatives, type Scores } from '../scores/names';
 import { pValueOf } from './conformal';
@@ -205,7 +206,7 @@ export async function readCalibration(path: string): Promise<Calibration> {
   }
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (cause) {
     throw new ClipnError('ERR_CLIPN_CALIBRATION', `${path}: not JSON`, { cause, details: { path } });
   }

@@ -9,6 +9,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { ClipnError } from '../base/errors';
+import { parseJson } from '../base/parse-json';
 import { writeThenRename } from '../base/write-file';
 import { readHeader } from '../formats/safetensors';
 import { isSealIntact, writeSealedSafetensors } from '../formats/sealed-safetensors';
@@ -142,7 +143,7 @@ function assertColumns(
 function assertIdentity(path: string, text: unknown, asked: StoreIdentity): void {
   let made: Partial<StoreIdentity>;
   try {
-    made = JSON.parse(String(text)) as Partial<StoreIdentity>;
+    made = parseJson(String(text)) as Partial<StoreIdentity>;
   } catch (cause) {
     throw damagedShard(path, 'its identity is no JSON', cause);
   }
@@ -156,7 +157,7 @@ function assertIdentity(path: string, text: unknown, asked: StoreIdentity): void
 
 function filesOf(text: unknown, damaged: (what: string, cause?: unknown) => ClipnError): KnownFile[] {
   try {
-    const list = JSON.parse(String(text)) as [string, number, string, string][];
+    const list = parseJson(String(text)) as [string, number, string, string][];
     return list.map(([path, size, mtime, hex]) => {
       const sha256 = Buffer.from(hex, 'hex');
       if (typeof path !== 'string' || typeof size !== 'number' || sha256.length !== HASH_BYTES) {

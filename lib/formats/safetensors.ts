@@ -1,6 +1,7 @@
 /** .safetensors files: u64 header length, a JSON header, then the tensors' bytes, dense and row-major. */
 import { type FileHandle, open } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
+import { parseJson } from '../base/parse-json';
 import {
   denseStride,
   elementCount,
@@ -51,7 +52,7 @@ export async function readHeader(
   await file.read(header, 0, headerBytes, 8);
   let json: unknown;
   try {
-    json = JSON.parse(header.toString('utf8'));
+    json = parseJson(header.toString('utf8'));
   } catch (cause) {
     throw damaged('its header is no JSON', cause);
   }

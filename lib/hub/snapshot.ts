@@ -1,5 +1,6 @@
 /** What a repository holds at one commit, as the hub's API tells it. */
 import { ClipnError } from '../base/errors';
+import { parseJson } from '../base/parse-json';
 import { Refusal, request, retrying } from '../download/request';
 import type { Hub } from './hub';
 import { type HubName, shownName } from './name';
@@ -69,7 +70,7 @@ function parseSnapshot(text: string, target: HubName, endpoint: string): Snapsho
     });
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch {
     throw invalid('it is not JSON');
   }

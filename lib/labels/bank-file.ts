@@ -10,6 +10,7 @@ import { dirname } from 'node:path';
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { makeFolder } from '../base/make-folder';
+import { parseJson } from '../base/parse-json';
 import { writeThenRename } from '../base/write-file';
 import { isSealIntact, writeSealedSafetensors } from '../formats/sealed-safetensors';
 import { freezeBank, type LabelBank } from './bank';
@@ -65,7 +66,7 @@ class BankReader {
 
   json(field: string, text: string): unknown {
     try {
-      return JSON.parse(text);
+      return parseJson(text);
     } catch (cause) {
       return this.fail(field, 'is not JSON', cause);
     }

@@ -1,6 +1,7 @@
 /** From the class folders of an ID set to labels: by name, by ImageNet's wnids, or by a table of the user's. */
 import { readFile } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
+import { parseJson } from '../base/parse-json';
 import { firstFew } from '../base/wording';
 import imagenetNames from '../data/imagenet-classnames.json';
 import wnids from '../data/imagenet-wnids.json';
@@ -37,7 +38,7 @@ export async function readClassNames(path: string): Promise<Map<string, string>>
   if (text.trimStart().startsWith('{')) {
     let table: unknown;
     try {
-      table = JSON.parse(text);
+      table = parseJson(text);
     } catch (cause) {
       throw malformed('begins with "{" but is not JSON', cause);
     }

@@ -5,6 +5,7 @@ import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { isSha256, jsonHash } from '../base/json-hash';
 import { readText } from '../base/list-file';
+import { parseJson } from '../base/parse-json';
 import { writeThenRename } from '../base/write-file';
 import { namesIn } from '../labels/labels-file';
 
@@ -72,7 +73,7 @@ export async function readNegatives(path: string): Promise<string[] | MinedNegat
   if (!text.trimStart().startsWith('{')) return namesIn(text, path).map((name) => name.text);
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (cause) {
     throw new ClipnError('ERR_CLIPN_LABELS', `${path} begins with "{" but is not JSON`, { cause, hint: HINT });
   }

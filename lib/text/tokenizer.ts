@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { ClipnError } from '../base/errors';
+import { parseJson } from '../base/parse-json';
 import { cleanText } from './clean-text';
 
 /** Token ids of some texts as the text towers take them: row-major [n, l], each row right-padded with 0. */
@@ -142,7 +143,7 @@ function bytePairsOf(tokenizerJson: string, sha256: string): BytePairs {
 function readBytePairs(tokenizerJson: string): BytePairs {
   let file: unknown;
   try {
-    file = JSON.parse(tokenizerJson);
+    file = parseJson(tokenizerJson);
   } catch (cause) {
     throw broken('not JSON', cause);
   }

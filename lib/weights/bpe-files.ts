@@ -1,5 +1,6 @@
 /** vocab.json and merges.txt, as transformers keeps CLIP's byte pairs: the tokenizer.json that they stand for. */
 import { ClipnError } from '../base/errors';
+import { parseJson } from '../base/parse-json';
 import { readTextFile } from './json-file';
 
 export interface BpeFiles {
@@ -46,7 +47,7 @@ function isSame(vocab: ReadonlyMap<string, number>, merges: readonly string[], c
 function readVocabulary(text: string, path: string): Map<string, number> {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch (cause) {
     throw broken(path, 'it is not JSON', cause);
   }

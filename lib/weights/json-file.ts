@@ -1,6 +1,7 @@
 /** JSON and other text files that a user gives beside weights. */
 import { readFile, stat } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
+import { parseJson } from '../base/parse-json';
 
 /**
  * @param name what messages call the file
@@ -23,7 +24,7 @@ export async function readTextFile(path: string, name = path): Promise<string> {
 export async function readJsonFile(path: string, name = path): Promise<unknown> {
   const text = await readTextFile(path, name);
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (cause) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${name} is not JSON`, { cause });
   }

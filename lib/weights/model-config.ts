@@ -1,6 +1,7 @@
 /** `clipn.json`, the part of a model file that says what its methods compute; see docs/model-file.md. */
 import { ClipnError } from '../base/errors';
 import { isSha256 } from '../base/json-hash';
+import { parseJson } from '../base/parse-json';
 import type { Activation } from './known-weights';
 import type { ModelKind } from './network';
 import { isVocabulary, type Vocabulary } from './vocabulary';
@@ -93,7 +94,7 @@ export function parseModelConfig(json: string, path: string): ModelConfig {
     new ClipnError('ERR_CLIPN_MODEL_FORMAT', `${path}: clipn.json ${what}`, { cause });
   let value: unknown;
   try {
-    value = JSON.parse(json);
+    value = parseJson(json);
   } catch (cause) {
     throw invalid(json === '' ? 'is missing' : 'is not JSON', cause);
   }

@@ -183,15 +183,13 @@ export function damageText(draw: Draw, text: string): Buffer {
   return form === 1 ? Buffer.from(`\ufeff${joined}`, 'utf16le') : Buffer.from(joined);
 }
 
-const nested = (depth: number): unknown => JSON.parse('['.repeat(depth) + ']'.repeat(depth)) as unknown;
-
 function oddValue(draw: Draw): unknown {
   return draw.any([
     () => draw.any([null, true, false, 0, -1, 1.5, 2 ** 31, 2 ** 53, -(2 ** 53), 1e308, 5e-324]),
     () => draw.any(TEXTS),
     () => draw.any([[], {}, [[]], [null], { a: 1 }]),
     () => (draw.rarely(4) ? LONG : draw.any(NUMBERS)),
-    () => (draw.rarely(8) ? nested(2000) : [draw.any(TEXTS), draw.below(9)]),
+    () => [draw.any(TEXTS), draw.below(9)],
   ])();
 }
 
@@ -239,7 +237,17 @@ export function jsonText(draw: Draw, value: unknown): string {
     () => text.replace('{', `{"__proto__":${JSON.stringify(oddValue(draw))},`),
     () => text.replace(/"(\w+)":/, (_, key: string) => `"${key}":1,"${key}":`),
     () => `\ufeff${text}`,
+    () => withDeepValue(draw, text),
   ])();
+}
+
+/** One of the plain values as lists in lists: deeper than a function that calls itself can go. */
+function withDeepValue(draw: Draw, text: string): string {
+  const values = [...text.matchAll(/(?<=[:,[])(?:"[^"\\]*"|-?[\d.]+|true|false|null)(?=[,}\]])/g)];
+  if (values.length === 0) return text;
+  const { index, 0: value } = draw.any(values);
+  const deep = '['.repeat(20_000) + ']'.repeat(20_000);
+  return text.slice(0, index) + deep + text.slice(index + value.length);
 }
 
 /** Every place in a value where another could stand: what holds it, and its key there. */
