@@ -76,31 +76,49 @@ std::vector<int64_t> CheckpointFile::shape(const std::string& name) const {
   return {tensor.shape, tensor.shape + tensor.rank};
 }
 
-at::Tensor CheckpointFile::get(const std::string& name, const std::vector<int64_t>& shape) const {
+const clipn_tensor& CheckpointFile::checked(const std::string& name, const std::vector<int64_t>& shape) const {
   const clipn_tensor& tensor = find(name);
   const at::IntArrayRef stored(tensor.shape, tensor.rank);
   if (stored != at::IntArrayRef(shape)) {
     throw Error(CLIPN_CHECKPOINT, "tensor " + name + " has shape " + show(stored) + ", expected " + show(shape));
   }
-  const at::ScalarType type = scalar_type(tensor);
-  const uint64_t item = c10::elementSize(type);
+  const uint64_t item = c10::elementSize(scalar_type(tensor));
   const int64_t elements = span(tensor);
   if (elements < 0 || tensor.offset > bytes_ || static_cast<uint64_t>(elements) > (bytes_ - tensor.offset) / item) {
     throw Error(CLIPN_CHECKPOINT, "tensor " + name + " reaches outside the checkpoint file");
   }
-  const at::Tensor span = at::empty({elements}, type);
-  read(tensor, span.data_ptr(), span.nbytes());
-  return span.as_strided(stored, at::IntArrayRef(tensor.stride, tensor.rank)).contiguous();
+  return tensor;
 }
 
-void CheckpointFile::read(const clipn_tensor& tensor, void* out, size_t bytes) const {
-  for (size_t done = 0; done < bytes;) {
-    const auto offset = static_cast<off_t>(tensor.offset + done);
-    const ssize_t count = pread(file_, static_cast<std::byte*>(out) + done, bytes - done, offset);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw Error(CLIPN_IO, "cannot read " + path_ + ": " + std::strerror(errno));
-    if (count == 0) throw Error(CLIPN_IO, path_ + " became shorter while tensor " + tensor.name + " was read");
-    done += static_cast<size_t>(count);
+at::Tensor CheckpointFile::get(const std::string& name, const std::vector<int64_t>& shape) const {
+  const clipn_tensor& tensor = checked(name, shape);
+  const at::Tensor whole = at::empty({span(tensor)}, scalar_type(tensor));
+  read(tensor, 0, whole.data_ptr(), whole.nbytes());
+  return whole.as_strided(shape, at::IntArrayRef(tensor.stride, tensor.rank)).contiguous();
+}
+
+bool CheckpointFile::is_stored_as(const std::string& name, const std::vector<int64_t>& shape,
+                                  at::ScalarType type) const {
+  const clipn_tensor& tensor = checked(name, shape);
+  int64_t dense = 1;
+  for (size_t i = tensor.rank; i-- > 0; dense *= shape[i]) {
+    if (tensor.stride[i] != dense) return false;
+  }
+  return scalar_type(tensor) == type;
+}
+
+void CheckpointFile::read(const std::string& name, size_t offset, void* out, size_t count) const {
+  read(find(name), offset, out, count);
+}
+
+void CheckpointFile::read(const clipn_tensor& tensor, size_t offset, void* out, size_t count) const {
+  for (size_t done = 0; done < count;) {
+    const auto from = static_cast<off_t>(tensor.offset + offset + done);
+    const ssize_t bytes = pread(file_, static_cast<std::byte*>(out) + done, count - done, from);
+    if (bytes < 0 && errno == EINTR) continue;
+    if (bytes < 0) throw Error(CLIPN_IO, "cannot read " + path_ + ": " + std::strerror(errno));
+    if (bytes == 0) throw Error(CLIPN_IO, path_ + " became shorter while tensor " + tensor.name + " was read");
+    done += static_cast<size_t>(bytes);
   }
 }
 

@@ -31,9 +31,16 @@ class CheckpointFile {
   /// the file has become shorter.
   at::Tensor get(const std::string& name, const std::vector<int64_t>& shape) const;
 
+  /// Whether the tensor lies in the file dense and in this type. Throws as get().
+  bool is_stored_as(const std::string& name, const std::vector<int64_t>& shape, at::ScalarType type) const;
+  /// `count` bytes of a tensor that get() takes, from `offset` on. Throws IO.
+  void read(const std::string& name, size_t offset, void* out, size_t count) const;
+
  private:
   const clipn_tensor& find(const std::string& name) const;
-  void read(const clipn_tensor& tensor, void* out, size_t bytes) const;
+  /// The tensor, when it is as get() demands.
+  const clipn_tensor& checked(const std::string& name, const std::vector<int64_t>& shape) const;
+  void read(const clipn_tensor& tensor, size_t offset, void* out, size_t count) const;
 
   std::string path_;
   std::unordered_map<std::string, const clipn_tensor*> table_;

@@ -20,6 +20,8 @@
 namespace clipn {
 namespace {
 
+constexpr size_t kForgetEvery = size_t{64} << 20;  // bytes touched between two Scratch::forget()
+
 at::ScalarType scalar_type(clipn_precision dtype) {
   switch (dtype) {
     case CLIPN_FP32:
@@ -51,14 +53,25 @@ class Weights {
       : checkpoint_(checkpoint), arch_(arch), type_(type), scratch_(scratch) {}
 
   at::Tensor get(const std::string& name, const std::vector<int64_t>& shape) {
-    const at::Tensor stored = checkpoint_.get(name, shape);
-    const at::Tensor source = name == "positional_embedding_no" ? with_mean_prompt(stored) : stored;
-    const at::Tensor weight = source.to(type_);
+    const at::Tensor weight = kept(name, shape);
     if (weight.numel() > 0) check_finite(name, weight);
-    return scratch_.keep(weight);
+    touched_ += weight.nbytes();
+    if (touched_ >= kForgetEvery) {
+      scratch_.forget();
+      touched_ = 0;
+    }
+    return weight;
   }
 
  private:
+  at::Tensor kept(const std::string& name, const std::vector<int64_t>& shape) {
+    if (name == "positional_embedding_no")
+      return scratch_.keep(with_mean_prompt(checkpoint_.get(name, shape)).to(type_));
+    if (!checkpoint_.is_stored_as(name, shape, type_)) return scratch_.keep(checkpoint_.get(name, shape).to(type_));
+    return scratch_.keep(
+        type_, shape, [&](size_t offset, std::byte* out, size_t count) { checkpoint_.read(name, offset, out, count); });
+  }
+
   /// P + mean_k prompt_no[k]: at inference the tower only ever needs the sum (spec 1.4).
   at::Tensor with_mean_prompt(const at::Tensor& positions) const {
     const std::vector<int64_t> shape = checkpoint_.shape("prompt_no");
@@ -78,9 +91,8 @@ class Weights {
   const clipn_architecture& arch_;
   const at::ScalarType type_;
   Scratch& scratch_;
+  size_t touched_ = 0;
 };
-
-constexpr size_t kForgetEvery = size_t{64} << 20;  // bytes written between two Scratch::forget()
 
 struct CloseFile {
   void operator()(std::FILE* file) const { std::fclose(file); }

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,17 +21,25 @@ class Scratch {
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
-  /// A tensor with the same elements, dense, that may only be read. Throws IO.
+  /// Gives `count` bytes of a dense tensor, from `offset` on.
+  using Source = std::function<void(size_t offset, std::byte* out, size_t count)>;
+
+  /// A tensor that may only be read, with the bytes that `source` gives, part after part. Throws IO.
+  at::Tensor keep(at::ScalarType type, at::IntArrayRef shape, const Source& source);
+  /// The same of a tensor at hand.
   at::Tensor keep(const at::Tensor& tensor);
 
   /// Lets the kernel drop the resident pages; they are read again when touched.
   void forget() const noexcept;
 
  private:
+  void write(const std::byte* from, size_t bytes, size_t offset) const;
+
   std::string target_;
   int file_ = -1;
   size_t bytes_ = 0;
   std::vector<std::pair<void*, size_t>> mapped_;
+  std::vector<std::byte> part_;
 };
 
 }  // namespace clipn

@@ -53,6 +53,10 @@ TEST(Scratch, KeepsTensorsUnderNoName) {
   constexpr int64_t kRows = 3, kColumns = 5000;  // neither ends with a page
   const at::Tensor wide = scratch.keep(at::arange(kRows * kColumns, at::kFloat).view({kColumns, kRows}).t());
   const at::Tensor whole = scratch.keep(at::arange(7, at::kLong));
+  // More than is read and written at a time.
+  const auto large = scratch.keep(at::kByte, {3 << 20, 1}, [](size_t offset, std::byte* out, size_t count) {
+    for (size_t i = 0; i < count; ++i) out[i] = static_cast<std::byte>((offset + i) % 251);
+  });
   EXPECT_EQ(scratch.keep(at::zeros({0, 4})).sizes(), at::IntArrayRef({0, 4}));
   scratch.forget();
   ASSERT_EQ(wide.sizes(), at::IntArrayRef({kRows, kColumns}));
@@ -61,6 +65,7 @@ TEST(Scratch, KeepsTensorsUnderNoName) {
       ASSERT_EQ(wide.const_data_ptr<float>()[row * kColumns + column], static_cast<float>(column * kRows + row));
     }
   }
+  for (int64_t i = 0; i < 3 << 20; ++i) ASSERT_EQ(large.const_data_ptr<uint8_t>()[i], i % 251);
   for (int64_t i = 0; i < 7; ++i) EXPECT_EQ(whole.const_data_ptr<int64_t>()[i], i);
 }
 
