@@ -1,7 +1,9 @@
 // Random arguments for every function of core.h: whatever it is given, it answers with a status and, where that is not
 // OK, one line of text. What a caller must know is kept: a pointer is null or has as many elements as the sizes beside
-// it say, unless no process could have that many. CLIPN_FUZZ_RUNS calls a test (default 200) from CLIPN_FUZZ_SEED
-// (default 1): `npm run fuzz -- --only core`.
+// it say, unless no process could have that many.
+//
+// CLIPN_FUZZ_RUNS calls a test (default 100; of those that take long a quarter) from CLIPN_FUZZ_SEED (default 1):
+// npm run fuzz -- --only core
 #include <clipn/core.h>
 #include <gtest/gtest.h>
 
@@ -29,7 +31,7 @@ class CoreFuzz : public testing::Test {
  protected:
   // The same on every machine: the standard leaves no choice to the engine, but to distributions.
   std::mt19937_64 engine{from_environment("CLIPN_FUZZ_SEED", 1)};
-  uint64_t runs = from_environment("CLIPN_FUZZ_RUNS", 200);
+  uint64_t runs = from_environment("CLIPN_FUZZ_RUNS", 100);
 
   uint64_t below(uint64_t count) { return engine() % count; }
   int64_t between(int64_t low, int64_t high) { return low + static_cast<int64_t>(below(high - low + 1)); }
@@ -82,7 +84,7 @@ class CoreFuzz : public testing::Test {
     EXPECT_NE(status, CLIPN_INTERNAL) << error.text;
     const size_t length = strnlen(error.text, sizeof(error.text));
     EXPECT_GT(length, 0u);
-    EXPECT_LT(length, 500u) << error.text;
+    EXPECT_LT(length, sizeof(error.text));
     for (size_t i = 0; i < length; ++i) {
       EXPECT_GE(static_cast<unsigned char>(error.text[i]), 0x20) << "byte " << i << " of " << error.text;
     }
@@ -211,8 +213,10 @@ class CoreFuzzFiles : public CoreFuzz {
   std::vector<clipn_tensor> tensors() {
     std::vector<clipn_tensor> out = tiny.tensors;
     while (rarely(2)) {
-      clipn_tensor& each = out[below(out.size())];
-      std::vector<int64_t>& changed = sizes.emplace_back(each.shape, each.shape + each.rank);
+      const size_t index = below(out.size());
+      clipn_tensor& each = out[index];
+      const clipn_tensor& whole = tiny.tensors[index];
+      std::vector<int64_t>& changed = sizes.emplace_back(whole.shape, whole.shape + whole.rank);
       for (int64_t& size : changed) size = rarely(2) ? count(between(0, 9)) : size;
       switch (below(7)) {
         case 0:
@@ -343,7 +347,7 @@ struct CloseTeacher {
 TEST_F(CoreFuzzFiles, Teacher) {
   std::unique_ptr<clipn_teacher, CloseTeacher> teacher;
   uint64_t accepted = 0;
-  for (uint64_t run = 0; run < runs && !HasFailure(); ++run) {
+  for (uint64_t run = 0; run < runs / 4 && !HasFailure(); ++run) {
     if (!teacher || rarely(5)) {
       const TinyCheckpoint whole(path);
       const std::vector<clipn_tensor> list = rarely(3) ? tensors() : tiny.tensors;
@@ -400,7 +404,7 @@ TEST_F(CoreFuzzFiles, Teacher) {
       return clipn_teacher_read(teacher.get(), part, name, or_null(out.data()), elements, e);
     });
   }
-  expect_some_accepted(accepted);
+  if (runs >= 100) EXPECT_GT(accepted, 0u);
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ function core({ seed, runs }: Flags): boolean {
     console.log(`${CORE}: SKIPPED, for the native tests are not built: npm test -- --only native`);
     return true;
   }
-  const env = { ...process.env, CLIPN_FUZZ_SEED: String(seed), CLIPN_FUZZ_RUNS: String(runs) };
+  const env = { GOMP_SPINCOUNT: '1000', ...process.env, CLIPN_FUZZ_SEED: String(seed), CLIPN_FUZZ_RUNS: String(runs) };
   const { status, signal } = spawnSync(program, ['--gtest_filter=CoreFuzz*'], { stdio: 'inherit', env });
   if (status !== 0) console.log(`${CORE}: ended with ${signal ?? `exit code ${status}`}`);
   return status === 0;
