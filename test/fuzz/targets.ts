@@ -6,7 +6,10 @@ import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
 import { create } from 'tar';
 import { ClipnError } from '../../lib/base/errors';
+import { parseJson } from '../../lib/base/parse-json';
 import { readCalibration, saveCalibration } from '../../lib/decide/calibration';
+import { createDriftMonitor, resumeDriftMonitor } from '../../lib/decide/drift';
+import type { DriftState } from '../../lib/decide/drift-state';
 import { readShard, writeShard } from '../../lib/features/shard';
 import { type PickleValue, readPickle } from '../../lib/formats/pickle';
 import { writeSafetensors } from '../../lib/formats/safetensors';
@@ -189,6 +192,20 @@ const MINED: MinedNegatives = {
 
 const IDENTITY = { contentId: 'm', precision: 'fp32', preprocessing: 'p', dim: 4, patches: 'of labels' };
 
+const FITTED_FOR = {
+  ...Object.fromEntries(['contentId', 'preprocessing', 'labels', 'templates'].map((name) => [name, sha256(name)])),
+  scale: 100,
+  exif: true,
+  precision: 'fp32',
+};
+
+/** A drift monitor, and what it was made for. */
+const DRIFT = (() => {
+  const calibration = { score: 'mcm' as const, out: 0.25, scores: Array.from({ length: 20 }, (_, i) => i / 20) };
+  const monitor = createDriftMonitor(calibration, { rateToDetect: 0.5 });
+  return { calibration, state: monitor.state() };
+})();
+
 /** Images of every format that is read, as small as they can be, and what Pillow wrote of the odd kinds. */
 async function images(): Promise<Record<'gif' | 'bmp' | 'other', Buffer[]>> {
   const samples = Buffer.from(Array.from({ length: 12 * 9 * 4 }, (_, i) => (i * 37) % 256));
@@ -330,6 +347,15 @@ const HUGGING_FACE: Record<string, unknown> = {
   'model.safetensors.index.json': { weight_map: { a: 'a.safetensors', b: 'b.safetensors' } },
 };
 
+/** As the command line reads it. */
+function stateIn(text: string): DriftState {
+  try {
+    return parseJson(text) as DriftState;
+  } catch {
+    throw new ClipnError('ERR_CLIPN_DRIFT_STATE', 'not JSON');
+  }
+}
+
 export const TARGETS: readonly Target[] = [
   {
     name: 'zip',
@@ -441,14 +467,21 @@ export const TARGETS: readonly Target[] = [
         target: 0.95,
         images: 100,
         created: '2026-01-01T00:00:00.000Z',
-        fittedFor: {
-          ...Object.fromEntries(
-            ['contentId', 'preprocessing', 'labels', 'templates'].map((name) => [name, sha256(name)]),
-          ),
-          scale: 100,
-          exif: true,
-          precision: 'fp32',
-        },
+        fittedFor: FITTED_FOR,
+      },
+      {
+        formatVersion: 3,
+        score: 'mcm',
+        in: 0.5,
+        out: 0.25,
+        target: 0.95,
+        confidence: 0.9,
+        review: 0.1,
+        images: 4,
+        scores: [0.125, 0.25, 0.5, 0.75],
+        offsets: [0, 0.1],
+        created: '2026-01-01T00:00:00.000Z',
+        fittedFor: FITTED_FOR,
       },
     ],
     async (file) => {
@@ -457,6 +490,9 @@ export const TARGETS: readonly Target[] = [
       return calibration;
     },
   ),
+  jsonTarget('drift-state', [DRIFT.state], async (file) => {
+    return resumeDriftMonitor(DRIFT.calibration, stateIn(readFileSync(file, 'utf8'))).state();
+  }),
   textTarget(
     'score-file',
     ['0.5\n1e-3\n# two\n-inf\n3\n', 'name,score,set\n"a, b",0.5,in\nc,1,out\n"d ""e""",-2,in\n', '0.1,0.2\n0.3,0.4\n'],

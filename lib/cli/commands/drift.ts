@@ -2,6 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { ClipnError } from '../../base/errors';
+import { parseJson } from '../../base/parse-json';
 import { oneLine } from '../../base/wording';
 import { writeThenRename } from '../../base/write-file';
 import { readCalibration } from '../../decide/calibration';
@@ -86,7 +87,7 @@ async function monitorFrom(
   if (text === undefined) return createDriftMonitor(calibration, options);
   let state: ReturnType<DriftMonitor['state']>;
   try {
-    state = JSON.parse(text);
+    state = parseJson(text) as typeof state;
   } catch (cause) {
     throw new ClipnError('ERR_CLIPN_DRIFT_STATE', `${stateFile}: not JSON`, { cause });
   }
@@ -136,7 +137,7 @@ async function* linesOf(source: NodeJS.ReadableStream, log: string): AsyncGenera
 function observe(monitor: DriftMonitor, text: string, place: string): DriftAlarm[] {
   let result: DriftInput;
   try {
-    result = JSON.parse(text);
+    result = parseJson(text) as DriftInput;
   } catch (cause) {
     throw new ClipnError('ERR_CLIPN_SCORES', `${place}: not JSON`, {
       cause,
