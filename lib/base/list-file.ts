@@ -1,8 +1,8 @@
 /** Files that hold a list of strings. */
 import { readFile } from 'node:fs/promises';
 import { ClipnError, type ClipnErrorCode } from './errors';
-import { decodeText } from './text-encoding';
 import { parseJson } from './parse-json';
+import { decodeText } from './text-encoding';
 
 export interface ListItem {
   text: string;

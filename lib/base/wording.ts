@@ -48,7 +48,8 @@ const LONGEST_MESSAGE = 480;
 /** The text of an error: one line, printable; of a longer one, the middle is left out. */
 export function asMessage(text: string): string {
   // Nothing between is looked at: it may be megabytes.
-  const ends = text.length <= 2 * LONGEST_MESSAGE ? text : text.slice(0, LONGEST_MESSAGE) + text.slice(-LONGEST_MESSAGE);
+  const ends =
+    text.length <= 2 * LONGEST_MESSAGE ? text : text.slice(0, LONGEST_MESSAGE) + text.slice(-LONGEST_MESSAGE);
   const line = printable(ends.trimEnd());
   if (line.length <= LONGEST_MESSAGE) return line;
   const end = LONGEST_MESSAGE / 3;

@@ -1,8 +1,6 @@
 /** A folder of folders of images: the folder's name is the class, a template makes it a caption. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ClipnError } from '../../base/errors';
-import { parseJson } from '../../base/parse-json';
 import { listImages } from '../../images/find';
 import { ClassList, readNames } from './class-names';
 import {
@@ -68,27 +66,4 @@ export async function openClassFolders(
   const unnamed = folders.length - kept.length;
   if (unnamed > 0) warnings.push(`${unnamed} of ${folders.length} folders are not in ${names} and are left out`);
   return { kind: 'class folders', parts, classes, warnings };
-}
-
-async function readNames(path: string): Promise<Map<string, string[]>> {
-  const fail = (what: string, cause?: unknown) =>
-    new ClipnError('ERR_CLIPN_TEACH_DATA', `names file ${path}: ${what}`, {
-      cause,
-      hint: 'Give a JSON object: {"folder": "class name", "other folder": ["name", "synonym"]}.',
-    });
-  let json: unknown;
-  try {
-    json = parseJson(await readFile(path, 'utf8'));
-  } catch (cause) {
-    throw fail((cause as Error).message, cause);
-  }
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw fail('it is no JSON object');
-  return new Map(
-    Object.entries(json).map(([folder, value]) => {
-      const words: unknown[] = Array.isArray(value) ? value : [value];
-      const valid = words.length > 0 && words.every((word) => typeof word === 'string' && word.trim() !== '');
-      if (!valid) throw fail(`${folder} has neither a name nor a list of names`);
-      return [folder, words as string[]];
-    }),
-  );
 }

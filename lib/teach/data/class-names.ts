@@ -1,6 +1,7 @@
 /** Names of classes: what `--names` says, and the captions that templates make of them. */
 import { ClipnError } from '../../base/errors';
 import { listItems, readText } from '../../base/list-file';
+import { parseJson } from '../../base/parse-json';
 import { fillTemplate, loadTemplates } from '../../text/templates';
 import type { DataClass } from './dataset';
 
@@ -51,7 +52,7 @@ export async function readNames(path: string): Promise<Map<string, string[]>> {
 
 function objectIn(text: string, path: string): object {
   try {
-    return JSON.parse(text) as object;
+    return parseJson(text) as object;
   } catch (cause) {
     throw refusal(path, (cause as Error).message, cause);
   }

@@ -2,6 +2,8 @@
  * Which fields of a sample are its image and its caption. A field is what a file's name has behind the key, without
  * regard to case: `jpg`, `input.jpg`. Its kind stands behind its last dot.
  */
+
+import { parseJson } from '../../base/parse-json';
 import { isImageHead } from '../../images/file-kind';
 import { isImageName } from '../../images/find';
 import { captionNamesIn, captionsIn, textIn } from './columns';
@@ -112,7 +114,7 @@ function several(what: string, fields: readonly string[], flag: string): NoField
 /** Empty for what is no JSON object. */
 function objectIn(bytes: Buffer | undefined): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(textIn(bytes!) ?? '');
+    const value: unknown = parseJson(textIn(bytes!) ?? '');
     return typeof value === 'object' && value !== null ? { ...value } : {};
   } catch {
     return {};

@@ -1,4 +1,6 @@
 /** JSON lines: an object a line. Its keys are the columns, told by the first line. */
+
+import { parseJson } from '../../base/parse-json';
 import { linesOf } from '../../base/text-encoding';
 import { type ColumnOptions, captionsIn, chooseColumns } from './columns';
 import { cannotRead, noData } from './dataset';
@@ -30,7 +32,7 @@ export async function* readJsonLines(file: string, options: ColumnOptions): Asyn
 function objectOf(text: string, where: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (cause) {
     throw noData(`${where}: ${(cause as Error).message}`, { cause });
   }
