@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { crc32 } from 'node:zlib';
+import { crc32, inflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { create } from 'tar';
 import { ClipnError } from '../../lib/base/errors';
@@ -356,6 +356,15 @@ function stateIn(text: string): DriftState {
   }
 }
 
+/** Tables by pandas, datasets and img2dataset themselves (test/reference/make_teach_data_golden.py). */
+function tables(extension: string): Buffer[] {
+  const { cases } = golden<{ cases: { files: Record<string, string> }[] }>('teach-data.json');
+  return cases
+    .flatMap(({ files }) => Object.entries(files))
+    .filter(([name]) => name.endsWith(extension))
+    .map(([, file]) => inflateSync(base64(file)));
+}
+
 export const TARGETS: readonly Target[] = [
   {
     name: 'zip',
@@ -519,6 +528,31 @@ export const TARGETS: readonly Target[] = [
       extension,
     ),
   ),
+  {
+    name: 'table.jsonl',
+    extension: '.jsonl',
+    prepare: async () => {
+      const texts = tables('.jsonl').map((file) => file.toString());
+      const utf8 = texts.at(-1)!;
+      return damaged(
+        texts.map((text) => Buffer.from(text)),
+        (draw) => damageText(draw, draw.any(texts)),
+        (draw) => {
+          const lines = utf8.trimEnd().split('\n');
+          const at = draw.below(lines.length);
+          lines[at] = jsonText(draw, damageJson(draw, JSON.parse(lines[at]!)));
+          return Buffer.from(lines.join('\n'));
+        },
+      );
+    },
+    read: allSamples,
+  },
+  {
+    name: 'table.parquet',
+    extension: '.parquet',
+    prepare: async () => damaged(tables('.parquet')),
+    read: allSamples,
+  },
   {
     ...jsonTarget('negatives', [MINED], (file) => readNegatives(file)),
     prepare: async () => (draw) =>

@@ -28,6 +28,7 @@ export async function openParquet(
   try {
     const buffer = await asyncBufferFromFile(path);
     opened = { path, buffer, metadata: await parquetMetadataAsync(buffer) };
+    assertColumns(opened.metadata, parquetSchema(opened.metadata));
   } catch (cause) {
     throw cannotRead(path, cause);
   }
@@ -39,6 +40,22 @@ export async function openParquet(
   if (!holdsBytes(columns[at.image]!)) return { pairs: pairsOf(file) };
   const fingerprint = `${await fingerprintOf(path, '')}${file.image} ${file.caption}`;
   return { part: { name: path, fingerprint, read: () => imagesOf(file) } };
+}
+
+/**
+ * hyparquet begins with every column of a row group before it looks at the next, and whatever it then stumbles over leaves
+ * those that were begun without anybody to hear of their errors: that ends the process.
+ *
+ * @throws Error unless each row group has every column of the schema once
+ */
+function assertColumns({ row_groups }: FileMetaData, schema: SchemaTree): void {
+  const leaves = (tree: SchemaTree): string[] =>
+    tree.children.length === 0 ? [tree.path.join('.')] : tree.children.flatMap(leaves);
+  const expected = leaves(schema).sort().join('\n');
+  for (const { columns } of row_groups) {
+    const found = columns.map(({ meta_data }) => meta_data?.path_in_schema.join('.') ?? '');
+    if (found.sort().join('\n') !== expected) throw new Error('a row group has other columns than the file');
+  }
 }
 
 /** Bytes that are no text; or, as Hugging Face's data sets have them, a struct with `bytes` and `path`. */
