@@ -45,6 +45,7 @@ Core find_all(void* library) {
   find(library, "clipn_model_close", found.model_close);
   find(library, "clipn_encode_images", found.encode_images);
   find(library, "clipn_encode_image_patches", found.encode_image_patches);
+  find(library, "clipn_encode_image_contributions", found.encode_image_contributions);
   find(library, "clipn_encode_text", found.encode_text);
   find(library, "clipn_run_image_linears", found.run_image_linears);
   find(library, "clipn_score", found.score);

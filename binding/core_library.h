@@ -22,6 +22,7 @@ struct Core {
   decltype(&clipn_model_close) model_close;
   decltype(&clipn_encode_images) encode_images;
   decltype(&clipn_encode_image_patches) encode_image_patches;
+  decltype(&clipn_encode_image_contributions) encode_image_contributions;
   decltype(&clipn_encode_text) encode_text;
   decltype(&clipn_run_image_linears) run_image_linears;
   decltype(&clipn_score) score;

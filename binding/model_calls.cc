@@ -61,9 +61,10 @@ Napi::Value close_model(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// encodeImages(model, images: {data, width, height, channels}[], {side, mean, std, dim, pixels, patches: P or 0})
-//   → {features: Float32Array [n*d], pixels: Uint8Array [n*s*s*3] | undefined, patches: Float32Array [n*P*d] |
-//   undefined}
+// encodeImages(model, images: {data, width, height, channels}[], {side, mean, std, dim, pixels, patches: P or 0,
+//   contributions: P or 0}), of the last two one at most
+//   → {features: Float32Array [n*d], pixels: Uint8Array [n*s*s*3] | undefined, patches and contributions: Float32Array
+//   [n*P*d] | undefined}
 Napi::Value Lane::encode_images(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto work = job(env);
@@ -85,14 +86,16 @@ Napi::Value Lane::encode_images(const Napi::CallbackInfo& info) {
     work->keep.push_back(Napi::Persistent(data.As<Napi::Object>()));
   }
   const uint32_t side = number(options, "side"), dim = number(options, "dim"),
-                 patches = options.Has("patches") ? number(options, "patches") : 0;
+                 patches = options.Has("patches") ? number(options, "patches") : 0,
+                 contributions = options.Has("contributions") ? number(options, "contributions") : 0;
   const bool want_pixels = options.Get("pixels").ToBoolean();
 
   auto features = std::make_shared<std::vector<float>>();
   auto local = std::make_shared<std::vector<float>>();
   auto pixels = std::make_shared<std::vector<uint8_t>>();
-  work->run = [core = &core_, model, images = std::move(images), side, dim, patches, mean = three(options.Get("mean")),
-               std = three(options.Get("std")), want_pixels, features, local, pixels](clipn_error* error) {
+  work->run = [core = &core_, model, images = std::move(images), side, dim, patches, contributions,
+               mean = three(options.Get("mean")), std = three(options.Get("std")), want_pixels, features, local,
+               pixels](clipn_error* error) {
     const size_t n = images.size(), each = static_cast<size_t>(side) * side * 3;
     features->resize(n * dim);
     clipn_image_batch batch{
@@ -107,14 +110,15 @@ Napi::Value Lane::encode_images(const Napi::CallbackInfo& info) {
       batch.pixels = pixels->data();
       batch.images = nullptr;
     }
-    if (patches == 0) return core->encode_images(model.get(), &batch, dim, features->data(), error);
-    local->resize(n * patches * dim);
-    return core->encode_image_patches(model.get(), &batch, dim, patches, features->data(), local->data(), error);
+    if (patches + contributions == 0) return core->encode_images(model.get(), &batch, dim, features->data(), error);
+    local->resize(n * (patches + contributions) * dim);
+    const auto encode = patches > 0 ? core->encode_image_patches : core->encode_image_contributions;
+    return encode(model.get(), &batch, dim, patches + contributions, features->data(), local->data(), error);
   };
-  work->result = [features, local, pixels, want_pixels](Napi::Env e) -> Napi::Value {
+  work->result = [features, local, pixels, patches, want_pixels](Napi::Env e) -> Napi::Value {
     Napi::Object out = Napi::Object::New(e);
     out.Set("features", floats(e, *features));
-    if (!local->empty()) out.Set("patches", floats(e, *local));
+    if (!local->empty()) out.Set(patches > 0 ? "patches" : "contributions", floats(e, *local));
     if (want_pixels) {
       auto bytes = Napi::Uint8Array::New(e, pixels->size());
       std::memcpy(bytes.Data(), pixels->data(), pixels->size());

@@ -229,6 +229,17 @@ clipn_status clipn_encode_image_patches(clipn_model* model, const clipn_image_ba
   });
 }
 
+clipn_status clipn_encode_image_contributions(clipn_model* model, const clipn_image_batch* batch, int64_t d, int64_t p,
+                                              float* features, float* contributions, clipn_error* error) {
+  return guard(error, [&] {
+    require(model, "clipn_encode_image_contributions", "model");
+    require_batch(batch, "clipn_encode_image_contributions");
+    require(features, "clipn_encode_image_contributions", "features");
+    require(contributions, "clipn_encode_image_contributions", "contributions");
+    model->encode_image_contributions(*batch, d, p, features, contributions);
+  });
+}
+
 clipn_status clipn_encode_text(clipn_model* model, clipn_tower tower, const int64_t* ids, int64_t n, int64_t l,
                                int64_t d, float* features, clipn_error* error) {
   return guard(error, [&] {

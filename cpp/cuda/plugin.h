@@ -27,7 +27,7 @@ struct CudaPlugin {
   void (*score)(const clipn_score_input& input, const clipn_score_output& output);
 };
 
-constexpr uint32_t kCudaPluginVersion = 2;
+constexpr uint32_t kCudaPluginVersion = 3;
 
 }  // namespace clipn
 

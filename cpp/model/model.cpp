@@ -124,6 +124,12 @@ void copy_rows(const at::Tensor& rows, const char* method, int64_t n, int64_t d,
   std::memcpy(out, dense.const_data_ptr<float>(), static_cast<size_t>(n * d) * sizeof(float));
 }
 
+void require_patches(const at::Tensor& patches, const char* method, at::IntArrayRef expected) {
+  if (patches.sizes() == expected) return;
+  throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " returned patches of shape " + c10::str(patches.sizes()) +
+                                        ", expected " + c10::str(expected));
+}
+
 std::pair<at::Tensor, at::Tensor> two_tensors(const c10::IValue& value, const char* method) {
   if (value.isTuple()) {
     const auto& elements = value.toTupleRef().elements();
@@ -201,11 +207,22 @@ void Model::encode_image_patches(const clipn_image_batch& images, int64_t d, int
   const auto [rows, local] = towers_ ? towers_->encode_image_patches(batch)
                                      : two_tensors(run(*module_, method, pixels_to_tensor(batch).to(dtype_)), method);
   copy_rows(rows, method, batch.n, d, features);
-  if (local.dim() != 3 || local.size(0) != batch.n || local.size(1) != p) {
-    throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " returned patches of shape " + c10::str(local.sizes()) +
-                                          ", expected " + c10::str(at::IntArrayRef{batch.n, p, d}));
-  }
+  require_patches(local, method, {batch.n, p, d});
   copy_rows(local.flatten(0, 1), method, batch.n * p, d, patches);
+}
+
+void Model::encode_image_contributions(const clipn_image_batch& images, int64_t d, int64_t p, float* features,
+                                       float* contributions) {
+  std::vector<uint8_t> pixels;
+  const clipn_image_batch batch = ready(images, &pixels);
+  const c10::InferenceMode no_grad;
+  const char* method = "encode_image_contributions";
+  if (!towers_) throw Error(CLIPN_MODEL_CONTRACT, "the model runs as it is: what a patch contributes is not known");
+  const auto [rows, parts] = towers_->encode_image_contributions(batch);
+  copy_rows(rows, method, batch.n, d, features);
+  require_patches(parts, method, {batch.n, p, d});
+  const auto dense = parts.contiguous();
+  std::memcpy(contributions, dense.const_data_ptr<float>(), dense.nbytes());
 }
 
 void Model::encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l, int64_t d, float* features) {

@@ -33,6 +33,9 @@ class Model {
   void encode_images(const clipn_image_batch& images, int64_t d, float* features);
   // Also patches: [images.n, p, d].
   void encode_image_patches(const clipn_image_batch& images, int64_t d, int64_t p, float* features, float* patches);
+  // Also contributions: [images.n, p, d]; MODEL_CONTRACT when not rewritten.
+  void encode_image_contributions(const clipn_image_batch& images, int64_t d, int64_t p, float* features,
+                                  float* contributions);
   // ids [n, l] to features [n, d].
   void encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l, int64_t d, float* features);
   // The linears of all image blocks for n images, once, and nothing else. MODEL_CONTRACT when not rewritten.

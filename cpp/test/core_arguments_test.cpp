@@ -185,6 +185,19 @@ TEST_F(CoreModelArguments, OfEncodeImagePatches) {
   expect_said("clipn_encode_image_patches: patches is null", encode(model.get(), &batch, features, nullptr));
 }
 
+TEST_F(CoreModelArguments, OfEncodeImageContributions) {
+  const auto encode = [this](clipn_model* from, const clipn_image_batch* images, float* rows, float* parts) {
+    return [=](clipn_error* e) { return clipn_encode_image_contributions(from, images, 3, 4, rows, parts, e); };
+  };
+  expect_said("clipn_encode_image_contributions: model is null", encode(nullptr, &batch, features, patches));
+  expect_batch_checked("clipn_encode_image_contributions", [&](const clipn_image_batch* spoilt, clipn_error* e) {
+    return encode(model.get(), spoilt, features, patches)(e);
+  });
+  expect_said("clipn_encode_image_contributions: features is null", encode(model.get(), &batch, nullptr, patches));
+  expect_said("clipn_encode_image_contributions: contributions is null",
+              encode(model.get(), &batch, features, nullptr));
+}
+
 TEST_F(CoreModelArguments, OfEncodeText) {
   const int64_t id = 1;
   const auto encode = [](clipn_model* from, int tower, const int64_t* ids, float* rows) {

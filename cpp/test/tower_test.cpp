@@ -2,10 +2,15 @@
 #include <ATen/Context.h>
 #include <ATen/TensorIndexing.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/conv2d.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/softmax.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -21,6 +26,7 @@
 
 #include "model/module_author.h"
 #include "model/normalise.h"
+#include "tower/module_parts.h"
 #include "tower/pack.h"
 
 namespace clipn {
@@ -84,6 +90,38 @@ double largest_difference(const at::Tensor& a, const at::Tensor& b) { return (a 
 
 double smallest_cosine(const at::Tensor& a, const at::Tensor& b) { return (a * b).sum(-1).min().item<double>(); }
 
+// What the attention of the last block gives the class token, patch by patch, from the module's own weights: each value
+// times its weight, through out_proj, ln_post with the class token's deviation and proj, over the feature's length.
+at::Tensor contributions_of(const torch::jit::Module& module, const clipn_architecture& a, const at::Tensor& pixels) {
+  const torch::jit::Module visual = child(module, "visual");
+  const auto heads = static_cast<int64_t>(a.vision_heads);
+  at::Tensor x = at::conv2d(pixels, weight(child(visual, "conv1"), "weight"), {}, a.patch_size);
+  x = x.flatten(2).transpose(1, 2);
+  const int64_t n = x.size(0), width = x.size(2);
+  x = at::cat({weight(visual, "class_embedding").expand({n, 1, width}), x}, 1);
+  x = child(visual, "ln_pre").forward({x + weight(visual, "positional_embedding")}).toTensor();
+  const torch::jit::Module blocks = child(child(visual, "transformer"), "resblocks");
+  const auto block = [&](uint32_t i) { return child(blocks, std::to_string(i)); };
+  for (uint32_t i = 0; i + 1 < a.vision_layers; ++i) x = block(i).forward({x, heads, false}).toTensor();
+  torch::jit::Module last = block(a.vision_layers - 1);
+  const torch::jit::Module attention = child(last, "attn");
+  const at::Tensor token = last.forward({x, heads, false}).toTensor().select(1, 0);
+  const at::Tensor feature = visual.get_method("project")({token}).toTensor();
+
+  const at::Tensor normed = child(last, "ln_1").forward({x}).toTensor();
+  const auto qkv = at::linear(normed, weight(attention, "in_proj_weight"), weight(attention, "in_proj_bias"))
+                       .view({n, -1, 3, heads, width / heads})
+                       .permute({2, 0, 3, 1, 4});  // [3, n, heads, tokens, head]
+  const at::Tensor logits = at::matmul(qkv[0].slice(2, 0, 1), qkv[1].transpose(2, 3));
+  const at::Tensor weights = at::softmax(logits / std::sqrt(static_cast<double>(width / heads)), -1);
+  const at::Tensor summands = (weights.transpose(2, 3) * qkv[2]).transpose(1, 2).reshape({n, -1, width});
+  const at::Tensor given = at::matmul(summands, weight(child(attention, "out_proj"), "weight").t());
+  const at::Tensor deviation = (token.var(1, /*unbiased=*/false) + 1e-5).sqrt().view({n, 1, 1});
+  const at::Tensor scaled =
+      (given - given.mean(2, /*keepdim=*/true)) / deviation * weight(child(visual, "ln_post"), "weight");
+  return at::matmul(scaled, weight(visual, "proj")).slice(1, 1) / feature.norm(2, {1}, true).unsqueeze(1);
+}
+
 struct RewrittenTower : testing::Test {
   c10::InferenceMode no_grad;
   torch::jit::Module module = reloaded(author(kSmall));
@@ -111,6 +149,19 @@ TEST_F(RewrittenTower, GivesTheModulesPatchFeatures) {
   const auto [image, patches] = rewritten(CLIPN_FP32)->encode_image_patches(images.batch);
   EXPECT_LT(largest_difference(image, expected->elements()[0].toTensor()), 2e-6);
   EXPECT_LT(largest_difference(patches, expected->elements()[1].toTensor()), 2e-6);
+}
+
+TEST_F(RewrittenTower, GivesWhatEachPatchContributesAndTheSameBitsOfTheFeature) {
+  const Images images(3);
+  const at::Tensor expected = contributions_of(module, kSmall, images.tensor());
+  for (const auto& [precision, tolerance] : {std::pair{CLIPN_FP32, 2e-6}, std::pair{CLIPN_BF16, 0.01}}) {
+    const auto towers = rewritten(precision);
+    if (towers == nullptr) continue;
+    const at::Tensor alone = towers->encode_images(images.batch);
+    const auto [features, contributions] = towers->encode_image_contributions(images.batch);
+    EXPECT_TRUE(at::equal(features, alone));
+    EXPECT_LT(largest_difference(contributions, expected), tolerance) << expected.abs().max().item<double>();
+  }
 }
 
 TEST_F(RewrittenTower, GivesTheModulesTextFeaturesOfPromptsOfEveryLength) {
@@ -180,6 +231,9 @@ void expect_the_modules_features(const clipn_architecture& architecture) {
   EXPECT_LT(largest_difference(fp32->encode_images(images.batch), image), 2e-6);
   EXPECT_LT(largest_difference(fp32->encode_text(CLIPN_TEXT_YES, data, 13, 20), yes), 2e-6);
   EXPECT_LT(largest_difference(fp32->encode_text(CLIPN_TEXT_NO, data, 13, 20), no), 2e-6);
+  EXPECT_LT(largest_difference(fp32->encode_image_contributions(images.batch).second,
+                               contributions_of(written, architecture, images.tensor())),
+            2e-6);
   copy = written.deepcopy();
   const auto bf16 = pack_towers(copy, CLIPN_BF16);
   if (bf16 == nullptr) return;  // this machine or libtorch does not multiply bf16 in blocks

@@ -124,6 +124,18 @@ at::Tensor ImageTower<T>::encode_tokens(const clipn_image_batch& batch) {
   return out;
 }
 
+template <typename T>
+std::pair<at::Tensor, at::Tensor> ImageTower<T>::encode_contributions(const clipn_image_batch& batch) {
+  const Sequences all = sequences(batch.n);
+  const float* rows = transformer_.run_to_readout(embed(batch), all, /*keep_weighted=*/true);
+  const at::TensorOptions fp32(at::kFloat);
+  at::Tensor features = at::empty({batch.n, stem_.proj.out()}, fp32);
+  at::Tensor contributions = at::empty({batch.n, tokens_, stem_.proj.out()}, fp32);
+  transformer_.project(stem_.ln_post, stem_.proj, rows, batch.n, features.mutable_data_ptr<float>());
+  transformer_.project_contributions(stem_.ln_post, stem_.proj, rows, all, contributions.mutable_data_ptr<float>());
+  return {features, contributions};
+}
+
 template class ImageTower<float>;
 template class ImageTower<uint16_t>;
 

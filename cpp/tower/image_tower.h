@@ -1,6 +1,8 @@
 #ifndef CLIPN_TOWER_IMAGE_TOWER_H_
 #define CLIPN_TOWER_IMAGE_TOWER_H_
 
+#include <utility>
+
 #include "clipn/core.h"
 #include "tower/transformer.h"
 
@@ -26,6 +28,8 @@ class ImageTower {
   at::Tensor encode(const clipn_image_batch& batch);
   /// Every projected token [n, 1 + P, D], not normalised.
   at::Tensor encode_tokens(const clipn_image_batch& batch);
+  /// As encode(), and what every token adds to it through the last block's attention [n, 1 + P, D].
+  std::pair<at::Tensor, at::Tensor> encode_contributions(const clipn_image_batch& batch);
   void run_linears(int64_t n) { transformer_.run_linears(n * tokens_); }
 
  private:

@@ -140,9 +140,11 @@ TextTower<T> text_tower(const Module& module, const clipn_architecture& a, const
                                                       activation_of(a), Attention::kCausal));
 }
 
-at::Tensor unit(const at::Tensor& rows) {
-  return rows / at::linalg_vector_norm(rows, 2, at::IntArrayRef{-1}, true).clamp_min(1e-12);
+at::Tensor length_of(const at::Tensor& rows) {
+  return at::linalg_vector_norm(rows, 2, at::IntArrayRef{-1}, true).clamp_min(1e-12);
 }
+
+at::Tensor unit(const at::Tensor& rows) { return rows / length_of(rows); }
 
 template <typename T>
 class TypedTowers : public PackedTowers {
@@ -158,6 +160,11 @@ class TypedTowers : public PackedTowers {
   std::pair<at::Tensor, at::Tensor> encode_image_patches(const clipn_image_batch& batch) override {
     const at::Tensor tokens = unit(image_.encode_tokens(batch));
     return {tokens.select(1, 0), tokens.slice(1, 1)};
+  }
+
+  std::pair<at::Tensor, at::Tensor> encode_image_contributions(const clipn_image_batch& batch) override {
+    const auto [rows, tokens] = image_.encode_contributions(batch);
+    return {unit(rows), tokens.slice(1, 1) / length_of(rows).unsqueeze(1)};
   }
 
   at::Tensor encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l) override {

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "clipn/core.h"
+#include "error.h"
 
 namespace clipn {
 
@@ -22,6 +23,12 @@ class PackedTowers {
 
   /// The class token [n, D] and the patches [n, P, D].
   virtual std::pair<at::Tensor, at::Tensor> encode_image_patches(const clipn_image_batch& batch) = 0;
+
+  /// Features [n, D], bit for bit those of encode_images, and what each patch adds to them through the attention of
+  /// the last block, [n, P, D] (docs/reasons.md).
+  virtual std::pair<at::Tensor, at::Tensor> encode_image_contributions(const clipn_image_batch&) {
+    throw Error(CLIPN_MODEL_CONTRACT, "on this device the model runs as it is: what a patch contributes is not known");
+  }
 
   /// ids [n, l] row-major to [n, D]; spec 1.3, 1.4.
   virtual at::Tensor encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_t l) = 0;

@@ -5,6 +5,7 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -22,6 +23,17 @@ int64_t padded_keys(int64_t length) { return (length + 15) / 16 * 16; }
 int64_t padded_values(int64_t length) { return (length + 31) / 32 * 32; }
 
 int64_t panel_of(int64_t column) { return column / kPanel; }
+
+float to_float(float value) { return value; }
+float to_float(uint16_t bits) { return c10::BFloat16(bits, c10::BFloat16::from_bits()); }
+void store(float* to, float value) { *to = value; }
+void store(uint16_t* to, float value) { *to = c10::BFloat16(value).x; }
+
+float mean_of(const float* row, int64_t width) {
+  float sum = 0;
+  for (int64_t j = 0; j < width; ++j) sum += row[j];
+  return sum / static_cast<float>(width);
+}
 
 template <typename T>
 const cpu::RowKernels<T>& row_kernels() {
@@ -94,10 +106,11 @@ void Transformer<T>::to_qkv(const Block<T>& block, const float* x, int64_t rows,
   });
 }
 
-// softmax(q k^T / sqrt(head)) v. Queries are rows of qkv_, or one row a sequence when only the readout is asked for.
+// softmax(q k^T / sqrt(head)) v. Queries are rows of qkv_, or one row a sequence when only the readout is asked for;
+// then `weighted` [rows, inner] takes the summands, each value times its weight.
 template <typename T>
-void Transformer<T>::attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only,
-                            T* out) {
+void Transformer<T>::attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only, T* out,
+                            T* weighted) {
   const int64_t head = inner_ / heads_, ld = 3 * inner_;
   const cpu::Kernels& kernels = cpu::kernels();
   const bool causal = attention_ == Attention::kCausal;
@@ -129,6 +142,12 @@ void Transformer<T>::attend(const T* queries, int64_t ld_queries, const Sequence
         multiply(s.probabilities.data(), depth, s.values.data(), head, rows, head, depth, s.scores.data(), head);
       }
       kernels_.store_scaled(s.scores.data(), rows, head, s.inverse_sum.data(), out + row * inner_ + column, inner_);
+      if (weighted == nullptr) continue;
+      for (int64_t r = 0; r < length; ++r) {
+        const float factor = to_float(s.probabilities.data()[r]) * s.inverse_sum.data()[0];
+        T* to = weighted + (start + r) * inner_ + column;
+        for (int64_t j = 0; j < head; ++j) store(to + j, to_float(v[r * ld + j]) * factor);
+      }
     }
   });
 }
@@ -179,7 +198,7 @@ void Transformer<T>::run(float* x, const Sequences& sequences) {
 }
 
 template <typename T>
-float* Transformer<T>::run_to_readout(float* x, const Sequences& sequences) {
+float* Transformer<T>::run_to_readout(float* x, const Sequences& sequences, bool keep_weighted) {
   prepare(sequences);
   const int64_t rows = sequences.rows(), count = sequences.count();
   for (size_t i = 0; i + 1 < blocks_.size(); ++i) apply(blocks_[i], x, sequences);
@@ -191,7 +210,8 @@ float* Transformer<T>::run_to_readout(float* x, const Sequences& sequences) {
   T* queries = queries_.reserve(count * 3 * inner_);
   to_qkv(last, x, rows, inner_, 3 * inner_, qkv_.data());
   to_qkv(last, readout, count, 0, inner_, queries);
-  attend(queries, 3 * inner_, sequences, true, attended_.data());
+  T* weighted = keep_weighted ? weighted_.reserve(rows * inner_) : nullptr;
+  attend(queries, 3 * inner_, sequences, true, attended_.data(), weighted);
   finish(last, attended_.data(), readout, count);
   return readout;
 }
@@ -227,6 +247,42 @@ void Transformer<T>::project(const Norm& norm, const PackedLinear<T>& linear, co
     layer_norm(norm, x + begin * width_, height, normed);
     for (int64_t panel = 0; panel < linear.panels(); ++panel) {
       linear.multiply(panel, normed, height, width_, out + begin * linear.out() + panel * kPanel, linear.out(), false);
+    }
+  });
+}
+
+template <typename T>
+void Transformer<T>::project_contributions(const Norm& norm, const PackedLinear<T>& linear, const float* readout,
+                                           const Sequences& sequences, float* out) {
+  const PackedLinear<T>& to_width = blocks_.back().out;
+  const float* weight = norm.weight.const_data_ptr<float>();
+  float* inverse = inverse_deviation_.reserve(sequences.rows());  // of the readout row that a row adds to
+  for (int64_t i = 0; i < sequences.count(); ++i) {
+    const float* row = readout + i * width_;
+    const float mean = mean_of(row, width_);
+    float squares = 0;
+    for (int64_t j = 0; j < width_; ++j) squares += (row[j] - mean) * (row[j] - mean);
+    std::fill(inverse + sequences.starts[i], inverse + sequences.starts[i + 1],
+              1.0F / std::sqrt(squares / static_cast<float>(width_) + 1e-5F));
+  }
+  for (Scratch& s : scratch_) s.summand.reserve(kMostRows * width_);
+  const RowBlocks blocks(sequences.rows());
+  for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
+    const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
+    Scratch& s = scratch(thread);
+    for (int64_t panel = 0; panel < to_width.panels(); ++panel) {
+      to_width.multiply(panel, weighted_.data() + begin * inner_, height, inner_, s.summand.data() + panel * kPanel,
+                        width_, false);
+    }
+    for (int64_t r = 0; r < height; ++r) {
+      const float* row = s.summand.data() + r * width_;
+      const float mean = mean_of(row, width_), factor = inverse[begin + r];
+      T* to = s.normed.data() + r * width_;
+      for (int64_t j = 0; j < width_; ++j) store(to + j, (row[j] - mean) * factor * weight[j]);
+    }
+    for (int64_t panel = 0; panel < linear.panels(); ++panel) {
+      linear.multiply(panel, s.normed.data(), height, width_, out + begin * linear.out() + panel * kPanel, linear.out(),
+                      false);
     }
   });
 }

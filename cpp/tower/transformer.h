@@ -47,8 +47,8 @@ class Transformer {
   void run(float* x, const Sequences& sequences);
 
   /// The readout rows only, fp32 [count, width], valid until the next call: the last block computes nothing but them.
-  /// Spoils x.
-  float* run_to_readout(float* x, const Sequences& sequences);
+  /// Spoils x. With `keep_weighted`, project_contributions() can be called next.
+  float* run_to_readout(float* x, const Sequences& sequences, bool keep_weighted = false);
 
   /// The four linears of every block on `rows` rows of whatever the buffers hold and nothing else: what the blocks
   /// cannot be faster than.
@@ -59,17 +59,26 @@ class Transformer {
   /// x W^T of normalised rows: what follows the blocks. out is fp32 [rows, linear.out()].
   void project(const Norm& norm, const PackedLinear<T>& linear, const float* x, int64_t rows, float* out);
 
+  /// What each row adds to the projected readout row of its sequence through the last block's attention, fp32
+  /// [rows, linear.out()]: its value times its attention weight, through `out` of the block, `norm` with the readout
+  /// row's own deviation, and `linear`. All of it is linear, so that contributions add up: with what the rest of the
+  /// readout row (its residual, biases and MLP) gives they are its projection.
+  /// @param readout of run_to_readout() with `keep_weighted`
+  void project_contributions(const Norm& norm, const PackedLinear<T>& linear, const float* readout,
+                             const Sequences& sequences, float* out);
+
  private:
   /// One thread's working memory.
   struct Scratch {
     Buffer<T> normed, hidden, probabilities, values;
     Buffer<uint32_t> keys;
-    Buffer<float> tile, scores, inverse_sum;
+    Buffer<float> tile, scores, inverse_sum, summand;
   };
 
   void layer_norm(const Norm& norm, const float* x, int64_t rows, T* out) const;
   void to_qkv(const Block<T>& block, const float* x, int64_t rows, int64_t first_column, int64_t end_column, T* out);
-  void attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only, T* out);
+  void attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only, T* out,
+              T* weighted = nullptr);
   void finish(const Block<T>& block, const T* attended, float* x, int64_t rows);
   void apply(const Block<T>& block, float* x, const Sequences& sequences);
   void prepare(const Sequences& sequences);
@@ -83,8 +92,8 @@ class Transformer {
   const Attention attention_;
   const cpu::RowKernels<T>& kernels_;
   std::vector<Scratch> scratch_;
-  Buffer<T> qkv_, attended_, queries_;
-  Buffer<float> readout_;
+  Buffer<T> qkv_, attended_, queries_, weighted_;
+  Buffer<float> readout_, inverse_deviation_;
 };
 
 }  // namespace clipn

@@ -183,8 +183,15 @@ export interface NativeLane {
       pixels: boolean;
       /** P, to get the patches' features too. */
       patches?: number;
+      /** P, to get what each patch contributes to the feature; not together with `patches`. */
+      contributions?: number;
     },
-  ): Task<{ features: Float32Array; pixels?: Uint8Array; patches?: Float32Array }>;
+  ): Task<{
+    features: Float32Array;
+    pixels?: Uint8Array;
+    patches?: Float32Array;
+    contributions?: Float32Array;
+  }>;
   encodeText(
     handle: unknown,
     tower: 'yes' | 'no',

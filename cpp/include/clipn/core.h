@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Major in the high 16 bits: another major is another contract. */
-#define CLIPN_ABI_VERSION 0x00020002u
+#define CLIPN_ABI_VERSION 0x00020003u
 
 typedef enum clipn_status {
   CLIPN_OK = 0,
@@ -176,6 +176,13 @@ CLIPN_API clipn_status clipn_encode_images(clipn_model* model, const clipn_image
  */
 CLIPN_API clipn_status clipn_encode_image_patches(clipn_model* model, const clipn_image_batch* batch, int64_t d,
                                                   int64_t p, float* features, float* patches, clipn_error* error);
+
+/* As clipn_encode_images, bit for bit, and from the same forward pass contributions: float [n, p, d], what each patch
+ * adds to the feature through the attention of the last block. Their sum is a part of the feature; the rest comes from
+ * the class token, biases and the last MLP. MODEL_CONTRACT when the model was not rewritten, or for another p. */
+CLIPN_API clipn_status clipn_encode_image_contributions(clipn_model* model, const clipn_image_batch* batch, int64_t d,
+                                                        int64_t p, float* features, float* contributions,
+                                                        clipn_error* error);
 
 typedef enum clipn_tower { CLIPN_TEXT_YES = 0, CLIPN_TEXT_NO = 1 } clipn_tower;
 
