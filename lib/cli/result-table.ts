@@ -24,7 +24,7 @@ const REMARK = {
   nearlyFlat: ' (image of nearly one colour)',
 } as const;
 
-/** One line per image: the verdict first, then what it rests on; errors below. */
+/** One line per image: the verdict first, then what it rests on, and why where that was asked; errors below. */
 export function resultTable(results: readonly (CheckResult | CheckFailure)[]): string {
   const answered = results.filter((result): result is CheckResult => !('error' in result));
   const failures = results.filter((result): result is CheckFailure => 'error' in result);
@@ -52,7 +52,10 @@ export function resultTable(results: readonly (CheckResult | CheckFailure)[]): s
     ...(compared ? ['NegLabel'] : []),
     ...(told ? ['present'] : []),
   ];
-  const lines = rows.length > 0 ? [table(header, rows, [3, 4, 5, 6])] : [];
+  const lines = rows.length > 0 ? table(header, rows, [3, 4, 5, 6]).split('\n') : [];
+  for (const [i, { why }] of [...answered.entries()].reverse()) {
+    if (why) lines.splice(i + 2, 0, `  ${printable(why.sentence)}`);
+  }
   for (const { error } of failures) lines.push(`${error.code}: ${printable(error.message)}\n  ${error.hint}`);
   return lines.join('\n');
 }

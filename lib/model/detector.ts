@@ -1,7 +1,7 @@
 /** Images to verdicts: one image, a list, or a stream. */
 
 import { createHash } from 'node:crypto';
-import { assertArguments } from '../base/arguments';
+import { assertArguments, shown } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';
 import { assertCalibrationFits, type Calibration, calibratedPValue, parseCalibration } from '../decide/calibration';
@@ -21,6 +21,7 @@ import type { DetectorHost } from './detector-host';
 import type { Consumer, Encoded, ImageRequest } from './image-queue';
 import { assertNegativesFit, type NegativesInput } from './negatives';
 import type { CloseOptions } from './options';
+import { mapAbsence, type SeenImage, type Why, whyOf } from './why';
 
 export interface DetectorOptions extends DecodeOptions {
   /** Score that decides. Default the calibration's, else `atd`; of a plain CLIP with negatives the nearest decides. */
@@ -76,6 +77,8 @@ export interface CheckResult {
   top: TopEntry[];
   /** With `present`: each label whose own p_yes reaches its threshold, by falling p_yes; whatever the verdict. */
   present?: Omit<TopEntry, 'p'>[];
+  /** With `why`: what the verdict rests on. */
+  why?: Why;
   /** With `trace`: a (yes) and b (no) for each label, in label order. */
   logits?: { yes: number[]; no: number[] };
   /** With `trace`: SHA-256 of the S × S × 3 RGB bytes after resize and crop. */
@@ -92,10 +95,12 @@ export interface CheckFailure {
 }
 
 export interface CheckOptions {
+  /** Also say why: in a sentence, label by label, and where in the image (docs/reasons.md). Default false. */
+  why?: boolean;
   signal?: AbortSignal;
 }
 
-type Judged = Omit<CheckResult, 'image' | 'region' | 'quality'>;
+type Judged = Omit<CheckResult, 'image' | 'region' | 'quality' | 'why'> & { explain?: (seen: SeenImage) => Why };
 
 /** Made by `model.createDetector` or `loadDetector`. */
 export class Detector {
@@ -109,6 +114,8 @@ export class Detector {
   readonly #ownsModel: boolean;
   readonly #judge: Consumer<Judged>;
   readonly #present: readonly number[] | undefined;
+  /** As `#judge`, for who wants to know why. */
+  readonly #explain: Consumer<Judged>;
 
   /** @internal */
   constructor(
@@ -128,7 +135,12 @@ export class Detector {
     this.#present = options.present === undefined ? undefined : thresholdsOf(options.present, bank);
     this.#decision = decisionOf(options, { no: bank.no !== null, words: negatives?.words.length ?? 0 });
     this.#ownsModel = ownsModel;
-    this.#judge = { wantsPixels: options.trace === true, answer: (encoded, n) => this.#judgeRows(encoded, n) };
+    this.#judge = { wantsPixels: options.trace === true, answer: (encoded, n) => this.#judgeRows(encoded, n, false) };
+    this.#explain = {
+      wantsPixels: options.trace === true,
+      wantsContributions: mapAbsence(host.info, bank) === undefined,
+      answer: (encoded, n) => this.#judgeRows(encoded, n, true),
+    };
     if (options.calibration !== undefined) {
       const compared = needsNegatives(options.calibration.score) ? negatives : undefined;
       assertCalibrationFits(options.calibration, fittedFor(host.info, bank, options, compared));
@@ -158,14 +170,15 @@ export class Detector {
   ): Promise<CheckResult | (CheckResult | CheckFailure)[]> {
     assertArguments({ options: ['options', options] });
     const { signal } = options;
+    const consumer = this.#consumerFor(options);
     if (!Array.isArray(input)) {
-      const result = await this.#answer(input as ImageInput, 'single', signal);
+      const result = await this.#answer(input as ImageInput, consumer, 'single', signal);
       if ('error' in result) throw result.error;
       return result;
     }
     const results: (CheckResult | CheckFailure)[] = [];
     await this.#host.queue.callOfMany(async () => {
-      for await (const result of this.#inOrder(input, 'listed', signal)) results.push(result);
+      for await (const result of this.#inOrder(input, consumer, 'listed', signal)) results.push(result);
     });
     return results;
   }
@@ -180,26 +193,33 @@ export class Detector {
     options: CheckOptions = {},
   ): AsyncGenerator<CheckResult | CheckFailure, void, undefined> {
     assertArguments({ source: ['items', source], options: ['options', options] });
-    const { signal } = options;
-    yield* this.#inOrder(source, 'streamed', signal);
+    yield* this.#inOrder(source, this.#consumerFor(options), 'streamed', options.signal);
+  }
+
+  #consumerFor({ why }: CheckOptions): Consumer<Judged> {
+    if (why === undefined || typeof why === 'boolean') return why ? this.#explain : this.#judge;
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `why must be true or false, not ${shown(why)}`);
   }
 
   #inOrder(
     source: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+    consumer: Consumer<Judged>,
     kind: 'listed' | 'streamed',
     signal: AbortSignal | undefined,
   ) {
-    const start = (input: ImageInput, leave: AbortSignal) => this.#answer(input, kind, leave);
+    const start = (input: ImageInput, leave: AbortSignal) => this.#answer(input, consumer, kind, leave);
     return inOrder(source, start, { window: this.#host.queue.room, signal });
   }
 
   /** An image that cannot be read is a `CheckFailure`; whatever else goes wrong is thrown. */
   async #answer(
     input: ImageInput,
+    consumer: Consumer<Judged>,
     kind: ImageRequest<Judged>['kind'],
     signal: AbortSignal | undefined,
   ): Promise<CheckResult | CheckFailure> {
     const asked: Pick<CheckResult, 'image' | 'region' | 'quality'> = {};
+    let size = { width: 0, height: 0 };
     let unreadable: unknown;
     const readable = async <T>(read: Promise<T>): Promise<T> =>
       read.catch((error) => {
@@ -217,10 +237,12 @@ export class Detector {
         const decoded = await readable(decodeRegion(given, region, this.#options));
         const quality = qualityOf(decoded, this.#host.info.config.architecture.patchSize);
         if (quality !== undefined) asked.quality = quality;
+        size = { width: decoded.width, height: decoded.height };
         return decoded;
       };
-      const judged = await this.#host.queue.submit({ decode, consumer: this.#judge, kind, signal });
-      return { ...asked, ...judged };
+      const { explain, ...judged } = await this.#host.queue.submit({ decode, consumer, kind, signal });
+      const why = explain?.({ ...size, region, quality: asked.quality });
+      return { ...asked, ...judged, ...(why && { why }) };
     } catch (error) {
       if (!(error instanceof ClipnError)) throw error;
       // An argument of one image: options were checked before.
@@ -229,7 +251,7 @@ export class Detector {
     }
   }
 
-  async #judgeRows({ features, pixels }: Encoded, n: number): Promise<Judged[]> {
+  async #judgeRows({ features, pixels, contributions }: Encoded, n: number, why: boolean): Promise<Judged[]> {
     const { topK = 5, trace = false } = this.#options;
     const negatives = this.#negatives;
     const logits = trace || this.#present !== undefined;
@@ -238,7 +260,27 @@ export class Detector {
       ...this.#verdict(scored, i),
       ...(this.#present && { present: presentLabels(this.bank.labels, this.#present, logitsOf(scored, i, n)) }),
       ...(trace && pixels !== undefined && this.#trace(scored, features, pixels, i, n)),
+      ...(why && { explain: this.#explanation(scored, features, contributions, i, n) }),
     }));
+  }
+
+  #explanation(
+    scored: ScoreResult,
+    features: Float32Array,
+    contributions: Float32Array | undefined,
+    i: number,
+    n: number,
+  ): (seen: SeenImage) => Why {
+    const judged = {
+      ...this.#verdict(scored, i),
+      decision: this.#decision,
+      indices: Array.from(scored.topIndex.subarray(i * scored.k, (i + 1) * scored.k)),
+      logQMax: scored.logQMax[i]!,
+      wordMax: scored.wordMax[i]!,
+      feature: rowOf(features, i, n),
+      contributions: contributions && rowOf(contributions, i, n),
+    };
+    return (seen) => whyOf(judged, this.bank, this.#host.info, seen);
   }
 
   #verdict(scored: ScoreResult, i: number): Judged {
@@ -272,11 +314,12 @@ export class Detector {
     i: number,
     n: number,
   ): Pick<CheckResult, 'logits' | 'pixelsSha256' | 'feature'> {
-    const row = <T extends Float32Array | Uint8Array>(all: T) => rowOf(all, i, n);
     return {
       logits: logitsOf(scored, i, n),
-      pixelsSha256: createHash('sha256').update(row(pixels)).digest('hex'),
-      feature: Array.from(row(features)),
+      pixelsSha256: createHash('sha256')
+        .update(rowOf(pixels, i, n))
+        .digest('hex'),
+      feature: Array.from(rowOf(features, i, n)),
     };
   }
 

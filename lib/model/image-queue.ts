@@ -11,15 +11,20 @@ import type { QueueLimits } from './queue-options';
 import { type ModelStats, QueueCounts } from './queue-stats';
 import { SignalGroups } from './signal-groups';
 
-/** Features [n, D] of n images, and what the tower saw, uint8 [n, S, S, 3], if anyone asked for it. */
+/**
+ * Features [n, D] of n images, and if anyone asked for it what the tower saw, uint8 [n, S, S, 3], and what each patch
+ * contributes to the feature, [n, P, D].
+ */
 export interface Encoded {
   features: Float32Array;
   pixels?: Uint8Array;
+  contributions?: Float32Array;
 }
 
 /** What turns features into answers. Images of one batch that share a consumer are answered in one call. */
 export interface Consumer<Out> {
   readonly wantsPixels: boolean;
+  readonly wantsContributions?: boolean;
   /** One answer a row. Hands its own work to the lane before it first waits: the next batch follows right behind. */
   answer(encoded: Encoded, n: number): Promise<Out[]>;
 }
@@ -41,7 +46,7 @@ export interface QueueSetup {
   /** Images decoded at the same time, at most. */
   decoders: number;
   /** Runs one batch; called again only when it has settled. */
-  encode: (images: NativeImage[], pixels: boolean) => Promise<Encoded>;
+  encode: (images: NativeImage[], pixels: boolean, contributions: boolean) => Promise<Encoded>;
   /** What calls after close() are told. */
   closed: () => ClipnError;
 }
@@ -236,6 +241,7 @@ export class ImageQueue {
     const encoded = await this.#setup.encode(
       batch.map(({ image }) => image!),
       wantsPixels,
+      batch.some(({ consumer }) => consumer.wantsContributions),
     );
     const groups = new Map<Consumer<unknown>, number[]>();
     batch.forEach((entry, row) => {
@@ -248,9 +254,11 @@ export class ImageQueue {
 
   async #answer(consumer: Consumer<unknown>, batch: Entry[], encoded: Encoded, rows: number[]): Promise<void> {
     try {
-      const features = pickRows(encoded.features, rows, batch.length);
-      const pixels = consumer.wantsPixels ? { pixels: pickRows(encoded.pixels!, rows, batch.length) } : {};
-      const answers = await consumer.answer({ features, ...pixels }, rows.length);
+      const pick = <T extends Float32Array | Uint8Array>(all: T) => pickRows(all, rows, batch.length);
+      const picked: Encoded = { features: pick(encoded.features) };
+      if (consumer.wantsPixels) picked.pixels = pick(encoded.pixels!);
+      if (consumer.wantsContributions) picked.contributions = pick(encoded.contributions!);
+      const answers = await consumer.answer(picked, rows.length);
       const now = performance.now();
       rows.forEach((row, i) => {
         const entry = batch[row]!;

@@ -66,7 +66,7 @@ export class Model implements DetectorHost {
     this.queue = new ImageQueue({
       limits,
       decoders: DECODERS,
-      encode: (images, pixels) => this.encodePixels(images, pixels, undefined),
+      encode: (images, pixels, contributions) => this.encodePixels(images, pixels, undefined, contributions),
       closed: () => this.#closed(),
     });
     if (info.hasText) this.#towers = this.#textTowers(tokenizerJson);
@@ -229,12 +229,26 @@ export class Model implements DetectorHost {
     return all;
   }
 
-  /** @internal One batch, straight to the lane; `pixels` also returns what the tower saw, uint8 [N, S, S, 3]. */
-  async encodePixels(images: NativeImage[], pixels: boolean, signal: AbortSignal | undefined): Promise<Encoded> {
-    const { imageSize: side, mean, std, embedDim: dim } = this.info.config;
-    return await runTask(this.#lane, signal, () =>
-      this.#lane.encodeImages(this.#handle, images, { side, mean, std, dim, pixels }),
-    );
+  /**
+   * @internal One batch, straight to the lane. `pixels` also returns what the tower saw, uint8 [N, S, S, 3];
+   * `contributions` what each patch gives the feature, [N, P, D], of a model with `info.rewritten`.
+   */
+  async encodePixels(
+    images: NativeImage[],
+    pixels: boolean,
+    signal: AbortSignal | undefined,
+    contributions = false,
+  ): Promise<Encoded> {
+    const { imageSize: side, mean, std, embedDim: dim, architecture } = this.info.config;
+    const options = {
+      side,
+      mean,
+      std,
+      dim,
+      pixels,
+      ...(contributions && { contributions: patchesOf(side, architecture.patchSize) }),
+    };
+    return await runTask(this.#lane, signal, () => this.#lane.encodeImages(this.#handle, images, options));
   }
 
   /** @internal As `encodePixels`, and from the same forward pass `patches`: float [N, P, D], unit rows. */
@@ -243,7 +257,7 @@ export class Model implements DetectorHost {
     signal: AbortSignal | undefined,
   ): Promise<{ features: Float32Array; patches: Float32Array }> {
     const { imageSize: side, mean, std, embedDim: dim, architecture } = this.info.config;
-    const options = { side, mean, std, dim, pixels: false, patches: Math.floor(side / architecture.patchSize) ** 2 };
+    const options = { side, mean, std, dim, pixels: false, patches: patchesOf(side, architecture.patchSize) };
     const task = () => this.#lane.encodeImages(this.#handle, images, options);
     const { features, patches } = await runTask(this.lane, signal, task);
     return { features, patches: patches! };
@@ -284,6 +298,8 @@ export class Model implements DetectorHost {
     await this.close();
   }
 }
+
+const patchesOf = (side: number, patchSize: number) => Math.floor(side / patchSize) ** 2;
 
 /** Answers an image with its row. */
 const ROWS: Consumer<Float32Array> = {

@@ -1,4 +1,5 @@
 /** The images that the deciding score got most wrong, as a grid of thumbnails. */
+import { sentenceOf } from '../decide/sentence';
 import type { EvalResult, Example } from '../evaluate/result';
 import { percent, scoreValue } from './format';
 import { html, type Markup } from './html';
@@ -25,6 +26,20 @@ interface Judgement {
   threshold: number;
 }
 
+/** The verdict at the report's own threshold, in words. */
+function sentence({ score, top }: Example, { decidingScore, threshold }: Judgement): string {
+  const { label, p, pYes } = top[0]!;
+  const verdict = score >= threshold ? 'in' : 'out';
+  return sentenceOf({
+    verdict,
+    rule: 'threshold',
+    label,
+    p,
+    pYes,
+    margin: { score: decidingScore, value: score, threshold },
+  });
+}
+
 /** @param own an ID image; its class is unknown where the ID folder has no class folders */
 function exampleCard(example: Example, own: boolean, { decidingScore, threshold }: Judgement): Markup {
   const { set, image, truth, score, top, thumbnail } = example;
@@ -34,6 +49,7 @@ function exampleCard(example: Example, own: boolean, { decidingScore, threshold 
   return html`<li>
     ${thumbnail === null ? html`<p class="thumbnail">the image is no longer there</p>` : html`<img class="thumbnail" src="${thumbnail}" alt="Thumbnail of ${image}" decoding="async">`}
     <p class="which"><span>${origin}</span> <span title="${score}">${decidingScore} ${scoreValue(score)}</span></p>
+    <p class="why">${sentence(example, { decidingScore, threshold })}</p>
     <p class="path">${image}${isRight && html` <em>(still judged right: ${own ? 'accepted' : 'rejected'})</em>`}</p>
     <div class="labels">${topList(top.slice(0, SHOWN))}
       ${more.length > 0 && html`<details><summary>${more.length} more</summary>${topList(more)}</details>`}</div>

@@ -140,6 +140,20 @@ describe('the page', () => {
     assert.match(cards[3]!, /is <strong>of unknown class/);
   });
 
+  test('says of each of the worst images what decided', async () => {
+    const top = [{ label: 'cat', p: 0.9, pYes: 0.834 }];
+    const [accepted, rejected] = [result.worst.falseAccepts[0]!, result.worst.falseRejects[0]!];
+    const worst = {
+      falseAccepts: [{ ...accepted, top, score: 0.75 }],
+      falseRejects: [{ ...rejected, top, score: 0.25 }],
+    };
+    const text = textOf(await renderReport({ ...result, threshold: 0.5, worst }));
+    assert.ok(
+      text.includes('Looks most like “cat” (p_yes 83 %), and its score (atd 0.75) reaches the threshold of 0.5.'),
+    );
+    assert.ok(text.includes('but its score (atd 0.25) is below the threshold of 0.5: none of your classes.'));
+  });
+
   test('never prints markup that a label, path or message brings', async () => {
     const evil = '</script></style></title><img src=x onerror="window.pwned=1">\'"&<!--';
     const page = await renderReport(hostile(result, evil));

@@ -72,7 +72,7 @@ export async function encodeImages({ lane, handle, config }: Loaded, count: numb
 }
 
 /** Image k of the golden files, by the formula they state. */
-function formulaImage(k: number, side: number) {
+export function formulaImage(k: number, side: number) {
   const data = new Uint8Array(side * side * 3);
   for (let y = 0; y < side; y++) {
     for (let x = 0; x < side; x++) {

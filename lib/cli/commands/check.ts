@@ -1,5 +1,6 @@
 /** `check`: images to verdicts. */
 import { basename } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { firstFew } from '../../base/wording';
 import { type Calibration, readCalibration } from '../../decide/calibration';
 import { imagesNeeded, select } from '../../decide/select';
@@ -21,6 +22,7 @@ import {
 } from '../model-flags';
 import { resultTable } from '../result-table';
 import { leftOut, note, Progress, say, sayJson } from '../terminal';
+import { mapName, writeMap } from '../why-maps';
 
 type Answer = CheckResult | CheckFailure;
 
@@ -51,6 +53,8 @@ export const checkCommand: Command = {
     ...DECODING_FLAGS,
     present: { value: 'P', number: true, doc: 'also every class whose own p_yes is at least P, for images of several' },
     top: { value: 'K', number: true, doc: 'entries of the top list, default 5' },
+    why: { doc: 'also why: a sentence below each image; with --json labels, margin and map, too' },
+    'why-maps': { value: 'DIR', doc: 'also a PNG an image: where in it yes is ahead of no (implies --why)' },
     json: { doc: 'one JSON object a line' },
     trace: { doc: 'also logits, the hash of the pixels seen, and the feature (implies --json)' },
   },
@@ -76,8 +80,18 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const results: Answer[] = [];
   let failed = false;
   let done = 0;
-  const inputs = images.map((path) => (path === STANDARD_INPUT ? process.stdin : path));
-  for await (const answer of detector.stream(inputs, { signal })) {
+  const maps = args.text('why-maps');
+  const why = maps !== undefined || args.on('why');
+  // A map is drawn over the image after it was judged: a stream could not be read again.
+  const standardInput =
+    maps !== undefined && images.includes(STANDARD_INPUT) ? await buffer(process.stdin) : process.stdin;
+  const inputs = images.map((path) => (path === STANDARD_INPUT ? standardInput : path));
+  for await (const answer of detector.stream(inputs, { why, signal })) {
+    if (maps !== undefined && 'why' in answer) {
+      const { map, mapAbsent } = answer.why!;
+      if (map) await writeMap(maps, mapName(done, images[done]!), inputs[done]!, map, decodingFrom(args));
+      else if (done === 0) note(`no maps: ${mapAbsent}`);
+    }
     const result = { ...answer, image: answer.image ?? STANDARD_INPUT };
     failed ||= 'error' in result;
     if (json && alpha === undefined) sayJson(forMachines(result));

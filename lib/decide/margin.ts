@@ -1,0 +1,69 @@
+/** How far an image's score is from the thresholds, and how it ranks among the images of a calibration. Pure. */
+import type { DecidingScore, Scores } from '../scores/names';
+import { calibratedScore } from './calibration';
+import type { Decision } from './rule';
+
+export interface Margin {
+  score: DecidingScore;
+  value: number;
+  /** In from here on; where classes have thresholds of their own, that of the nearest. */
+  threshold: number;
+  /** `value` − `threshold`, in the score's own unit: negative for what is not in. */
+  by: number;
+  /** Out below here, where that is another threshold: between the two the verdict is `review`. */
+  outBelow?: number;
+  /** Among the scores of the ID images that the calibration was fitted on; a calibration that keeps none has no rank. */
+  rank?: Rank;
+}
+
+/** Counts of calibration images. Those that are neither lower nor higher score exactly the same. */
+export interface Rank {
+  images: number;
+  lower: number;
+  higher: number;
+}
+
+/**
+ * Undefined for the rules without a threshold.
+ *
+ * @param top index of the nearest label
+ */
+export function marginOf(decision: Decision, scores: Scores, top: number): Margin | undefined {
+  if (decision.rule === 'threshold') {
+    const { score, threshold } = decision;
+    const value = scores[score] ?? Number.NaN;
+    return { score, value, threshold, by: value - threshold };
+  }
+  if (decision.rule !== 'calibrated') return undefined;
+  const { calibration } = decision;
+  const { score, in: threshold, out } = calibration;
+  // Less the offset of its class, where classes have thresholds of their own: that is what decides and ranks.
+  const compared = calibratedScore(calibration, scores, top);
+  const value = scores[score] ?? Number.NaN;
+  const offset = value - compared;
+  return {
+    score,
+    value,
+    threshold: threshold + offset,
+    by: compared - threshold,
+    ...(out !== threshold && { outBelow: out + offset }),
+    ...(calibration.formatVersion === 3 && { rank: rankOf(compared, calibration.scores) }),
+  };
+}
+
+/** @param sorted ascending */
+function rankOf(value: number, sorted: readonly number[]): Rank {
+  const lower = firstIndex(sorted, (other) => other >= value);
+  return { images: sorted.length, lower, higher: sorted.length - firstIndex(sorted, (other) => other > value) };
+}
+
+/** Of a list that begins with entries of which `fits` is false: the first of which it is true, or the length. */
+function firstIndex(sorted: readonly number[], fits: (value: number) => boolean): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (fits(sorted[middle]!)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
