@@ -20,6 +20,7 @@ const PROGRAMS = [
   'teach',
   'text-bank',
   'verify',
+  'why',
 ];
 
 await main(() => {
