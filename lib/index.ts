@@ -37,6 +37,13 @@ export {
   select,
 } from './decide/select';
 export { type Diagnosis, diagnose } from './doctor/diagnose';
+export {
+  type DetectorDiagnosis,
+  type DiagnoseDetectorOptions,
+  diagnoseDetector,
+  type Standing,
+} from './doctor/diagnose-detector';
+export type { DrawingKind } from './doctor/drawings';
 export { evaluate } from './evaluate/evaluate';
 export type { EvalOptions, EvalProgress } from './evaluate/options';
 export type { EvalResult } from './evaluate/result';
@@ -47,6 +54,7 @@ export type { Quality } from './images/quality';
 export type { LabelBank } from './labels/bank';
 export { loadLabelBank, saveLabelBank } from './labels/bank-file';
 export { removeLabels } from './labels/build-bank';
+export type { FindingKind, LabelFinding } from './labels/label-finding';
 export { type FetchOptions, fetchLibtorch } from './libtorch/fetch';
 export type { Interval } from './metrics/intervals';
 export { wilsonInterval } from './metrics/intervals';
@@ -75,6 +83,7 @@ export {
 } from './model/detector';
 export { type FitLabelThresholdsOptions, fitLabelThresholds } from './model/fit-label-thresholds';
 export type { ModelInfo } from './model/info';
+export { type LabelLint, type LintOptions, lintLabels } from './model/lint-labels';
 export { loadModel } from './model/load';
 export { type LoadDetectorOptions, loadDetector } from './model/load-detector';
 export { type MineNegativesOptions, mineNegatives } from './model/mine-negatives';

@@ -12,6 +12,7 @@ const PROGRAMS = [
   'drift',
   'eval-memory',
   'few-labels',
+  'label-lint',
   'loop',
   'metrics',
   'overhead',

@@ -42,6 +42,7 @@ const KINDS = {
   record: [isRecord, 'an object'],
   options: [(v) => v === undefined || isRecord(v), 'an object of options'],
   model: [(v) => isRecord(v) && typeof v['createDetector'] === 'function', 'a model of `loadModel`'],
+  detector: [(v) => isRecord(v) && typeof v['stream'] === 'function', 'a detector'],
   result: [
     (v) => isRecord(v) && ['id', 'ood', 'scores', 'provenance'].every((name) => isRecord(v[name])),
     'a result of `evaluate`',

@@ -30,6 +30,8 @@ export interface Comparable {
   no: boolean;
   /** Negative words; 0 without. */
   words: number;
+  /** How many labels; not looked at when absent. */
+  labels?: number;
 }
 
 /** The score that decides when none is named: `atd`, and of a plain CLIP with negative words `negLabel`. */
@@ -49,8 +51,8 @@ export interface DecisionOptions {
  * Chooses the rule: a calibration, else a threshold, else the paper's own rule for `ctw` or `atd`, and with negative words
  * the nearest of labels and words for `maxLogit`, or for a plain CLIP of which no score is named.
  *
- * @throws ERR_CLIPN_INVALID_ARG for a score that needs a threshold or negative words and has none, or a threshold beside a
- *   calibration; ERR_CLIPN_MODEL_CONTRACT for a score that needs the no tower of a plain CLIP; ERR_CLIPN_CALIBRATION for
+ * @throws ERR_CLIPN_INVALID_ARG for a score that needs a threshold or negative words and has none, one that is the same for
+ *   every image, or a threshold beside a calibration; ERR_CLIPN_MODEL_CONTRACT for a score that needs the no tower of a plain CLIP; ERR_CLIPN_CALIBRATION for
  *   another score
  */
 export function decisionOf(options: DecisionOptions, has: Comparable): Decision {
@@ -79,7 +81,15 @@ export function decisionOf(options: DecisionOptions, has: Comparable): Decision 
   });
 }
 
-function assertComputable(score: DecidingScore, { no, words }: Comparable): void {
+/** Shares among the labels: of one label always 1. */
+const SHARES: readonly DecidingScore[] = ['msp', 'mcm'];
+
+function assertComputable(score: DecidingScore, { no, words, labels }: Comparable): void {
+  if (labels === 1 && SHARES.includes(score)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `score ${score} of a single label is 1 for every image`, {
+      hint: no ? "Choose 'gap' and calibrate it." : "Choose 'maxLogit' and calibrate it.",
+    });
+  }
   if (!no && NO_TOWER_SCORES.includes(score)) {
     const hint =
       words > 0
@@ -159,7 +169,10 @@ export function decide(decision: Decision, scores: Scores, { logQMax, wordMax, t
   }
 }
 
-/** Why a verdict of the paper's rules should not be trusted for this many labels, or undefined. */
+/**
+ * Why a rule should not be trusted for this many labels, and what to do, or undefined. The figures are those of
+ * docs/calibration.md.
+ */
 export function ruleWarning(decision: Decision, labels: number): string | undefined {
   if ((decision.rule !== 'ctw' && decision.rule !== 'atd') || labels >= FEW_LABELS) return undefined;
   const why =
@@ -168,6 +181,6 @@ export function ruleWarning(decision: Decision, labels: number): string | undefi
       : 'the nearest of few names is compared with its own "no" only, whatever else the image may show';
   return (
     `${labels} label${labels === 1 ? '' : 's'}: the rule ${decision.rule} is known to mislead below ${FEW_LABELS} labels, ` +
-    `since ${why}. Add labels of what else may appear, or give a threshold or calibration.`
+    `since ${why}. Calibrate on 19 photos of them or more: \`clipn-native calibrate\`.`
   );
 }

@@ -1,9 +1,14 @@
 /** What a user should know of a label bank, and of the words beside it, on a given model. */
-import { wordWarnings } from '../decide/rule';
+import { decisionOf, ruleWarning, wordWarnings } from '../decide/rule';
 import type { LabelBank } from '../labels/bank';
 import type { NegativeBank } from '../scores/negatives';
 import { negativesWarning, vocabularyWarning } from '../weights/vocabulary';
 import type { ModelInfo } from './info';
+
+/** On the small model, with 1 to 84 labels: docs/calibration.md. */
+const GUESSED_WORDS =
+  'where words decide that the model never learnt, a fifth to two thirds of the images of your labels were rejected. ' +
+  'Calibrate on 19 photos of them or more: `clipn-native calibrate --negatives …`.';
 
 type Info = Pick<ModelInfo, 'config'>;
 
@@ -11,6 +16,11 @@ type Info = Pick<ModelInfo, 'config'>;
 export function bankWarnings({ config }: Info, bank: LabelBank): string[] {
   const unknown = vocabularyWarning(config.vocabulary, bank.labels);
   return unknown === undefined ? [...bank.warnings] : [...bank.warnings, unknown];
+}
+
+/** Why the rule that decides by itself should not be trusted for this bank; undefined where there is none, too. */
+export function ruleWarningOf({ labels, no }: LabelBank): string | undefined {
+  return no === null ? undefined : ruleWarning(decisionOf({}, { no: true, words: 0 }), labels.length);
 }
 
 /**
@@ -32,6 +42,7 @@ export function comparedWarnings(
     ...ofBank,
     ...negatives.warnings,
     ...(unknown === undefined ? [] : [unknown]),
+    ...(unknown === undefined || deciding !== 'nearest' ? [] : [GUESSED_WORDS]),
     ...wordWarnings(deciding, words, { templates: bank.templates.sha256 }),
   ];
 }

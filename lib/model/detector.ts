@@ -133,7 +133,11 @@ export class Detector {
     this.#negatives = negatives;
     this.#options = options;
     this.#present = options.present === undefined ? undefined : thresholdsOf(options.present, bank);
-    this.#decision = decisionOf(options, { no: bank.no !== null, words: negatives?.words.length ?? 0 });
+    this.#decision = decisionOf(options, {
+      no: bank.no !== null,
+      words: negatives?.words.length ?? 0,
+      labels: bank.labels.length,
+    });
     this.#ownsModel = ownsModel;
     this.#judge = { wantsPixels: options.trace === true, answer: (encoded, n) => this.#judgeRows(encoded, n, false) };
     this.#explain = {

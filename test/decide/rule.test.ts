@@ -79,6 +79,22 @@ test("the paper's rules warn below 10 labels, a threshold does not", () => {
   assert.equal(ruleWarning({ rule: 'threshold', score: 'atd', threshold: 0 }, 1), undefined);
 });
 
+test('the warning for few labels names one thing to do', () => {
+  assert.match(ruleWarning({ rule: 'ctw' }, 3)!, /Calibrate on 19 photos of them or more: `clipn-native calibrate`\.$/);
+});
+
+test('shares among a single label are refused, for they are 1 whatever the image', () => {
+  for (const score of ['msp', 'mcm'] as const) {
+    const one = { no: true, words: 0, labels: 1 };
+    assert.throws(() => decisionOf({ score, threshold: 0.5 }, one), {
+      code: 'ERR_CLIPN_INVALID_ARG',
+      message: /is 1 for every image/,
+      hint: /'gap'.*calibrate/,
+    });
+    assert.deepEqual(decisionOf({ score, threshold: 0.5 }, { ...one, labels: 2 }).rule, 'threshold');
+  }
+});
+
 test('of a plain CLIP with words the nearest decides, of CLIPN where maxLogit is asked for', () => {
   assert.deepEqual(decisionOf({}, { no: false, words: 500 }), { rule: 'nearest' });
   assert.deepEqual(decisionOf({}, { no: true, words: 500 }), { rule: 'atd' });

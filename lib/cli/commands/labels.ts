@@ -1,32 +1,61 @@
-/** `labels`: class names to a label bank file. */
-
+/** `labels`: class names to a label bank file, or what is amiss with the names. */
 import { saveLabelBank } from '../../labels/bank-file';
-import { bankWarnings } from '../../model/bank-warnings';
+import { bankWarnings, ruleWarningOf } from '../../model/bank-warnings';
+import { lintLabels } from '../../model/lint-labels';
+import type { Model } from '../../model/model';
 import { type Args, type Command, UsageError } from '../command';
-import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom } from '../model-flags';
-import { note, Progress, say, sayJson } from '../terminal';
+import { formatLint } from '../lint-text';
+import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom, NEGATIVES_FLAG } from '../model-flags';
+import { note, Progress } from '../terminal';
 
 export const labelsCommand: Command = {
-  summary: 'Encode class names once and save them as a label bank, for `check --bank` and image-only models.',
-  usage: 'OUT [--model M] (--labels A,B,C | --labels-file F)',
-  operands: { least: 1, most: 1, missing: 'give one file to write, e.g. bank.safetensors' },
-  flags: { ...MODEL_FLAGS, ...LABEL_FLAGS, json: { doc: 'one JSON object' } },
+  summary: 'Encode class names once and save them as a label bank, for `check --bank`; or look for bad names (--lint).',
+  usage: '(OUT | --lint [--negatives W]) [--model M] (--labels A,B,C | --labels-file F)',
+  operands: { least: 0, most: 1, missing: '' },
+  flags: {
+    ...MODEL_FLAGS,
+    ...LABEL_FLAGS,
+    lint: { doc: 'write nothing; tell of names that will give trouble' },
+    ...NEGATIVES_FLAG,
+    json: { doc: 'one JSON object' },
+  },
   run,
 };
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
-  const [out] = args.operands as [string];
+  const [out] = args.operands;
+  const lint = args.on('lint');
+  if (out === undefined && !lint) throw new UsageError('give one file to write, e.g. bank.safetensors, or --lint');
+  if (out !== undefined && lint) throw new UsageError('--lint writes nothing: leave out the file');
+  if (args.text('negatives') !== undefined && !lint) throw new UsageError('--negatives is for --lint');
   const labels = await labelsFrom(args);
   if (labels === undefined) throw new UsageError('give --labels or --labels-file');
-  const progress = new Progress();
   await using model = await modelFrom(args, signal);
+  return await (lint ? tell(args, model, labels, signal) : save(args, model, labels, out!, signal));
+}
+
+async function save(args: Args, model: Model, labels: string[], out: string, signal: AbortSignal): Promise<number> {
+  const progress = new Progress();
   const bank = await model.createLabelBank(labels, bankOptions(args, progress, signal));
   progress.done();
-  for (const warning of bankWarnings(model.info, bank)) note(`warning: ${warning}`);
+  const few = ruleWarningOf(bank);
+  for (const warning of [...bankWarnings(model.info, bank), ...(few === undefined ? [] : [few])]) {
+    note(`warning: ${warning}`);
+  }
   await saveLabelBank(bank, out);
-  const { name, count, sha256: templates } = bank.templates;
-  const labelCount = bank.labels.length;
-  if (args.on('json')) sayJson({ out, labels: labelCount, dim: bank.dim, templates });
-  else say(`${out}: ${labelCount} labels, ${count} templates (${name})`);
+  const { name, count } = bank.templates;
+  process.stdout.write(
+    args.on('json')
+      ? `${JSON.stringify({ out, labels: bank.labels.length, dim: bank.dim, templates: bank.templates.sha256 })}\n`
+      : `${out}: ${bank.labels.length} labels, ${count} templates (${name})\n`,
+  );
+  return 0;
+}
+
+async function tell(args: Args, model: Model, labels: string[], signal: AbortSignal): Promise<number> {
+  const progress = new Progress();
+  const options = { ...bankOptions(args, progress, signal), negatives: args.text('negatives') };
+  const found = await lintLabels(model, labels, options).finally(() => progress.done());
+  process.stdout.write(`${args.on('json') ? JSON.stringify(found) : formatLint(found, labels.length)}\n`);
   return 0;
 }

@@ -1,0 +1,26 @@
+/** `doctor` with labels: asks a detector about drawings. */
+import { readCalibration } from '../decide/calibration';
+import { diagnoseDetector } from '../doctor/diagnose-detector';
+import { formatDetectorDiagnosis } from '../doctor/format-detector';
+import type { DecidingScore } from '../scores/names';
+import type { Args } from './command';
+import { bankOptions, bankSourceFrom, comparedFrom, modelFrom } from './model-flags';
+import { note, Progress } from './terminal';
+
+/** Exit code 1 for a detector that fails. */
+export async function diagnoseLabels(args: Args, signal: AbortSignal): Promise<number> {
+  const source = await bankSourceFrom(args);
+  const calibrationPath = args.text('calibration');
+  const calibration = calibrationPath === undefined ? undefined : await readCalibration(calibrationPath);
+  const progress = new Progress();
+  await using model = await modelFrom(args, signal);
+  const { bank, negatives } = await comparedFrom(args, source, model, bankOptions(args, progress, signal));
+  progress.done();
+  const score = args.text('score') as DecidingScore | undefined;
+  const options = { score, threshold: args.number('threshold'), calibration, negatives };
+  const detector = await model.createDetector(bank, options);
+  for (const warning of detector.warnings) note(`warning: ${warning}`);
+  const diagnosis = await diagnoseDetector(model, detector, { signal });
+  process.stdout.write(`${args.on('json') ? JSON.stringify(diagnosis) : formatDetectorDiagnosis(diagnosis)}\n`);
+  return diagnosis.standing === 'fails' ? 1 : 0;
+}
