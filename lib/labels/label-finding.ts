@@ -6,6 +6,7 @@
  * - `photo`: a name that speaks of a photo or picture
  * - `plural`: one name in singular and plural
  * - `contains`: one name is in another (bear, teddy bear)
+ * - `unknown`: names that a model of few names never learnt
  * - `synonyms`: names of one thing, says WordNet
  * - `kind`: one is a kind of the other, says WordNet
  * - `near`: the model can hardly tell them apart
@@ -18,6 +19,7 @@ export type FindingKind =
   | 'photo'
   | 'plural'
   | 'contains'
+  | 'unknown'
   | 'synonyms'
   | 'kind'
   | 'near'
@@ -32,8 +34,8 @@ export interface LabelFinding {
   words?: string[];
   /**
    * Of `near` the distance as a share of the usual one between names, below 0.5; of `template` how far the label moves as
-   * a share of the distance to the nearest label, from 0.2 on; of `negatives` how many words; of `sentence` how many words
-   * it has; else 1.
+   * a share of the distance to the nearest label, from 0.2 on; of `unknown` and `negatives` how many labels or
+   * words; of `sentence` how many words it has; else 1.
    */
   value: number;
   /** What it is and what to do, in a sentence. */

@@ -48,8 +48,16 @@ export async function readNounKinds(folder: string = dictionaryFolder()): Promis
       [...pointers.matchAll(ABOVE)].map(([, each]) => each!),
     );
   }
-  const sensesOf = (noun: string) =>
-    senses.get(cleanText(noun).replaceAll('-', ' ')) ?? senses.get(cleanText(noun)) ?? [];
+  const known = new Map<string, readonly string[]>();
+  const sensesOf = (noun: string): readonly string[] => {
+    let found = known.get(noun);
+    if (found === undefined) {
+      const text = cleanText(noun);
+      found = senses.get(text) ?? senses.get(text.replaceAll('-', ' ')) ?? [];
+      known.set(noun, found);
+    }
+    return found;
+  };
   const ancestors = new Map<string, ReadonlySet<string>>();
   const ancestorsOf = (synset: string): ReadonlySet<string> => {
     let all = ancestors.get(synset);

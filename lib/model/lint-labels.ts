@@ -10,6 +10,7 @@ import { type NounKinds, readNounKinds } from '../labels/wordnet-kinds';
 import type { NegativeBank } from '../scores/negatives';
 import { cleanText } from '../text/clean-text';
 import { loadTemplates, makeTemplateSet } from '../text/templates';
+import { unknownLabels, vocabularyWarning } from '../weights/vocabulary';
 import { MINED_TEMPLATES } from './choose-words';
 import { MOVES, movements, nearGroups, nearWords, usualDistance } from './label-distances';
 import type { Model } from './model';
@@ -54,6 +55,7 @@ export async function lintLabels(
   const kinds = await nounKinds(skipped);
   const findings = lintNames(labels);
   const names = [...new Set(labels)];
+  findings.push(...neverLearnt(model, names));
   if (kinds !== undefined) findings.push(...byWordNet(names, kinds));
   const near = await hardlyApart(model, bank, encoding);
   const moved = await byTemplate(model, bank, encoding, skipped);
@@ -62,6 +64,14 @@ export async function lintLabels(
   findings.push(...near, ...moved.filter((finding) => !told.has(finding.labels[0]!)));
   if (negatives !== undefined) findings.push(...(await amongWords(model, bank, negatives, kinds, encoding, skipped)));
   return { findings, skipped };
+}
+
+function neverLearnt({ info }: Model, names: readonly string[]): LabelFinding[] {
+  const { vocabulary } = info.config;
+  const advice = vocabularyWarning(vocabulary, names);
+  if (advice === undefined) return [];
+  const labels = unknownLabels(vocabulary, names);
+  return [{ kind: 'unknown', labels, value: labels.length, advice }];
 }
 
 async function nounKinds(skipped: string[]): Promise<NounKinds | undefined> {
@@ -93,16 +103,16 @@ function byWordNet(names: readonly string[], kinds: NounKinds): LabelFinding[] {
   return findings;
 }
 
-/** The usual distance between names, in the templates of `bank`. */
-async function usual(model: Model, templates: LabelBankOptions['templates'], options: LabelBankOptions) {
+/** The usual distance between names, in the templates of a bank. */
+async function usual(model: Model, { templates: { name, lines, sha256 } }: LabelBank, options: LabelBankOptions) {
+  const templates = { name, templates: lines, sha256 };
   return usualDistance(await model.createLabelBank(REFERENCE, { ...options, templates, yesOnly: true }));
 }
 
 /** @internal Labels that this model can hardly tell apart, in groups. */
 export async function hardlyApart(model: Model, bank: LabelBank, options: LabelBankOptions): Promise<LabelFinding[]> {
-  const { name, lines, sha256 } = bank.templates;
   if (bank.labels.length < 2) return [];
-  const groups = nearGroups(bank, await usual(model, { name, templates: lines, sha256 }, options));
+  const groups = nearGroups(bank, await usual(model, bank, options));
   return groups.map(({ rows, value }) => {
     const labels = rows.map((row) => bank.labels[row]!);
     const share = `${Math.round(100 * value)} %`;
@@ -149,7 +159,7 @@ async function amongWords(
 ): Promise<LabelFinding[]> {
   const beside = await besideWords(model, bank, negatives, options);
   if (beside === undefined) skipped.push('how near the words are, since they went through templates of their own');
-  const near = beside && nearWords(beside, negatives.rows, await usual(model, beside.templates.name, options));
+  const near = beside && nearWords(beside, negatives.rows, await usual(model, beside, options));
   return bank.labels.flatMap((label, row) => {
     if (bank.labels.indexOf(label) !== row) return [];
     const isNear = new Set(near?.[row]);

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type CheckResult, type Detector, diagnoseDetector, loadModel, type Model } from '../../lib';
 import { diagnoseOn } from '../../lib/doctor/diagnose-detector';
@@ -7,6 +10,12 @@ import { DRAWING_KINDS, drawings } from '../../lib/doctor/drawings';
 import { smallModel } from '../../lib/weights/small-model';
 import { apiModel } from '../support/api-model';
 import { VAGUE } from '../support/bad-labels';
+import { keepLibtorch } from '../support/run-cli';
+
+keepLibtorch();
+const folder = mkdtempSync(path.join(tmpdir(), 'clipn-diagnose-'));
+process.env['CLIPN_CACHE_DIR'] = folder;
+after(() => rmSync(folder, { recursive: true }));
 
 const ALL = drawings(1);
 

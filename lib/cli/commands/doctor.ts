@@ -1,6 +1,7 @@
 /** `doctor`: what was found, what is missing, what to do next; with labels, whether a detector can work for them. */
 import { diagnose } from '../../doctor/diagnose';
 import { formatDiagnosis, isReady } from '../../doctor/format';
+import { DECIDING_SCORES } from '../../scores/names';
 import { type Args, type Command, UsageError } from '../command';
 import { BANK_FLAG, LABEL_FLAGS, MODEL_FLAGS, NEGATIVES_FLAG } from '../flags';
 
@@ -16,7 +17,7 @@ export const doctorCommand: Command = {
     ...MODEL_FLAGS,
     ...OF_LABELS,
     ...NEGATIVES_FLAG,
-    score: { value: 'S', doc: 'score that decides, as for `check`' },
+    score: { value: 'S', choices: DECIDING_SCORES, doc: 'score that decides, as for `check`' },
     threshold: { value: 'X', number: true, doc: 'in when the score is at least X, as for `check`' },
     calibration: { value: 'F', doc: 'calibration file' },
     json: { doc: 'one JSON object' },
