@@ -5,7 +5,7 @@ import { formatDetectorDiagnosis } from '../doctor/format-detector';
 import type { DecidingScore } from '../scores/names';
 import type { Args } from './command';
 import { bankOptions, bankSourceFrom, comparedFrom, modelFrom } from './model-flags';
-import { note, Progress } from './terminal';
+import { note, Progress, say, sayJson } from './terminal';
 
 /** Exit code 1 for a detector that fails. */
 export async function diagnoseLabels(args: Args, signal: AbortSignal): Promise<number> {
@@ -21,6 +21,7 @@ export async function diagnoseLabels(args: Args, signal: AbortSignal): Promise<n
   const detector = await model.createDetector(bank, options);
   for (const warning of detector.warnings) note(`warning: ${warning}`);
   const diagnosis = await diagnoseDetector(model, detector, { signal });
-  process.stdout.write(`${args.on('json') ? JSON.stringify(diagnosis) : formatDetectorDiagnosis(diagnosis)}\n`);
+  if (args.on('json')) sayJson(diagnosis);
+  else say(formatDetectorDiagnosis(diagnosis));
   return diagnosis.standing === 'fails' ? 1 : 0;
 }

@@ -4,6 +4,7 @@ import { formatDiagnosis, isReady } from '../../doctor/format';
 import { DECIDING_SCORES } from '../../scores/names';
 import { type Args, type Command, UsageError } from '../command';
 import { BANK_FLAG, LABEL_FLAGS, MODEL_FLAGS, NEGATIVES_FLAG } from '../flags';
+import { say, sayJson } from '../terminal';
 
 /** What the computer's diagnosis does not take. */
 const OF_LABELS = { ...LABEL_FLAGS, ...BANK_FLAG };
@@ -36,6 +37,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   if (lone !== undefined) throw new UsageError(`--${lone} is for a detector: give --labels, --labels-file or --bank`);
   const libtorch = args.text('libtorch');
   const diagnosis = await diagnose(libtorch === undefined ? {} : { libtorch });
-  process.stdout.write(`${args.on('json') ? JSON.stringify(diagnosis) : formatDiagnosis(diagnosis)}\n`);
+  if (args.on('json')) sayJson(diagnosis);
+  else say(formatDiagnosis(diagnosis));
   return isReady(diagnosis) ? 0 : 1;
 }

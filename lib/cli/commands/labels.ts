@@ -6,7 +6,7 @@ import type { Model } from '../../model/model';
 import { type Args, type Command, UsageError } from '../command';
 import { formatLint } from '../lint-text';
 import { bankOptions, LABEL_FLAGS, labelsFrom, MODEL_FLAGS, modelFrom, NEGATIVES_FLAG } from '../model-flags';
-import { note, Progress } from '../terminal';
+import { note, Progress, say, sayJson } from '../terminal';
 
 export const labelsCommand: Command = {
   summary: 'Encode class names once and save them as a label bank, for `check --bank`; or look for bad names (--lint).',
@@ -43,12 +43,10 @@ async function save(args: Args, model: Model, labels: string[], out: string, sig
     note(`warning: ${warning}`);
   }
   await saveLabelBank(bank, out);
-  const { name, count } = bank.templates;
-  process.stdout.write(
-    args.on('json')
-      ? `${JSON.stringify({ out, labels: bank.labels.length, dim: bank.dim, templates: bank.templates.sha256 })}\n`
-      : `${out}: ${bank.labels.length} labels, ${count} templates (${name})\n`,
-  );
+  const { name, count, sha256: templates } = bank.templates;
+  const labelCount = bank.labels.length;
+  if (args.on('json')) sayJson({ out, labels: labelCount, dim: bank.dim, templates });
+  else say(`${out}: ${labelCount} labels, ${count} templates (${name})`);
   return 0;
 }
 
@@ -56,6 +54,7 @@ async function tell(args: Args, model: Model, labels: string[], signal: AbortSig
   const progress = new Progress();
   const options = { ...bankOptions(args, progress, signal), negatives: args.text('negatives') };
   const found = await lintLabels(model, labels, options).finally(() => progress.done());
-  process.stdout.write(`${args.on('json') ? JSON.stringify(found) : formatLint(found, labels.length)}\n`);
+  if (args.on('json')) sayJson(found);
+  else say(formatLint(found, labels.length));
   return 0;
 }
