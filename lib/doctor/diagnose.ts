@@ -1,5 +1,5 @@
 /**
- * doctor/: What is on this computer and what is missing.
+ * doctor/: What is on this computer and what is missing; whether a detector can work at all.
  *
  * Says what this package finds on this computer, and what is missing. libtorch is loaded in a child process only.
  */

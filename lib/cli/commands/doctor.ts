@@ -12,7 +12,7 @@ const OF_LABELS = { ...LABEL_FLAGS, ...BANK_FLAG };
 export const doctorCommand: Command = {
   summary:
     'Show what the package found on this machine and what is missing; with labels, whether they can work at all.',
-  usage: '[--json] [[--model M] (--labels A,B,C | --labels-file F | --bank F) [--negatives W] [--calibration F]]',
+  usage: '[--json] [--labels A,B,C | --labels-file F | --bank F]',
   operands: 'none',
   flags: {
     ...MODEL_FLAGS,
