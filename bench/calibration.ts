@@ -1,22 +1,27 @@
 /**
  * What a threshold fitted on n images keeps of the others, and what it costs: the 5th percentile as it is commonly taken,
- * split-conformal, and with 95 % confidence. Then whether the verdicts of such a threshold hang on how images are asked for.
+ * split-conformal, and with 95 % confidence. Then how small the p-values of the other ID images are, how many of the images
+ * that `select` flags are ID, and whether verdicts hang on how images are asked for.
  *
- *   npm run bench -- calibration --images DIR --classes FILE [--list FILE] [--model M] [--score atd] [--draws 4000] [--json]
+ *   npm run bench -- calibration --images DIR --classes FILE [--list FILE] [--model M] [--score atd] [--draws 4000] [--out DIR] [--json]
  *
  * DIR, FILE and --list as for few-labels. ID are the images of the labels, OOD those of the strangers. A draw takes n of the
- * ID images to fit and asks the others, at least 200.
+ * ID images to fit and asks the others, at least 200. --out writes the scores to id.txt and ood.txt, for `npm run bench -- drift`.
  */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
   type CheckFailure,
   type CheckResult,
+  conformalPValues,
   conformalThreshold,
   type DecidingScore,
   type LabelBank,
   loadModel,
   type Model,
   score,
+  select,
 } from '../lib';
 import { uniformSource } from '../lib/base/random';
 import { scoresNeeded } from '../lib/decide/conformal';
@@ -25,6 +30,10 @@ import { findClasses, shuffled } from './class-folders';
 
 const TARGET = 0.95;
 const ASKED = 200;
+/** Images that calibrate p-values, and a batch to flag. */
+const CALIBRATED = 1000;
+const BATCH_ID = 180;
+const BATCH_OOD = 20;
 
 type Fit = (sorted: Float64Array) => number;
 
@@ -49,6 +58,7 @@ async function main(): Promise<void> {
       model: { type: 'string', default: smallModel()?.model ?? '' },
       score: { type: 'string', default: 'atd' },
       draws: { type: 'string', default: '4000' },
+      out: { type: 'string' },
       json: { type: 'boolean' },
     },
   });
@@ -61,6 +71,10 @@ async function main(): Promise<void> {
   const valuesOf = (of: readonly number[]) => of.map((i) => scored[values.score as DecidingScore][i]!);
   const id = valuesOf([...rows].flatMap(([label, own]) => (label === '' ? [] : own)));
   const ood = valuesOf(rows.get('')!);
+
+  for (const [name, scores] of Object.entries({ id, ood })) {
+    if (values.out !== undefined) writeFileSync(join(values.out, `${name}.txt`), `${scores.join('\n')}\n`);
+  }
 
   const uniform = uniformSource(1);
   const draws = Number(values.draws);
@@ -90,8 +104,21 @@ async function main(): Promise<void> {
     conformalThreshold(id, TARGET),
     values.score as DecidingScore,
   );
+  const small = smallPValues(id, draws, uniform);
+  const flags = [0.1, 0.2, 0.5].map((alpha) => flagged(id, ood, alpha, draws, uniform));
   if (values.json) {
-    console.log(JSON.stringify({ benchmark: 'calibration', id: id.length, ood: ood.length, draws, results, changes }));
+    console.log(
+      JSON.stringify({
+        benchmark: 'calibration',
+        id: id.length,
+        ood: ood.length,
+        draws,
+        results,
+        changes,
+        small,
+        flags,
+      }),
+    );
     return;
   }
   const percent = (share: number) => (100 * share).toFixed(1);
@@ -106,7 +133,42 @@ async function main(): Promise<void> {
     );
     console.log(`| ${n} | ${cells.join(' | ')} |`);
   }
-  console.log(`Verdicts that are others singly, in a list or in a stream: ${changes} of ${paths.length}`);
+  console.log(`\nPromised share of p-values, and share among ${CALIBRATED} held-out ID images, in %`);
+  for (const { at, share } of small) console.log(`${percent(at)}: ${percent(share)}`);
+  console.log(
+    `\nFlagged of ${BATCH_ID} ID and ${BATCH_OOD} OOD images, ${CALIBRATED} calibrated. alpha: ID among the flagged, OOD found, in %`,
+  );
+  for (const { alpha, wrong, found } of flags) console.log(`${percent(alpha)}: ${percent(wrong)}, ${percent(found)}`);
+  console.log(`\nVerdicts that are others singly, in a list or in a stream: ${changes} of ${paths.length}`);
+}
+
+/** Of the p-values of ID images that did not calibrate: the shares up to some values. */
+function smallPValues(id: readonly number[], draws: number, uniform: () => number) {
+  const levels = [0.01, 0.05, 0.1, 0.5].map((at) => ({ at, share: 0 }));
+  for (let draw = 0; draw < draws; draw++) {
+    const drawn = shuffled(id, uniform);
+    const p = conformalPValues(drawn.slice(0, CALIBRATED), drawn.slice(CALIBRATED, 2 * CALIBRATED));
+    for (const level of levels) level.share += p.filter((value) => value <= level.at).length / CALIBRATED / draws;
+  }
+  return levels;
+}
+
+/** Of batches of ID and OOD images: the mean share of ID images among the flagged, and of OOD images that are. */
+function flagged(id: readonly number[], ood: readonly number[], alpha: number, draws: number, uniform: () => number) {
+  let [wrong, found] = [0, 0];
+  for (let draw = 0; draw < draws; draw++) {
+    const drawn = shuffled(id, uniform);
+    const batch = [...drawn.slice(-BATCH_ID), ...shuffled(ood, uniform).slice(0, BATCH_OOD)];
+    const p = conformalPValues(drawn.slice(0, CALIBRATED), batch);
+    const { flagged: indices } = select(
+      Array.from(p, (pValue) => ({ pValue })),
+      { alpha },
+    );
+    const ofId = indices.filter((index) => index < BATCH_ID).length;
+    wrong += ofId / Math.max(1, indices.length) / draws;
+    found += (indices.length - ofId) / BATCH_OOD / draws;
+  }
+  return { alpha, wrong, found };
 }
 
 /** Images whose verdict is another one when they are asked for singly or as a stream than in a list. */

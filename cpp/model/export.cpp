@@ -53,7 +53,7 @@ class Weights {
       : checkpoint_(checkpoint), arch_(arch), type_(type), scratch_(scratch) {}
 
   at::Tensor get(const std::string& name, const std::vector<int64_t>& shape) {
-    const at::Tensor weight = kept(name, shape);
+    at::Tensor weight = kept(name, shape);
     if (weight.numel() > 0) check_finite(name, weight);
     touched_ += weight.nbytes();
     if (touched_ >= kForgetEvery) {

@@ -1,14 +1,21 @@
 /** Parquet files: a column of captions, and one of images, which are paths or encoded bytes. */
+import { once } from 'node:events';
 import { dirname, resolve } from 'node:path';
-import type { AsyncBuffer, FileMetaData, SchemaTree } from 'hyparquet' with { 'resolution-mode': 'import' };
+import { Worker } from 'node:worker_threads';
+import type { FileMetaData, SchemaTree } from 'hyparquet' with { 'resolution-mode': 'import' };
 import { type ColumnOptions, captionsIn, chooseColumns } from './columns';
 import { type BrokenSample, cannotRead, type DataImage, type DataPart, fingerprintOf, noData } from './dataset';
 import type { Pair } from './delimited';
 
+/** Time for a row group: this, and a second for each megabyte of the file, but no more than ten minutes. */
+const GROUP_MS = 30_000;
+const LONGEST_MS = 600_000;
+
 interface ParquetFile {
   path: string;
-  buffer: AsyncBuffer;
   metadata: FileMetaData;
+  /** Most that a row group may take. */
+  groupMs: number;
   /** Names of the columns. */
   image: string;
   caption: string;
@@ -21,13 +28,14 @@ interface ParquetFile {
  */
 export async function openParquet(
   path: string,
-  options: ColumnOptions,
+  options: ColumnOptions & { groupMs?: number },
 ): Promise<{ part: DataPart } | { pairs: AsyncIterable<Pair> }> {
   const { asyncBufferFromFile, parquetMetadataAsync, parquetSchema } = await import('hyparquet');
-  let opened: Pick<ParquetFile, 'path' | 'buffer' | 'metadata'>;
+  let opened: Pick<ParquetFile, 'path' | 'metadata' | 'groupMs'>;
   try {
     const buffer = await asyncBufferFromFile(path);
-    opened = { path, buffer, metadata: await parquetMetadataAsync(buffer) };
+    const groupMs = Math.min(LONGEST_MS, (options.groupMs ?? GROUP_MS) + Math.ceil(buffer.byteLength / 1000));
+    opened = { path, metadata: await parquetMetadataAsync(buffer), groupMs };
     assertColumns(opened.metadata, parquetSchema(opened.metadata));
   } catch (cause) {
     throw cannotRead(path, cause);
@@ -65,16 +73,28 @@ function holdsBytes({ element, children }: SchemaTree): boolean {
   return element.type === 'BYTE_ARRAY' && !text;
 }
 
-async function* rowsOf({ buffer, metadata, image, caption }: ParquetFile): AsyncGenerator<Record<string, unknown>> {
-  const { parquetReadObjects } = await import('hyparquet');
-  const { compressors } = await import('hyparquet-compressors');
-  const columns = [image, caption];
-  let rowStart = 0;
-  for (const group of metadata.row_groups) {
-    const rowEnd = rowStart + Number(group.num_rows);
-    const options = { file: buffer, metadata, columns, compressors, utf8: false, rowStart, rowEnd };
-    yield* await parquetReadObjects(options);
-    rowStart = rowEnd;
+/** Rows, a row group at a time, from a thread that is ended when one takes too long: hyparquet trusts counts in its pages. */
+async function* rowsOf(file: ParquetFile): AsyncGenerator<Record<string, unknown>> {
+  const { path, metadata, image, caption, groupMs } = file;
+  const worker = new Worker(require.resolve('./parquet-worker'), { workerData: { path, columns: [image, caption] } });
+  // What it throws between two row groups is told with the next.
+  let thrown: unknown;
+  worker.on('error', (error) => {
+    thrown = error;
+  });
+  try {
+    for (const { num_rows } of metadata.row_groups) {
+      if (thrown !== undefined) throw thrown;
+      worker.postMessage('next');
+      const signal = AbortSignal.timeout(groupMs);
+      const [rows] = (await once(worker, 'message', { signal }).catch((cause: unknown) => {
+        if (!signal.aborted) throw cause;
+        throw new Error(`${num_rows} rows took more than ${Math.round(groupMs / 1000)} s to read`);
+      })) as [Record<string, unknown>[]];
+      yield* rows;
+    }
+  } finally {
+    await worker.terminate();
   }
 }
 

@@ -3,11 +3,12 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
-import { inflateSync } from 'node:zlib';
+import { gunzipSync, inflateSync } from 'node:zlib';
 import { create } from 'tar';
 import { ClipnError } from '../../../lib/base/errors';
 import type { BrokenSample, DataImage, Dataset } from '../../../lib/teach/data/dataset';
 import { openDataset } from '../../../lib/teach/data/open';
+import { openParquet } from '../../../lib/teach/data/parquet';
 import { goldenFile } from '../../support/paths';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-teach-data-'));
@@ -279,6 +280,17 @@ describe('tables of pairs', () => {
     await refused(at('latin.csv'), /cannot read .*latin\.csv: not UTF-8 or UTF-16 text/);
     writeFileSync(at('latin.jsonl'), Buffer.from('{"image": "a", "text": "H\xfcndin"}\n', 'latin1'));
     await refused(at('latin.jsonl'), /cannot read .*latin\.jsonl: not UTF-8 or UTF-16 text/);
+  });
+
+  // Found by `npm run fuzz -- --only table.parquet --seed 1 --first 2838 --runs 1`: a page whose counts hyparquet trusts.
+  test('as Parquet that would be read without end are given up', async () => {
+    writeFileSync(at('endless.parquet'), gunzipSync(readFileSync(goldenFile('endless.parquet.gz'))));
+    const opened = await openParquet(at('endless.parquet'), { groupMs: 500 });
+    assert.ok('pairs' in opened);
+    const read = async () => {
+      for await (const _ of opened.pairs);
+    };
+    await assert.rejects(read(), { code: 'ERR_CLIPN_TEACH_DATA', message: /2 rows took more than 1 s to read/ });
   });
 
   test('as Parquet are refused when cut short, and count what follows damage among images', async () => {
