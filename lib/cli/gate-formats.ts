@@ -13,6 +13,7 @@ export const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 /** The outcome in a sentence. */
 export function gateSentence(result: GateResult): string {
   const { passed, out, judged, share, atLeast, maxOut, confidence } = result;
+  if (judged === 0) return 'FAILED: none of the images could be read.';
   const found = `${out} of ${judged} images are out (${percent(share)})`;
   const shown = `at least ${percent(atLeast)} with ${percent(confidence)} confidence`;
   return `${passed ? 'passed' : 'FAILED'}: ${found}, ${shown}; ${percent(maxOut)} may be.`;
@@ -95,8 +96,9 @@ export function sarifOf(result: GateResult, answers: readonly GateAnswer[]): Log
   };
 }
 
-/** 3 when the gate is not met, 1 when images could not be read, else 0. */
-export function exitCodeOf({ passed, failures }: GateResult): number {
+/** 1 when nothing was judged, 3 when the gate is not met, 1 when images could not be read, else 0. */
+export function exitCodeOf({ passed, judged, failures }: GateResult): number {
+  if (judged === 0) return 1;
   if (!passed) return 3;
   return failures > 0 ? 1 : 0;
 }

@@ -161,6 +161,7 @@ export function parseCalibration(value: unknown, name: string): Calibration {
   if (root['formatVersion'] === 1) {
     check(root, given(root, OPTIONAL));
     if (sha256 !== undefined) refuse('sha256 belongs to a fitted calibration', EDITED);
+    only(root, ['formatVersion', ...Object.keys(THRESHOLDS), ...Object.keys(OPTIONAL)]);
     return root as unknown as HandCalibration;
   }
   const required = root['formatVersion'] === 2 ? EARLIER : FITTED;
@@ -191,6 +192,9 @@ function given(root: Record<string, unknown>, checks: Record<string, Check>): Re
 }
 
 function assertPromise(root: Record<string, unknown>, refuse: (what: string) => void): void {
+  const { images, scores, offsets } = root as { images: number; scores: number[]; offsets?: number[] };
+  // With offsets half of the images gave these.
+  if (scores.length !== (offsets ? Math.ceil(images / 2) : images)) refuse('images is not the number of scores');
   if ((root['target'] === undefined) === (root['cost'] === undefined)) refuse('it must have either target or cost');
   if (root['confidence'] !== undefined && root['target'] === undefined) refuse('confidence is that of a target');
 }
@@ -210,7 +214,11 @@ export async function readCalibration(path: string): Promise<Calibration> {
   } catch (cause) {
     throw new ClipnError('ERR_CLIPN_CALIBRATION', `${path}: not JSON`, { cause, details: { path } });
   }
-  return parseCalibration(value, path);
+  const calibration = parseCalibration(value, path);
+  if (calibration.formatVersion === 3 && (value as { sha256?: unknown }).sha256 === undefined) {
+    throw new ClipnError('ERR_CLIPN_CALIBRATION', `${path}: sha256 is missing`, { hint: EDITED, details: { path } });
+  }
+  return calibration;
 }
 
 /** @throws ERR_CLIPN_CALIBRATION for one that could not be read again, ERR_CLIPN_IO */
@@ -250,8 +258,15 @@ const NAMES: Record<keyof FittedFor, string> = {
   negatives: 'list of negatives',
 };
 
-/** @throws ERR_CLIPN_CALIBRATION naming everything that differs */
-export function assertCalibrationFits(calibration: Calibration, used: FittedFor): void {
+/**
+ * @param labels C
+ * @throws ERR_CLIPN_CALIBRATION naming everything that differs
+ */
+export function assertCalibrationFits(calibration: Calibration, used: FittedFor, labels: number): void {
+  if (calibration.formatVersion === 3 && calibration.offsets && calibration.offsets.length !== labels) {
+    const found = calibration.offsets.length;
+    throw new ClipnError('ERR_CLIPN_CALIBRATION', `the calibration has offsets of ${found} classes, not of ${labels}`);
+  }
   const fitted: Partial<FittedFor> = calibration.formatVersion === 1 ? calibration : calibration.fittedFor;
   const keys = Object.keys(NAMES) as (keyof FittedFor)[];
   const different = keys.filter((key) => fitted[key] !== undefined && fitted[key] !== used[key]);

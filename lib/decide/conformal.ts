@@ -42,8 +42,9 @@ export function conformalRank(n: number, { target, confidence }: Promised): numb
 
 /** The fewest scores whose rank is 1: ⌈1 / (1 − target)⌉ − 1, which is 19 for 0.95; with confidence ⌈ln δ / ln target⌉, 59 for 95/95. */
 export function scoresNeeded({ target, confidence }: Promised): number {
-  if (confidence === undefined) return Math.ceil(1 / (1 - target) - 1e-9) - 1;
-  return Math.ceil(Math.log(1 - confidence) / Math.log(target) - 1e-9);
+  // Whole numbers, were it not for the binary form of shares.
+  const up = (x: number) => Math.ceil(x * (1 - 1e-9));
+  return confidence === undefined ? up(1 / (1 - target)) - 1 : up(Math.log(1 - confidence) / Math.log(target));
 }
 
 /**

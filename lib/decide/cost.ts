@@ -24,10 +24,10 @@ export interface CostThreshold {
 /** @throws ERR_CLIPN_INVALID_ARG */
 export function assertCost({ falseAccept, falseReject, oodShare }: Cost): void {
   for (const [name, value] of Object.entries({ falseAccept, falseReject })) {
-    if (value > 0 && value < Number.POSITIVE_INFINITY) continue;
+    if (typeof value === 'number' && value > 0 && value < Number.POSITIVE_INFINITY) continue;
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${name} must be a number above 0, not ${value}`);
   }
-  if (oodShare > 0 && oodShare < 1) return;
+  if (typeof oodShare === 'number' && oodShare > 0 && oodShare < 1) return;
   throw new ClipnError('ERR_CLIPN_INVALID_ARG', `oodShare must lie between 0 and 1, not be ${oodShare}`);
 }
 
@@ -47,6 +47,7 @@ export function costThreshold(idScores: ArrayLike<number>, oodScores: ArrayLike<
     throw new ClipnError(
       'ERR_CLIPN_TOO_FEW_IMAGES',
       `a threshold by cost needs in-distribution and OOD images; there are ${id.length} and ${ood.length}`,
+      { hint: 'Give images of both that can be read.' },
     );
   }
   let best: CostThreshold | undefined;

@@ -28,6 +28,8 @@ export interface Cusum {
 
 /** The step, down / (up + down), may miss the best one by this part of its distance to either rate. */
 const STEP_TOLERANCE = 0.05;
+/** Below, 1 − rate loses its digits. */
+const LEAST_RATE = 1e-9;
 /** Multiplications for one run time, about a second; only rates that lie very close need more. */
 const MOST_WORK = 1e9;
 
@@ -39,8 +41,8 @@ const MOST_WORK = 1e9;
  * @throws ERR_CLIPN_INVALID_ARG for rates that are none, or too close to each other; for an `ert` outside [1, 1e9]
  */
 export function designCusum({ rate, rateToDetect, ert }: CusumOptions): Cusum {
-  if (!(rate > 0 && rate < 1)) {
-    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `rate must lie between 0 and 1, not be ${rate}`);
+  if (!(rate >= LEAST_RATE && rate < 1)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `rate must be at least ${LEAST_RATE} and below 1, not ${rate}`);
   }
   if (!(rateToDetect > rate && rateToDetect < 1)) {
     const message = `rateToDetect must lie between the rate of \`out\`, ${rate}, and 1, not be ${rateToDetect}`;

@@ -35,7 +35,7 @@ export interface DriftOptions {
   seed?: number;
   /** Rate of `out` to detect fastest, in (0, 1) and above `rate`. Without it there is no CUSUM. */
   rateToDetect?: number;
-  /** Rate of `out` while nothing changed, in (0, 1). Default that of the calibration, 1 − target. */
+  /** Rate of `out` while nothing changed, in (0, 1). Default the calibration's, (1 + scores below `out`) / (n + 1). */
   rate?: number;
   /** Expected run time: images until the CUSUM's false alarm, on average, in [1, 1e9]. Default 10,000. */
   ert?: number;
@@ -136,12 +136,13 @@ function monitor(calibration: DriftCalibration, scores: Float64Array, begin: Dri
         now.failures++;
         return [];
       }
-      const score = scoreOf(result, calibration.score, scores);
+      const score = scoreOf(result, calibration, scores);
       const out = result.verdict === 'out';
       now.jumper = bet(now.jumper, pValues.next(score), jumpOf(now.images));
       now.images++;
       if (out) now.out++;
-      const { image } = result;
+      // Logs of others may hold anything there.
+      const image = typeof result.image === 'string' ? result.image : undefined;
       const raised = raise('martingale', image, Math.exp(now.jumper.logM), villeThreshold);
       if (cusum === null) return raised;
       now.cusum = addToCusum(cusum, now.cusum, out);
@@ -215,8 +216,13 @@ function defined<T extends object>(options: T): Partial<T> {
 const VERDICTS: readonly unknown[] = ['in', 'review', 'out'];
 
 /** The score that decided, when this calibration did. */
-function scoreOf(result: Exclude<DriftInput, { error: unknown }>, name: DecidingScore, sorted: Float64Array): number {
+function scoreOf(
+  result: Exclude<DriftInput, { error: unknown }>,
+  calibration: DriftCalibration,
+  sorted: Float64Array,
+): number {
   const { rule, verdict, scores, pValue } = result;
+  const name = calibration.score;
   if (!VERDICTS.includes(verdict) || typeof scores !== 'object' || scores === null) {
     throw new ClipnError(
       'ERR_CLIPN_INVALID_ARG',
@@ -234,5 +240,8 @@ function scoreOf(result: Exclude<DriftInput, { error: unknown }>, name: Deciding
   }
   const expected = pValueOf(sorted, score);
   if (pValue !== undefined && pValue !== expected) throw other(`its pValue is ${shown(pValue)}, here ${expected}`);
+  // Calibrations on the same images with other targets have the same p-values.
+  const out = score < calibration.out;
+  if (out !== (verdict === 'out')) throw other(`its verdict is ${verdict}, here it would ${out ? '' : 'not '}be out`);
   return score;
 }

@@ -14,7 +14,7 @@ export interface ThresholdOptions {
    * images. Default: the target is kept on average. Not with `cost`.
    */
   confidence?: number | undefined;
-  /** Share of ID images, the weakest that are not `out`, whose verdict is `review`. Default 0: none. */
+  /** Share of ID images, the weakest that are not `out`, whose verdict is `review`. Default 0: none. Not with `cost`. */
   review?: number | undefined;
   /** A threshold for each class, drawn to the common one where there are few images. Uses half of the images for that. Default false. */
   classConditional?: boolean | undefined;
@@ -33,6 +33,8 @@ export interface FittedThresholds {
   out: number;
   /** ID scores that the thresholds rest on, less their offsets, ascending. */
   scores: number[];
+  /** Share of new ID images between the two: that asked for, in whole ranks. */
+  review?: number;
   /** [C], by class; absent without `classConditional`. */
   offsets?: number[];
 }
@@ -47,6 +49,11 @@ export function promiseOf({ target, confidence, review = 0, cost }: ThresholdOpt
   }
   if (cost === undefined) return { target: target ?? DEFAULT_TARGET, ...(confidence !== undefined && { confidence }) };
   assertCost(cost);
+  if (review > 0) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'cost and review exclude each other', {
+      hint: 'Of an image that somebody looks at no cost is known: leave one of them out.',
+    });
+  }
   if (target === undefined && confidence === undefined) return undefined;
   throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'cost and target exclude each other, and so do cost and confidence', {
     hint: 'A threshold is chosen either by what it keeps of the ID images or by what mistakes cost.',
@@ -84,11 +91,13 @@ export function fitThresholds(
     ? conformalRank(n, promised)
     : ranksOf(sorted, costThreshold(sorted, ood ? less(ood) : [], cost!).threshold).below + 1;
   const band = Math.round(review * (n + 1));
-  if (review > 0 && band === 0) {
-    const needed = Math.ceil(0.5 / review) - 1;
+  if (review > 0 && review * (n + 1) < 1 - 1e-9) {
+    const needed = (Math.ceil((1 / review) * (1 - 1e-9)) - 1) * (classConditional ? 2 : 1);
+    const found = id.scores.length;
     throw new ClipnError(
       'ERR_CLIPN_TOO_FEW_IMAGES',
-      `a review band of ${review} needs ${needed} images; there are ${n}`,
+      `a review band of ${review} needs ${needed} in-distribution images; there are ${found}`,
+      { details: { needed, found } },
     );
   }
   if (k + band > n) {
@@ -98,6 +107,7 @@ export function fitThresholds(
     in: sorted[k + band - 1]!,
     out: sorted[k - 1]!,
     scores: [...sorted],
+    ...(band > 0 && { review: band / (n + 1) }),
     ...(offsets && { offsets }),
   };
 }

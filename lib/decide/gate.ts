@@ -1,8 +1,10 @@
 /** Whether a batch of verdicts passes: its share of `out`, by an exact one-sided bound. Pure. docs/gate.md */
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
+import { binomialCdf } from '../metrics/binomial';
 import { clopperPearson } from '../metrics/intervals';
 import type { Calibration } from './calibration';
+import { conformalRank, ranksOf } from './conformal';
 import type { Verdict } from './rule';
 
 /** What `gate` reads of an answer: its verdict, or that there is none. */
@@ -16,7 +18,7 @@ export interface GateOptions {
 }
 
 export interface GateResult {
-  /** False when more than `maxOut` of images like these are `out`, with `confidence`. */
+  /** False when more than `maxOut` of images like these are `out`, with `confidence`, and when nothing was judged. */
   passed: boolean;
   /** Images with a verdict, and those of each. */
   judged: number;
@@ -42,6 +44,7 @@ export interface GateResult {
 export function gate(results: readonly GateInput[], options: GateOptions): GateResult {
   assertArguments({ results: ['list', results], options: ['record', options] });
   const { maxOut, confidence = 0.95 } = options;
+  assertArguments({ confidence: ['number', confidence] });
   if (!(typeof maxOut === 'number' && maxOut >= 0 && maxOut < 1)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `maxOut must be at least 0 and below 1, not ${maxOut}`);
   }
@@ -50,7 +53,7 @@ export function gate(results: readonly GateInput[], options: GateOptions): GateR
   const judged = counts.in + counts.review + counts.out;
   const { low } = clopperPearson(counts.out, Math.max(1, judged), confidence, 'lower');
   const share = judged === 0 ? 0 : counts.out / judged;
-  return { passed: low <= maxOut, judged, ...counts, share, atLeast: low, maxOut, confidence };
+  return { passed: judged > 0 && low <= maxOut, judged, ...counts, share, atLeast: low, maxOut, confidence };
 }
 
 function kindOf(result: unknown, index: number): Verdict | 'failures' {
@@ -62,19 +65,41 @@ function kindOf(result: unknown, index: number): Verdict | 'failures' {
   throw new ClipnError('ERR_CLIPN_INVALID_ARG', `result ${index} (counted from 0) has no verdict`);
 }
 
+/** How sure it must be that good images pass. */
+const CONFIDENCE = 0.95;
+
 /**
- * A calibration that keeps 95 % of ID images calls the others out: of such a batch 5 % are `out` by design.
+ * A calibration that keeps 95 % of ID images calls the others out, some 5 % of a good batch, and one made on few images
+ * may call more of them out: with k − 1 of its n scores below the threshold the share is Beta(k, n + 1 − k).
  *
- * @throws ERR_CLIPN_CALIBRATION when good images alone could not pass
+ * @throws ERR_CLIPN_CALIBRATION unless that share is at most `maxOut` with 95 % confidence; thresholds by hand promise nothing
+ *   and are taken as they are
  */
 export function assertGateCanPass(calibration: Calibration, maxOut: number): void {
-  const target = calibration.formatVersion === 1 ? undefined : calibration.target;
-  if (target === undefined || 1 - target <= maxOut + 1e-12) return;
-  const percent = (share: number) => `${Number((100 * share).toFixed(4))} %`;
+  if (calibration.formatVersion === 1) return;
+  const n = calibration.formatVersion === 3 ? calibration.scores.length : calibration.images;
+  const k =
+    calibration.formatVersion === 3
+      ? ranksOf(calibration.scores, calibration.out).below + 1
+      : conformalRank(n, { target: calibration.target });
+  // P(Beta(k, n + 1 − k) ≤ share), which rises with the share.
+  const sure = (share: number) => 1 - binomialCdf(k - 1, n, share);
+  if (maxOut > 0 && sure(maxOut) >= CONFIDENCE - 1e-12) return;
+  let [low, high] = [maxOut, 1];
+  for (let i = 0; i < 60; i++) {
+    const middle = (low + high) / 2;
+    if (sure(middle) >= CONFIDENCE) high = middle;
+    else low = middle;
+  }
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   throw new ClipnError(
     'ERR_CLIPN_CALIBRATION',
-    `the calibration keeps ${percent(target)} of your own images, so that ${percent(1 - target)} are out by design, more ` +
-      `than the ${percent(maxOut)} allowed`,
-    { hint: `Calibrate with a target of at least ${Number((1 - maxOut).toFixed(6))}, or allow more.` },
+    `of your own images the calibration calls ${percent(k / (n + 1))} out by design and, since it was made on ${n}, ` +
+      `perhaps ${percent(high)}: more than the ${percent(maxOut)} allowed`,
+    {
+      hint:
+        `Calibrate for a target of ${Number((1 - maxOut).toFixed(4))} with confidence 0.95 (it takes enough images), or ` +
+        `allow at least ${percent(Math.ceil(1000 * high) / 1000)}.`,
+    },
   );
 }

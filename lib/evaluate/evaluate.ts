@@ -110,7 +110,12 @@ async function prepare(model: Model, sets: IdAndOod<ScannedSet>, classes: KnownC
     words === undefined ? undefined : await model.createNegatives(bank, words, { signal, onProgress: told });
   if (calibration) {
     const compared = needsNegatives(calibration.score) ? negatives : undefined;
-    assertCalibrationDecides(calibration, deciding, fittedFor(model.info, bank, { exif }, compared));
+    assertCalibrationDecides(
+      calibration,
+      deciding,
+      fittedFor(model.info, bank, { exif }, compared),
+      bank.labels.length,
+    );
   }
 
   const onProgress = (done: number, total: number) => options.onProgress?.({ stage: 'features', done, total });
@@ -129,8 +134,8 @@ async function prepare(model: Model, sets: IdAndOod<ScannedSet>, classes: KnownC
   return { bank, negatives, deciding, scorers, readable, pass };
 }
 
-function assertCalibrationDecides(calibration: Calibration, deciding: string, used: FittedFor): void {
-  assertCalibrationFits(calibration, used);
+function assertCalibrationDecides(calibration: Calibration, deciding: string, used: FittedFor, labels: number): void {
+  assertCalibrationFits(calibration, used, labels);
   if (calibration.score === deciding) return;
   throw new ClipnError('ERR_CLIPN_CALIBRATION', `the calibration is for score ${calibration.score}, not ${deciding}`);
 }

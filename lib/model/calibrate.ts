@@ -41,7 +41,7 @@ export interface CalibrationRun {
   /** Of the ID images that the thresholds rest on, how many are accepted, and how many lie exactly on the lower threshold. */
   accepted: number;
   tied: number;
-  /** The price, where `ood` was given. */
+  /** The price, where `ood` was given and some of it can be read. */
   ood?: OodPrice;
   /** Images that could not be read; all else was done without them. */
   unreadable: UnreadableImage[];
@@ -82,7 +82,8 @@ export async function calibrate(
   const score = wanted ?? defaultScore({ no: bank.no !== null, words: words?.words.length ?? 0 });
   // Any threshold: only the scores are read.
   const detector = await model.createDetector(bank, { ...decoding, score, threshold: 0, topK: 1, negatives: words });
-  const classOf = new Map(bank.labels.map((label, c) => [label, c]));
+  // Of a label given twice the first row counts, as in an answer.
+  const classOf = new Map(bank.labels.map((label, c) => [label, c] as const).reverse());
   const unreadable: UnreadableImage[] = [];
   let done = 0;
   const scoreAll = async (given: Iterable<ImageInput> | AsyncIterable<ImageInput>) => {
@@ -109,7 +110,7 @@ export async function calibrate(
     in: fitted.in,
     out: fitted.out,
     ...promised,
-    ...(review ? { review } : {}),
+    ...(fitted.review !== undefined && { review: fitted.review }),
     ...(cost && { cost: { ...cost } }),
     images: id.scores.length,
     scores: fitted.scores,
@@ -121,7 +122,7 @@ export async function calibrate(
     calibration,
     accepted: fitted.scores.filter((value) => value >= fitted.in).length,
     tied: fitted.scores.filter((value) => value === fitted.out).length,
-    ...(others && { ood: priceOf(calibration, others) }),
+    ...(others && others.scores.length > 0 && { ood: priceOf(calibration, others) }),
     unreadable,
     warnings: detector.warnings,
   };
@@ -147,9 +148,6 @@ function assertThresholdOptions(
 
 function priceOf(calibration: FittedCalibration, { scores, top }: ScoredImages): OodPrice {
   const images = scores.length;
-  if (images === 0) {
-    throw new ClipnError('ERR_CLIPN_TOO_FEW_IMAGES', 'none of the OOD images can be read');
-  }
   const { score } = calibration;
   const accepted = scores.filter(
     (value, i) => calibratedScore(calibration, { [score]: value }, top[i]!) >= calibration.in,

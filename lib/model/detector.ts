@@ -147,7 +147,7 @@ export class Detector {
     };
     if (options.calibration !== undefined) {
       const compared = needsNegatives(options.calibration.score) ? negatives : undefined;
-      assertCalibrationFits(options.calibration, fittedFor(host.info, bank, options, compared));
+      assertCalibrationFits(options.calibration, fittedFor(host.info, bank, options, compared), bank.labels.length);
     }
     const few = ruleWarning(this.#decision, bank.labels.length);
     this.warnings = Object.freeze([

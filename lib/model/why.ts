@@ -113,11 +113,17 @@ export function whyOf(image: JudgedImage, bank: LabelBank, info: ModelInfo, seen
       remark: seen.quality && REMARK[seen.quality],
     }),
     labels,
-    ...(bank.no && { otherLabels: scores.atd - labels.reduce((sum, { share }) => sum + share!, 0) }),
+    ...(bank.no && { otherLabels: otherLabels(scores.atd, labels, bank) }),
     ...(margin && { margin }),
     ...(nearestWord !== undefined && { nearestWord: { word: nearestWord, by: image.wordMax - scores.maxLogit } }),
     ...(absent === undefined ? { map: gapMap(image, bank, info.config, seen) } : { mapAbsent: absent }),
   };
+}
+
+/** What the labels that are not listed add to ATD; no less than nothing, whatever the rounding. */
+function otherLabels(atd: number, listed: readonly LabelReason[], bank: LabelBank): number {
+  if (listed.length === bank.labels.length) return 0;
+  return Math.max(0, atd - listed.reduce((sum, { share }) => sum + share!, 0));
 }
 
 function labelReasons({ top, indices, feature, scores }: JudgedImage, bank: LabelBank, scale: number): LabelReason[] {

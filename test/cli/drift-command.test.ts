@@ -3,8 +3,9 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { after, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { normal, uniformSource } from '../../lib/base/random';
+import { type FittedCalibration, saveCalibration } from '../../lib/decide/calibration';
 import { createDriftMonitor } from '../../lib/decide/drift';
 import { cliProgram } from '../support/built';
 import { runCli } from '../support/run-cli';
@@ -18,7 +19,7 @@ const drawn = (n: number, mean: number) => Array.from({ length: n }, () => mean 
 const scores = drawn(199, 2).sort((a, b) => a - b);
 const hash = 'a'.repeat(64);
 // As `calibrate` writes it: the tenth of 199 is the threshold for 0.95.
-const calibration = {
+const calibration: FittedCalibration = {
   formatVersion: 3,
   score: 'atd',
   in: scores[9]!,
@@ -36,8 +37,8 @@ const calibration = {
     labels: hash,
     templates: hash,
   },
-} as const;
-writeFileSync(at('calibration.json'), JSON.stringify(calibration));
+};
+before(() => saveCalibration(calibration, at('calibration.json')));
 
 /** Lines of `check --json`. */
 const log = (of: readonly number[]) =>

@@ -244,6 +244,21 @@ describe('drift monitor', () => {
     });
   }
 
+  test('the answer of a calibration on the same images with another threshold is refused', () => {
+    const monitor = createDriftMonitor(calibration);
+    const score = calibration.scores[9]!;
+    const result = { ...answer(score, score + 1), verdict: 'out' as const, pValue: 11 / 201 };
+    assert.throws(() => monitor.update(result), { code: 'ERR_CLIPN_CALIBRATION', message: /its verdict is out/ });
+  });
+
+  test('what stands for the name of an image and is none is left out', () => {
+    const monitor = createDriftMonitor(calibration, { rateToDetect: 0.2, ert: 100 });
+    const odd = { ...answer(-9, calibration.out), image: 7 as never };
+    while (monitor.update(odd).length === 0);
+    assert.equal(monitor.standing().alarms[0]!.image, undefined);
+    resumeDriftMonitor(calibration, JSON.parse(JSON.stringify(monitor.state())));
+  });
+
   test("an answer with this calibration's own p-value is taken", () => {
     const monitor = createDriftMonitor(calibration);
     const score = calibration.scores[9]!;

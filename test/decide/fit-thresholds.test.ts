@@ -75,10 +75,13 @@ describe('fitted thresholds', () => {
     const fit = (n: number, options: ThresholdOptions) => fitThresholds(images(n), undefined, 1, options);
     assert.throws(() => fit(37, { classConditional: true }), { code: 'ERR_CLIPN_TOO_FEW_IMAGES', message: /least 38/ });
     assert.deepEqual(fit(38, { classConditional: true }).scores.length, 19);
-    assert.throws(() => fit(19, { review: 0.01 }), { code: 'ERR_CLIPN_TOO_FEW_IMAGES', message: /needs 49 images/ });
+    assert.throws(() => fit(19, { review: 0.01 }), {
+      code: 'ERR_CLIPN_TOO_FEW_IMAGES',
+      message: /needs 99 in-distribution images; there are 19/,
+    });
     assert.throws(() => fit(19, { review: 0.97 }), { code: 'ERR_CLIPN_INVALID_ARG' });
-    const { in: from, out } = fit(99, { review: 0.1 });
-    assert.deepEqual([out, from], [4, 14]);
+    const { in: from, out, review } = fit(99, { review: 0.104 });
+    assert.deepEqual([out, from, review], [4, 14, 0.1]);
   });
 });
 

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import { gate } from '../../lib';
 import { uniformSource } from '../../lib/base/random';
 import type { FittedCalibration } from '../../lib/decide/calibration';
+import { conformalThreshold } from '../../lib/decide/conformal';
 import { assertGateCanPass } from '../../lib/decide/gate';
 import { goldenFile } from '../support/paths';
 
@@ -33,13 +34,14 @@ describe('a gate', () => {
     assert.ok(failed / 4000 > 0.02, `${failed / 4000}`);
   });
 
-  test('counts review and failures apart, and passes when there is nothing', () => {
+  test('counts review and failures apart, and does not pass when there is nothing', () => {
     const result = gate([{ verdict: 'review' }, { error: new Error('x') }, { verdict: 'out' }], { maxOut: 0 });
     assert.deepEqual(
       [result.judged, result.in, result.review, result.out, result.failures, result.passed],
       [2, 0, 1, 1, 1, false],
     );
-    assert.equal(gate([], { maxOut: 0 }).passed, true);
+    assert.equal(gate([], { maxOut: 0 }).passed, false);
+    assert.throws(() => gate([], { maxOut: 0, confidence: '0.9' as never }), { code: 'ERR_CLIPN_INVALID_ARG' });
   });
 
   test('refuses a share that is none, and what is no answer', () => {
@@ -52,13 +54,34 @@ describe('a gate', () => {
     });
   });
 
-  test('cannot be met by a calibration that calls more of the own images out', () => {
-    const calibration = { formatVersion: 3, target: 0.95 } as FittedCalibration;
-    assertGateCanPass(calibration, 0.05);
-    assert.throws(() => assertGateCanPass(calibration, 0.02), {
-      code: 'ERR_CLIPN_CALIBRATION',
-      message: /keeps 95 % .* 5 % are out by design, more than the 2 % allowed/,
-      hint: /target of at least 0\.98/,
-    });
+  test('is refused unless good images pass it, however the calibration came out', () => {
+    const scores = (n: number) => Array.from({ length: n }, (_, i) => i);
+    const calibration = (n: number, k: number) =>
+      ({ formatVersion: 3, out: k - 1, scores: scores(n) }) as unknown as FittedCalibration;
+    // By SciPy: the 95 % quantile of Beta(1, 59) is 0.0495, of Beta(5, 95) 0.09007, of Beta(50, 951) 0.0618.
+    assertGateCanPass(calibration(59, 1), 0.05);
+    for (const [n, k, share] of [
+      [99, 5, 0.0901],
+      [1000, 50, 0.0618],
+    ] as const) {
+      assertGateCanPass(calibration(n, k), share + 1e-4);
+      assert.throws(() => assertGateCanPass(calibration(n, k), share - 1e-4), {
+        code: 'ERR_CLIPN_CALIBRATION',
+        message: new RegExp(`made on ${n}, perhaps ${(100 * share).toFixed(1)} %`),
+      });
+    }
+    assert.throws(() => assertGateCanPass(calibration(59, 1), 0), { code: 'ERR_CLIPN_CALIBRATION' });
+  });
+
+  test('fails few batches of good images alone, whatever the draw of a calibration that it takes', () => {
+    const uniform = uniformSource(19);
+    let failed = 0;
+    for (let draw = 0; draw < 2000; draw++) {
+      const threshold = conformalThreshold(Float64Array.from({ length: 200 }, uniform), 0.95, 0.95);
+      const batch = Array.from({ length: 500 }, () => ({ verdict: uniform() >= threshold ? 'in' : 'out' }) as const);
+      if (!gate(batch, { maxOut: 0.05 }).passed) failed++;
+    }
+    // One calibration of twenty keeps less than it says, one good batch of twenty looks worse than it is.
+    assert.ok(failed / 2000 <= 0.05, `${failed / 2000}`);
   });
 });

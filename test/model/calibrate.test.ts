@@ -139,10 +139,19 @@ describe('calibrate', () => {
     const refused = { code: 'ERR_CLIPN_INVALID_ARG' };
     await assert.rejects(calibrate(model, bank, files, { cost }), { ...refused, message: /known OOD images/ });
     await assert.rejects(calibrate(model, bank, files, { cost, ood: files, target: 0.9 }), refused);
+    await assert.rejects(calibrate(model, bank, files, { cost, ood: files, review: 0.1 }), refused);
+    await assert.rejects(calibrate(model, bank, files, { cost, ood: [] }), { code: 'ERR_CLIPN_TOO_FEW_IMAGES' });
+    const none = await calibrate(model, bank, files, { ood: [at('no-such.png')] });
+    assert.deepEqual([none.ood, none.unreadable.length], [undefined, 1]);
     const byClass = await calibrate(model, bank, files, { target: 0.9, classConditional: true });
     assert.deepEqual([byClass.calibration.offsets!.length, byClass.calibration.scores.length], [4, 12]);
     await saveCalibration(byClass.calibration, at('by-class.json'));
     assert.deepEqual(await readCalibration(at('by-class.json')), byClass.calibration);
+    const short = { ...byClass.calibration, offsets: [0.1] };
+    await assert.rejects(model.createDetector(bank, { calibration: short }), {
+      code: 'ERR_CLIPN_CALIBRATION',
+      message: /offsets of 1 classes, not of 4/,
+    });
     await assert.rejects(calibrate(model, bank, files, { classConditional: true }), {
       code: 'ERR_CLIPN_TOO_FEW_IMAGES',
       message: /at least 38 .*\(half of them/,
@@ -231,8 +240,14 @@ describe('calibration files', () => {
         hint: /edited.*formatVersion 1/,
       });
     }
-    writeFileSync(at('old.json'), JSON.stringify(rest));
-    assert.deepEqual(await readCalibration(at('old.json')), fitted);
+    writeFileSync(at('stripped.json'), JSON.stringify(rest));
+    await assert.rejects(readCalibration(at('stripped.json')), {
+      code: 'ERR_CLIPN_CALIBRATION',
+      message: /sha256 is missing/,
+    });
+    const { scores: _, ...earlier } = { ...rest, formatVersion: 2 };
+    writeFileSync(at('old.json'), JSON.stringify(earlier));
+    assert.deepEqual(await readCalibration(at('old.json')), earlier);
     writeFileSync(at('pretty.json'), JSON.stringify({ sha256, ...rest }, null, '\t').replaceAll('\n', '\r\n'));
     assert.deepEqual(await readCalibration(at('pretty.json')), fitted);
   });
@@ -267,6 +282,7 @@ describe('calibration files', () => {
     ['no provenance', { fittedFor: undefined }, /fittedFor is not an object/],
     ['a provenance cut short', { fittedFor: none }, /fittedFor\.contentId must be a SHA-256/],
     ['an unknown field', { band: 0.1 }, /band is unknown/],
+    ['another number of scores', { images: 25 }, /images is not the number of scores/],
   ] as const) {
     test(`with ${what} are refused, naming file and field`, async () => {
       const file = at('broken.json');
@@ -279,6 +295,14 @@ describe('calibration files', () => {
       });
     });
   }
+
+  test('by hand have no field that is not theirs: a misspelt one would bind to nothing', async () => {
+    writeFileSync(at('hand.json'), JSON.stringify({ formatVersion: 1, score: 'atd', in: 1, out: 0, contentID: 'x' }));
+    await assert.rejects(readCalibration(at('hand.json')), {
+      code: 'ERR_CLIPN_CALIBRATION',
+      message: /contentID is unknown/,
+    });
+  });
 
   test('are checked too when given as objects', async () => {
     const odd = [{ ...fitted, in: Number.NaN, out: Number.NaN }, {}, null] as (typeof fitted)[];

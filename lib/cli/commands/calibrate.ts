@@ -103,7 +103,8 @@ function thresholdOptions(args: Args): ThresholdOptions {
   if ((cost === undefined) !== (oodShare === undefined)) throw new UsageError('--cost and --ood-share go together');
   if (cost !== undefined && args.text('ood') === undefined) throw new UsageError('--cost needs --ood');
   const [falseAccept, falseReject, ...more] = (cost ?? '').split(':').map(Number);
-  if (cost !== undefined && (falseReject === undefined || more.length > 0 || cost.includes('::'))) {
+  const numbers = [falseAccept, falseReject].every((each) => each !== undefined && each > 0);
+  if (cost !== undefined && (!numbers || more.length > 0)) {
     throw new UsageError(`--cost must be two numbers such as 5:1, not ${cost}`);
   }
   return {

@@ -1,6 +1,7 @@
 /** `check`: images to verdicts. */
 import { basename } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import { ClipnError } from '../../base/errors';
 import { firstFew } from '../../base/wording';
 import { type Calibration, readCalibration } from '../../decide/calibration';
 import { imagesNeeded, select } from '../../decide/select';
@@ -66,7 +67,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const calibrationPath = args.text('calibration');
   const calibration = calibrationPath === undefined ? undefined : await readCalibration(calibrationPath);
   const alpha = args.number('alpha');
-  if (alpha !== undefined && calibration === undefined) throw new UsageError('--alpha needs --calibration');
+  if (alpha !== undefined) assertFlaggable(alpha, calibration);
   const images = await findImages(args.operands, leftOut);
   const progress = new Progress();
   await using model = await modelFrom(args, signal);
@@ -104,6 +105,16 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   return failed ? 1 : 0;
 }
 
+/** @throws what `select` would throw after all images are judged */
+function assertFlaggable(alpha: number, calibration: Calibration | undefined): void {
+  if (calibration === undefined) throw new UsageError('--alpha needs --calibration');
+  if (!(alpha > 0 && alpha < 1)) throw new UsageError(`--alpha must lie between 0 and 1, not be ${alpha}`);
+  if (calibration.formatVersion === 3) return;
+  throw new ClipnError('ERR_CLIPN_CALIBRATION', '--alpha needs p-values, and the calibration holds no scores', {
+    hint: 'Use one of `calibrate`; one written by hand, or by an earlier version, has none.',
+  });
+}
+
 /** Which images of the batch are flagged: lines of JSON with `flagged`, or a sentence. */
 function tellFlagged(results: readonly Answer[], alpha: number, json: boolean, calibration: Calibration): void {
   const { flagged, judged } = select(results, { alpha });
@@ -118,8 +129,9 @@ function tellFlagged(results: readonly Answer[], alpha: number, json: boolean, c
     `\nFlagged: ${flagged.length} of ${judged}${told}. Of images flagged so, at most ${share} are of your classes, on average.`,
   );
   if (flagged.length > 0 || judged === 0 || calibration.formatVersion !== 3) return;
-  const has = calibration.scores.length;
-  const needed = imagesNeeded({ images: judged, flagged: 1, alpha });
+  const has = calibration.images;
+  // With offsets half of the images give p-values.
+  const needed = imagesNeeded({ images: judged, flagged: 1, alpha }) * (calibration.offsets ? 2 : 1);
   if (has < needed) {
     note(
       `to flag one image of ${judged} takes a calibration on ${needed} images; this one has ${has} (docs/calibration.md)`,

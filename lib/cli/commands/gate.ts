@@ -77,8 +77,9 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
 
 /** 10% or 0.1. */
 function shareOf(text: string): number {
-  const share = text.endsWith('%') ? Number(text.slice(0, -1)) / 100 : Number(text);
-  if (text.trim() !== '' && share >= 0 && share < 1) return share;
+  const number = text.endsWith('%') ? text.slice(0, -1) : text;
+  const share = number.trim() === '' ? Number.NaN : Number(number) / (number === text ? 1 : 100);
+  if (share >= 0 && share < 1) return share;
   throw new UsageError(`--max-out must be a share such as 10% or 0.1, not ${text}`);
 }
 
