@@ -1,8 +1,8 @@
 /**
  * `npm test`: set-up, then what a change should pass before it is committed; `npm run test:all` also has what takes long.
  *   node scripts/test.mjs [--all] [--only PART]… [--in ROOM]…
- * PART: lint, native, cuda, node (the TypeScript tests) or package (the packed packages), and of --all also sanitize (the
- * native tests under sanitisers) or python (the comparison with PyTorch).
+ * PART: lint, native, cuda, node (the TypeScript tests) or package (the packed packages), and of --all also reliability
+ * (load and faults, test/reliability/), sanitize (the native tests under sanitisers) or python (the comparison with PyTorch).
  * ROOM: a folder of test/; of the TypeScript tests those in it alone.
  * What cannot run here is named; when CI=true it is a failure.
  */
@@ -27,7 +27,7 @@ import {
 import { add, numberIn, tell } from './tally.mjs';
 
 const PARTS = ['lint', 'native', 'cuda', 'node', 'package'];
-const LONG_PARTS = ['sanitize', 'python'];
+const LONG_PARTS = ['reliability', 'sanitize', 'python'];
 
 function missing(message) {
   if (inCi) throw new Stop(message);
@@ -109,20 +109,25 @@ async function nodeTests(runner, files, { atOnce, live }) {
   return said;
 }
 
+/** Those of a part or of the rooms named; load and faults are a part of their own. */
+function roomFiles(wanted, rooms) {
+  if (rooms.length > 0) return rooms.flatMap((room) => filesBelow(`test/${room}`, ['.test.ts']));
+  const long = filesBelow('test/reliability', ['.test.ts']);
+  const ofPackage = filesBelow('test/package', ['.test.ts']);
+  const short = filesBelow('test', ['.test.ts']).filter((file) => !long.includes(file) && !ofPackage.includes(file));
+  return [...(wanted('reliability') ? long : []), ...(wanted('node') ? short : [])];
+}
+
 /** Those of the rooms and, beside them, those of the packed packages, which mostly wait for one process after another. */
 async function typescriptTests(wanted, rooms) {
   const ofPackage = filesBelow('test/package', ['.test.ts']);
-  const ofRooms =
-    rooms.length === 0
-      ? filesBelow('test', ['.test.ts'])
-      : rooms.flatMap((room) => filesBelow(`test/${room}`, ['.test.ts']));
-  const others = ofRooms.filter((file) => !ofPackage.includes(file));
+  const others = roomFiles(wanted, rooms);
   const cores = availableParallelism();
   // Many tests wait for processes: one file more than there are cores keeps all of them at work.
   const atOnce = wanted('package') ? cores : cores + 1;
   const [, ofPackageSaid = ''] = await Promise.all([
-    wanted('node') && nodeTests('node', others, { atOnce, live: true }),
-    wanted('package') ? nodeTests('package', ofPackage, { atOnce: 1, live: !wanted('node') }) : '',
+    others.length > 0 && nodeTests('node', others, { atOnce, live: true }),
+    wanted('package') ? nodeTests('package', ofPackage, { atOnce: 1, live: others.length === 0 }) : '',
   ]);
   process.stdout.write(ofPackageSaid);
 }
@@ -172,11 +177,12 @@ await main(async () => {
   const wanted = (part) => parts.includes(part);
   runNode(['scripts/setup.mjs']);
   if (wanted('lint')) runNode(['scripts/lint.mjs']);
-  if (['native', 'sanitize', 'node'].some(wanted)) await buildTests();
+  if (['native', 'sanitize', 'node', 'reliability'].some(wanted)) await buildTests();
   if (wanted('native')) await step('native tests', () => nativeTests());
   if (wanted('cuda')) await step('CUDA kernels, compiled', () => runNode(['scripts/check-cuda.mjs']));
   if (wanted('sanitize')) await step('native tests under sanitisers (minutes when fresh)', sanitizedTests);
-  if (wanted('node') || wanted('package')) await step('TypeScript tests', () => typescriptTests(wanted, rooms));
+  if (['node', 'package', 'reliability'].some(wanted))
+    await step('TypeScript tests', () => typescriptTests(wanted, rooms));
   if (wanted('python')) await step('comparison with PyTorch', pythonReference);
   tell();
   const left = PARTS.concat(LONG_PARTS).filter((part) => !wanted(part));
