@@ -23,10 +23,9 @@ import {
   score,
   select,
 } from '../lib';
-import { uniformSource } from '../lib/base/random';
+import { shuffled, uniformSource } from '../lib/base/random';
 import { scoresNeeded } from '../lib/decide/conformal';
-import { smallModel } from '../lib/weights/small-model';
-import { findClasses, shuffled } from './class-folders';
+import { CLASS_FOLDER_FLAGS, imagesFrom } from './class-folders';
 
 const TARGET = 0.95;
 const ASKED = 200;
@@ -52,18 +51,13 @@ const acceptedShare = (scores: readonly number[], threshold: number) =>
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      images: { type: 'string' },
-      classes: { type: 'string' },
-      list: { type: 'string' },
-      model: { type: 'string', default: smallModel()?.model ?? '' },
+      ...CLASS_FOLDER_FLAGS,
       score: { type: 'string', default: 'atd' },
       draws: { type: 'string', default: '4000' },
       out: { type: 'string' },
-      json: { type: 'boolean' },
     },
   });
-  if (values.images === undefined || values.classes === undefined) throw new Error('give --images and --classes');
-  const { rows, paths } = findClasses(values.images, values.classes, values.list);
+  const { rows, paths } = imagesFrom(values);
   await using model = await loadModel(values.model);
   const features = await model.encodeImages(paths);
   const bank = await model.createLabelBank([...rows.keys()].filter((label) => label !== ''));

@@ -1,6 +1,7 @@
 /** Folders of images by class, for benchmarks that draw classes or images. */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { smallModel } from '../lib/weights/small-model';
 
 export interface Images {
   /** Feature rows of each label's images; those of strangers under ''. */
@@ -8,7 +9,7 @@ export interface Images {
   paths: string[];
 }
 
-export function findClasses(folder: string, classes: string, list: string | undefined): Images {
+function findClasses(folder: string, classes: string, list: string | undefined): Images {
   const { labels, strangers } = JSON.parse(readFileSync(classes, 'utf8'));
   const wanted = list === undefined ? undefined : new Set(readFileSync(list, 'utf8').split(/\r?\n/));
   const rows = new Map<string, number[]>();
@@ -25,12 +26,17 @@ export function findClasses(folder: string, classes: string, list: string | unde
   return { rows, paths };
 }
 
-/** A copy in random order. */
-export function shuffled<T>(items: readonly T[], uniform: () => number): T[] {
-  const out = [...items];
-  for (let i = out.length - 1; i > 0; i--) {
-    const j = Math.floor(uniform() * (i + 1));
-    [out[i], out[j]] = [out[j]!, out[i]!];
-  }
-  return out;
+/** Flags of the benchmarks that read class folders. */
+export const CLASS_FOLDER_FLAGS = {
+  images: { type: 'string' },
+  classes: { type: 'string' },
+  list: { type: 'string' },
+  model: { type: 'string', default: smallModel()?.model ?? '' },
+  json: { type: 'boolean' },
+} as const;
+
+/** The images that the flags name. */
+export function imagesFrom(flags: { images?: string; classes?: string; list?: string }): Images {
+  if (flags.images === undefined || flags.classes === undefined) throw new Error('give --images and --classes');
+  return findClasses(flags.images, flags.classes, flags.list);
 }

@@ -12,12 +12,11 @@
  */
 import { parseArgs } from 'node:util';
 import { conformalThreshold, type DecidingScore, loadModel, removeLabels, type ScoreResult, score } from '../lib';
-import { uniformSource } from '../lib/base/random';
+import { shuffled, uniformSource } from '../lib/base/random';
 import { scoresNeeded } from '../lib/decide/conformal';
 import { type Decision, decide } from '../lib/decide/rule';
 import { DECIDING_SCORES, type Scores } from '../lib/scores/names';
-import { smallModel } from '../lib/weights/small-model';
-import { findClasses, shuffled } from './class-folders';
+import { CLASS_FOLDER_FLAGS, imagesFrom } from './class-folders';
 
 const TARGET = 0.95;
 /** Fewest ID images that are asked. */
@@ -39,17 +38,12 @@ const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      images: { type: 'string' },
-      classes: { type: 'string' },
-      list: { type: 'string' },
-      model: { type: 'string', default: smallModel()?.model ?? '' },
+      ...CLASS_FOLDER_FLAGS,
       draws: { type: 'string', default: '20' },
       seed: { type: 'string', default: '1' },
-      json: { type: 'boolean' },
     },
   });
-  if (values.images === undefined || values.classes === undefined) throw new Error('give --images and --classes');
-  const { rows, paths } = findClasses(values.images, values.classes, values.list);
+  const { rows, paths } = imagesFrom(values);
   const known = [...rows.keys()].filter((label) => label !== '');
   await using model = await loadModel(values.model);
   const features = await model.encodeImages(paths);

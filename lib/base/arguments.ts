@@ -18,7 +18,8 @@ export function assertSignal(signal: unknown): asserts signal is AbortSignal | u
   });
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
+/** An object that is no array. */
+export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const hasItems = (value: unknown) =>
   typeof value === 'object' && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value);

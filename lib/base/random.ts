@@ -15,6 +15,16 @@ export function uniformSource(seed: number): () => number {
   return next;
 }
 
+/** A copy in random order (Fisher and Yates). */
+export function shuffled<T>(items: Iterable<T>, uniform: () => number): T[] {
+  const out = [...items];
+  for (let i = out.length - 1; i > 0; i--) {
+    const j = Math.floor(uniform() * (i + 1));
+    [out[i], out[j]] = [out[j]!, out[i]!];
+  }
+  return out;
+}
+
 /** Standard normal (Box and Muller). */
 export function normal(uniform: () => number): number {
   return Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());

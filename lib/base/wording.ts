@@ -30,6 +30,9 @@ export function firstFew(names: readonly string[]): string {
   return names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '');
 }
 
+/** A share with one decimal, as "5.0 %". */
+export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
 const LONGEST_LINE = 160;
 
 /** What would steer a terminal or turn the order of letters, and half a character, is escaped as in JSON; `kept` stays. */

@@ -4,7 +4,7 @@ import { diagnoseDetector } from '../doctor/diagnose-detector';
 import { formatDetectorDiagnosis } from '../doctor/format-detector';
 import type { DecidingScore } from '../scores/names';
 import type { Args } from './command';
-import { bankOptions, bankSourceFrom, comparedFrom, modelFrom } from './model-flags';
+import { bankSourceFrom, comparedFrom, modelFrom } from './model-flags';
 import { note, Progress, say, sayJson } from './terminal';
 
 /** Exit code 1 for a detector that fails. */
@@ -14,8 +14,7 @@ export async function diagnoseLabels(args: Args, signal: AbortSignal): Promise<n
   const calibration = calibrationPath === undefined ? undefined : await readCalibration(calibrationPath);
   const progress = new Progress();
   await using model = await modelFrom(args, signal);
-  const { bank, negatives } = await comparedFrom(args, source, model, bankOptions(args, progress, signal));
-  progress.done();
+  const { bank, negatives } = await comparedFrom(args, source, model, progress, signal);
   const score = args.text('score') as DecidingScore | undefined;
   const options = { score, threshold: args.number('threshold'), calibration, negatives };
   const detector = await model.createDetector(bank, options);

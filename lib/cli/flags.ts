@@ -25,3 +25,6 @@ export const NEGATIVES_FLAG: Record<string, Flag> = {
     doc: 'words that are none of the classes: wordnet, or a file (one a line, JSON, or of `negatives`)',
   },
 };
+
+/** What verbs take that hold images against labels and words: those of `comparedFrom`. */
+export const COMPARED_FLAGS: Record<string, Flag> = { ...MODEL_FLAGS, ...LABEL_FLAGS, ...BANK_FLAG, ...NEGATIVES_FLAG };

@@ -2,13 +2,11 @@
 import { encode } from 'he';
 import type { Log, Result } from 'sarif';
 import { packageVersion } from '../base/version';
-import { printable } from '../base/wording';
+import { percent, printable } from '../base/wording';
 import type { GateResult } from '../decide/gate';
 import type { CheckFailure, CheckResult } from '../model/detector';
 
 export type GateAnswer = CheckResult | CheckFailure;
-
-export const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
 /** The outcome in a sentence. */
 export function gateSentence(result: GateResult): string {

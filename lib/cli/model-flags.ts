@@ -79,21 +79,25 @@ export async function bankSourceFrom(args: Args): Promise<BankSource> {
   throw new UsageError('give one of --labels, --labels-file and --bank');
 }
 
-/** Labels and, with --negatives, the words beside them. */
+/** Labels and, with --negatives, the words beside them; `progress` is shown meanwhile. */
 export async function comparedFrom(
   args: Args,
   source: BankSource,
   model: Model,
-  options: LabelBankOptions,
+  progress: Progress,
+  signal: AbortSignal,
 ): Promise<{ bank: LabelBank; negatives: NegativeBank | undefined }> {
+  const options = bankOptions(args, progress, signal);
   const given = args.text('negatives');
   const words = given === undefined ? undefined : await readWords(given);
   const templates = options.templates ?? labelTemplates(model.info, words);
   const bank = await bankFrom(source, model, { ...options, templates });
-  return { bank, negatives: words === undefined ? undefined : await model.createNegatives(bank, words, options) };
+  const negatives = words === undefined ? undefined : await model.createNegatives(bank, words, options);
+  progress.done();
+  return { bank, negatives };
 }
 
-export async function bankFrom(source: BankSource, model: Model, options: LabelBankOptions): Promise<LabelBank> {
+async function bankFrom(source: BankSource, model: Model, options: LabelBankOptions): Promise<LabelBank> {
   return 'labels' in source
     ? await model.createLabelBank(source.labels, options)
     : await model.loadLabelBank(source.file);

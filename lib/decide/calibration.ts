@@ -1,7 +1,7 @@
 /** Calibrations: thresholds on one score, fitted by `calibrate` or written by hand, and their files. docs/calibration.md */
 
 import { readFile, writeFile } from 'node:fs/promises';
-import { assertArguments } from '../base/arguments';
+import { assertArguments, isRecord } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { isSha256, jsonHash } from '../base/json-hash';
 import { parseJson } from '../base/parse-json';
@@ -127,9 +127,6 @@ function fittedHash(calibration: Fitted): string {
     );
   return jsonHash(sorted(calibration));
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
  * Checks every field of a calibration; those of `calibrate` may have no other, and must be as `saveCalibration` wrote them.

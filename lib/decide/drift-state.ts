@@ -1,4 +1,5 @@
 /** The state of a drift monitor as plain JSON, and its check when it comes back from a file. */
+import { isRecord } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { isSha256 } from '../base/json-hash';
 import { BETS, BINS, type Jumper, LARGEST_SEED } from './martingale';
@@ -41,7 +42,6 @@ export interface DriftState {
 type Fields = Record<string, unknown>;
 type Check = readonly [valid: (value: unknown) => boolean, expected: string];
 
-const isRecord = (v: unknown): v is Fields => typeof v === 'object' && v !== null && !Array.isArray(v);
 const isCount = (v: unknown): v is number => Number.isSafeInteger(v) && (v as number) >= 0;
 const isNumber = (v: unknown): v is number => typeof v === 'number' && Number.isFinite(v);
 const isShare = (v: unknown) => isNumber(v) && v > 0 && v < 1;

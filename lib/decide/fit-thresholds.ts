@@ -1,6 +1,6 @@
 /** From the scores of calibration images to the thresholds of a calibration, and what they rest on. Pure. docs/calibration.md */
 import { ClipnError } from '../base/errors';
-import { uniformSource } from '../base/random';
+import { shuffled, uniformSource } from '../base/random';
 import { classOffsets } from './class-offsets';
 import { ascending, assertEnough, conformalRank, DEFAULT_TARGET, type Promised, ranksOf } from './conformal';
 import { assertCost, type Cost, costThreshold } from './cost';
@@ -114,12 +114,7 @@ export function fitThresholds(
 
 /** Two random halves; the second is the larger of an odd number. */
 function halves({ scores, top }: ScoredImages): [ScoredImages, ScoredImages] {
-  const uniform = uniformSource(HALVING_SEED);
-  const order = scores.map((_, i) => i);
-  for (let i = order.length - 1; i > 0; i--) {
-    const j = Math.floor(uniform() * (i + 1));
-    [order[i], order[j]] = [order[j]!, order[i]!];
-  }
+  const order = shuffled(scores.keys(), uniformSource(HALVING_SEED));
   const middle = Math.floor(order.length / 2);
   const part = (indices: number[]) => ({ scores: indices.map((i) => scores[i]!), top: indices.map((i) => top[i]!) });
   return [part(order.slice(0, middle)), part(order.slice(middle))];

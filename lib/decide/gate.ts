@@ -1,7 +1,7 @@
 /** Whether a batch of verdicts passes: its share of `out`, by an exact one-sided bound. Pure. docs/gate.md */
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
-import { binomialCdf } from '../metrics/binomial';
+import { percent } from '../base/wording';
 import { clopperPearson } from '../metrics/intervals';
 import type { Calibration } from './calibration';
 import { conformalRank, ranksOf } from './conformal';
@@ -82,16 +82,9 @@ export function assertGateCanPass(calibration: Calibration, maxOut: number): voi
     calibration.formatVersion === 3
       ? ranksOf(calibration.scores, calibration.out).below + 1
       : conformalRank(n, { target: calibration.target });
-  // P(Beta(k, n + 1 − k) ≤ share), which rises with the share.
-  const sure = (share: number) => 1 - binomialCdf(k - 1, n, share);
-  if (maxOut > 0 && sure(maxOut) >= CONFIDENCE - 1e-12) return;
-  let [low, high] = [maxOut, 1];
-  for (let i = 0; i < 60; i++) {
-    const middle = (low + high) / 2;
-    if (sure(middle) >= CONFIDENCE) high = middle;
-    else low = middle;
-  }
-  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  // The 95 % quantile of Beta(k, n + 1 − k).
+  const { high } = clopperPearson(k - 1, n, CONFIDENCE, 'upper');
+  if (high <= maxOut) return;
   throw new ClipnError(
     'ERR_CLIPN_CALIBRATION',
     `of your own images the calibration calls ${percent(k / (n + 1))} out by design and, since it was made on ${n}, ` +

@@ -1,6 +1,7 @@
 /** How far an image's score is from the thresholds, and how it ranks among the images of a calibration. Pure. */
 import type { DecidingScore, Scores } from '../scores/names';
 import { calibratedScore } from './calibration';
+import { ranksOf } from './conformal';
 import type { Decision } from './rule';
 
 export interface Margin {
@@ -53,17 +54,6 @@ export function marginOf(decision: Decision, scores: Scores, top: number): Margi
 
 /** @param sorted ascending */
 function rankOf(value: number, sorted: readonly number[]): Rank {
-  const lower = firstIndex(sorted, (other) => other >= value);
-  return { images: sorted.length, lower, higher: sorted.length - firstIndex(sorted, (other) => other > value) };
-}
-
-/** Of a list that begins with entries of which `fits` is false: the first of which it is true, or the length. */
-function firstIndex(sorted: readonly number[], fits: (value: number) => boolean): number {
-  let [low, high] = [0, sorted.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (fits(sorted[middle]!)) high = middle;
-    else low = middle + 1;
-  }
-  return low;
+  const { below, notAbove } = ranksOf(sorted, value);
+  return { images: sorted.length, lower: below, higher: sorted.length - notAbove };
 }

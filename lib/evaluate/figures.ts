@@ -1,6 +1,6 @@
 /** The figures of an `EvalResult`, from the scores of every image. Pure: no model, no file. */
 import { type Calibration, calibratedScore } from '../decide/calibration';
-import { conformalThreshold, scoresNeeded } from '../decide/conformal';
+import { conformalRank, scoresNeeded } from '../decide/conformal';
 import { type ClassLabels, isImagenet } from '../labels/class-names';
 import { wilsonInterval } from '../metrics/intervals';
 import { idAccuracy } from '../metrics/metrics';
@@ -109,7 +109,7 @@ function calibratedShares(
     idNotOut: acceptedShare(idValues, out),
     oodNotOut: oodShares(out),
     curve: CURVE.filter((target) => ranked.length >= scoresNeeded({ target })).map((target) => {
-      const from = conformalThreshold(ranked, target);
+      const from = ranked[conformalRank(ranked.length, { target }) - 1]!;
       const accepted = idValues.filter((value) => value >= from).length;
       const interval = wilsonInterval(accepted, idValues.length);
       return { target, threshold: from, kept: accepted / idValues.length, interval };

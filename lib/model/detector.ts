@@ -260,15 +260,19 @@ export class Detector {
     const negatives = this.#negatives;
     const logits = trace || this.#present !== undefined;
     const scored = await this.#host.scoreFeatures(features, this.bank, { topK, logits, negatives });
-    return Array.from({ length: n }, (_, i) => ({
-      ...this.#verdict(scored, i),
-      ...(this.#present && { present: presentLabels(this.bank.labels, this.#present, logitsOf(scored, i, n)) }),
-      ...(trace && pixels !== undefined && this.#trace(scored, features, pixels, i, n)),
-      ...(why && { explain: this.#explanation(scored, features, contributions, i, n) }),
-    }));
+    return Array.from({ length: n }, (_, i) => {
+      const judged = this.#verdict(scored, i);
+      return {
+        ...judged,
+        ...(this.#present && { present: presentLabels(this.bank.labels, this.#present, logitsOf(scored, i, n)) }),
+        ...(trace && pixels !== undefined && this.#trace(scored, features, pixels, i, n)),
+        ...(why && { explain: this.#explanation(judged, scored, features, contributions, i, n) }),
+      };
+    });
   }
 
   #explanation(
+    answer: Judged,
     scored: ScoreResult,
     features: Float32Array,
     contributions: Float32Array | undefined,
@@ -276,7 +280,7 @@ export class Detector {
     n: number,
   ): (seen: SeenImage) => Why {
     const judged = {
-      ...this.#verdict(scored, i),
+      ...answer,
       decision: this.#decision,
       indices: Array.from(scored.topIndex.subarray(i * scored.k, (i + 1) * scored.k)),
       logQMax: scored.logQMax[i]!,

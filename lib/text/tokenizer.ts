@@ -4,6 +4,7 @@
  * The tokenizer of CLIP (spec 1.7): a text to the ids that its text towers take.
  */
 import { createHash } from 'node:crypto';
+import { isRecord } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { parseJson } from '../base/parse-json';
 import { cleanText } from './clean-text';
@@ -50,10 +51,6 @@ const END_TOKENS = ['<|endoftext|>', '<end_of_text>'];
 
 function broken(what: string, cause?: unknown): ClipnError {
   return new ClipnError('ERR_CLIPN_TOKENIZER', `tokenizer.json: ${what}`, { cause });
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isId(value: unknown): value is number {

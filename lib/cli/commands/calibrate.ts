@@ -2,6 +2,7 @@
 
 import { statSync } from 'node:fs';
 import { ClipnError } from '../../base/errors';
+import { percent } from '../../base/wording';
 import { type FittedCalibration, saveCalibration } from '../../decide/calibration';
 import { assertEnough } from '../../decide/conformal';
 import { promiseOf, type ThresholdOptions } from '../../decide/fit-thresholds';
@@ -9,18 +10,8 @@ import { findImages } from '../../images/find';
 import { type CalibrationRun, calibrate } from '../../model/calibrate';
 import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
 import { type Args, type Command, UsageError } from '../command';
-import {
-  BANK_FLAG,
-  bankOptions,
-  bankSourceFrom,
-  comparedFrom,
-  DECODING_FLAGS,
-  decodingFrom,
-  LABEL_FLAGS,
-  MODEL_FLAGS,
-  modelFrom,
-  NEGATIVES_FLAG,
-} from '../model-flags';
+import { bankSourceFrom, COMPARED_FLAGS, comparedFrom, DECODING_FLAGS, decodingFrom, modelFrom } from '../model-flags';
+import { plainAnswer } from '../plain-answer';
 import { leftOut, note, Progress, say, sayJson } from '../terminal';
 
 export const calibrateCommand: Command = {
@@ -28,10 +19,7 @@ export const calibrateCommand: Command = {
   usage: '--id DIR --out FILE [--model M] (--labels A,B,C | --labels-file F | --bank F) [--negatives W]',
   operands: 'none',
   flags: {
-    ...MODEL_FLAGS,
-    ...LABEL_FLAGS,
-    ...BANK_FLAG,
-    ...NEGATIVES_FLAG,
+    ...COMPARED_FLAGS,
     id: { value: 'DIR', doc: 'folder of in-distribution images, with or without subfolders' },
     target: { value: 'T', number: true, doc: 'share of such images that must not be out, default 0.95' },
     confidence: { value: 'C', number: true, doc: 'how sure the target is, e.g. 0.95; on average when absent' },
@@ -67,8 +55,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const total = images.length + (ood?.length ?? 0);
   const progress = new Progress();
   await using model = await modelFrom(args, signal);
-  const { bank, negatives } = await comparedFrom(args, source, model, bankOptions(args, progress, signal));
-  progress.done();
+  const { bank, negatives } = await comparedFrom(args, source, model, progress, signal);
   const fitted = await calibrate(model, bank, images, {
     score: args.text('score') as DecidingScore | undefined,
     negatives,
@@ -126,11 +113,8 @@ function tellUnreadable(unreadable: Unreadable): void {
 function forMachines({ calibration, accepted, tied, ood, unreadable }: CalibrationRun, file: string): object {
   // The scores are in the file.
   const { scores: _, ...rest } = calibration;
-  const listed = unreadable.map(({ image, error: { code, message } }) => ({ image, error: { code, message } }));
-  return { file, ...rest, accepted, tied, ...(ood && { ood }), unreadable: listed };
+  return { file, ...rest, accepted, tied, ...(ood && { ood }), unreadable: unreadable.map(plainAnswer) };
 }
-
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
 function forPeople({ calibration, accepted, tied, ood }: CalibrationRun, file: string): string {
   const { score, images, scores, offsets, in: threshold, out } = calibration;

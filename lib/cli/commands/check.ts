@@ -9,18 +9,8 @@ import { findImages } from '../../images/find';
 import type { CheckFailure, CheckResult } from '../../model/detector';
 import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
 import { type Args, type Command, UsageError } from '../command';
-import {
-  BANK_FLAG,
-  bankOptions,
-  bankSourceFrom,
-  comparedFrom,
-  DECODING_FLAGS,
-  decodingFrom,
-  LABEL_FLAGS,
-  MODEL_FLAGS,
-  modelFrom,
-  NEGATIVES_FLAG,
-} from '../model-flags';
+import { bankSourceFrom, COMPARED_FLAGS, comparedFrom, DECODING_FLAGS, decodingFrom, modelFrom } from '../model-flags';
+import { plainAnswer } from '../plain-answer';
 import { resultTable } from '../result-table';
 import { leftOut, note, Progress, say, sayJson } from '../terminal';
 import { mapName, writeMap } from '../why-maps';
@@ -35,10 +25,7 @@ export const checkCommand: Command = {
   usage: '(IMAGE | -)... [--model M] (--labels A,B,C | --labels-file F | --bank F) [--negatives W]',
   operands: { least: 1, missing: 'no image given' },
   flags: {
-    ...MODEL_FLAGS,
-    ...LABEL_FLAGS,
-    ...BANK_FLAG,
-    ...NEGATIVES_FLAG,
+    ...COMPARED_FLAGS,
     score: {
       value: 'S',
       choices: DECIDING_SCORES,
@@ -71,8 +58,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const images = await findImages(args.operands, leftOut);
   const progress = new Progress();
   await using model = await modelFrom(args, signal);
-  const { bank, negatives } = await comparedFrom(args, source, model, bankOptions(args, progress, signal));
-  progress.done();
+  const { bank, negatives } = await comparedFrom(args, source, model, progress, signal);
   const trace = args.on('trace');
   const detector = await model.createDetector(bank, { ...detectorOptions(args, calibration, trace), negatives });
   for (const warning of detector.warnings) note(`warning: ${warning}`);
@@ -95,7 +81,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     }
     const result = { ...answer, image: answer.image ?? STANDARD_INPUT };
     failed ||= 'error' in result;
-    if (json && alpha === undefined) sayJson(forMachines(result));
+    if (json && alpha === undefined) sayJson(plainAnswer(result));
     else results.push(result);
     progress.show(`${++done} of ${images.length} images`);
   }
@@ -119,7 +105,8 @@ function assertFlaggable(alpha: number, calibration: Calibration | undefined): v
 function tellFlagged(results: readonly Answer[], alpha: number, json: boolean, calibration: Calibration): void {
   const { flagged, judged } = select(results, { alpha });
   if (json) {
-    for (const [i, result] of results.entries()) sayJson({ ...forMachines(result), flagged: flagged.includes(i) });
+    const indices = new Set(flagged);
+    for (const [i, result] of results.entries()) sayJson({ ...plainAnswer(result), flagged: indices.has(i) });
     return;
   }
   const share = `${Number((100 * alpha).toFixed(4))} %`;
@@ -149,10 +136,4 @@ function detectorOptions(args: Args, calibration: Calibration | undefined, trace
     score: args.text('score') as DecidingScore | undefined,
     calibration,
   };
-}
-
-function forMachines(result: Answer): object {
-  if (!('error' in result)) return result;
-  const { code, message } = result.error;
-  return { image: result.image, error: { code, message } };
 }

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { ClipnError } from '../../base/errors';
 import { parseJson } from '../../base/parse-json';
-import { oneLine } from '../../base/wording';
+import { oneLine, percent } from '../../base/wording';
 import { writeThenRename } from '../../base/write-file';
 import { readCalibration } from '../../decide/calibration';
 import {
@@ -153,7 +153,6 @@ function observe(monitor: DriftMonitor, text: string, place: string): DriftAlarm
   }
 }
 
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 const count = (n: number) => Math.round(n).toLocaleString('en-US');
 
 function forPeople(standing: DriftStanding, raised: readonly Raised[]): string {

@@ -4,18 +4,8 @@ import { assertGateCanPass, type GateResult, gate } from '../../decide/gate';
 import { findImages } from '../../images/find';
 import { type Args, type Command, UsageError } from '../command';
 import { exitCodeOf, type GateAnswer, gateSentence, junitOf, sarifOf } from '../gate-formats';
-import {
-  BANK_FLAG,
-  bankOptions,
-  bankSourceFrom,
-  comparedFrom,
-  DECODING_FLAGS,
-  decodingFrom,
-  LABEL_FLAGS,
-  MODEL_FLAGS,
-  modelFrom,
-  NEGATIVES_FLAG,
-} from '../model-flags';
+import { bankSourceFrom, COMPARED_FLAGS, comparedFrom, DECODING_FLAGS, decodingFrom, modelFrom } from '../model-flags';
+import { plainAnswer } from '../plain-answer';
 import { resultTable } from '../result-table';
 import { leftOut, note, Progress, say, sayJson } from '../terminal';
 
@@ -24,10 +14,7 @@ export const gateCommand: Command = {
   usage: 'DIR... --calibration C --max-out SHARE [--model M] (--labels A,B,C | --labels-file F | --bank F)',
   operands: { least: 1, missing: 'no image given' },
   flags: {
-    ...MODEL_FLAGS,
-    ...LABEL_FLAGS,
-    ...BANK_FLAG,
-    ...NEGATIVES_FLAG,
+    ...COMPARED_FLAGS,
     calibration: { value: 'F', doc: 'calibration file, whose verdicts are counted' },
     'max-out': { value: 'SHARE', doc: 'share of images that may be out, such as 10% or 0.1' },
     confidence: { value: 'C', number: true, doc: 'how sure a failure must be, default 0.95' },
@@ -55,8 +42,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const images = await findImages(args.operands, leftOut);
   const progress = new Progress();
   await using model = await modelFrom(args, signal);
-  const { bank, negatives } = await comparedFrom(args, source, model, bankOptions(args, progress, signal));
-  progress.done();
+  const { bank, negatives } = await comparedFrom(args, source, model, progress, signal);
   const detector = await model.createDetector(bank, { ...decodingFrom(args), calibration, negatives });
   for (const warning of detector.warnings) note(`warning: ${warning}`);
 
@@ -90,9 +76,7 @@ function forMachines(result: GateResult, answers: readonly GateAnswer[]): object
   const notIn = answers
     .filter((answer) => !isIn(answer))
     .map((answer) => {
-      if ('error' in answer) {
-        return { image: answer.image, error: { code: answer.error.code, message: answer.error.message } };
-      }
+      if ('error' in answer) return plainAnswer(answer);
       const { image, verdict, label, nearestWord, pValue, quality } = answer;
       return { image, verdict, label, nearestWord, pValue, quality };
     });
