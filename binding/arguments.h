@@ -18,6 +18,7 @@ inline uint32_t number(const Napi::Object& object, const char* key) {
 
 inline clipn_precision precision_of(const std::string& name) {
   if (name == "bf16") return CLIPN_BF16;
+  if (name == "int8") return CLIPN_INT8;
   return name == "fp16" ? CLIPN_FP16 : CLIPN_FP32;
 }
 

@@ -26,8 +26,8 @@ std::array<float, 3> three(const Napi::Value& value) {
 
 }  // namespace
 
-// openModel(path, precision: 'fp32' | 'bf16' | 'fp16', device: 'cpu' | 'cuda') → {handle, methods, clipnJson,
-// tokenizerJson, rewritten}
+// openModel(path, precision: 'fp32' | 'bf16' | 'fp16' | 'int8', device: 'cpu' | 'cuda', imageOnly) → {handle, methods,
+// clipnJson, tokenizerJson, rewritten}
 Napi::Value Lane::open_model(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto work = job(env);
@@ -35,8 +35,8 @@ Napi::Value Lane::open_model(const Napi::CallbackInfo& info) {
   auto about = std::make_shared<clipn_model_info>();
   work->run = [core = &core_, path = info[0].As<Napi::String>().Utf8Value(),
                precision = precision_of(info[1].As<Napi::String>()), device = device_of(info[2].As<Napi::String>()),
-               model, about](clipn_error* error) {
-    const clipn_model_options options{sizeof(clipn_model_options), precision, device};
+               image_only = info[3].ToBoolean() ? 1U : 0U, model, about](clipn_error* error) {
+    const clipn_model_options options{sizeof(clipn_model_options), precision, device, image_only};
     clipn_model* opened = nullptr;
     const clipn_status status = core->model_open(path.c_str(), &options, &opened, error);
     if (status != CLIPN_OK) return status;

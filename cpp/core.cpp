@@ -191,7 +191,7 @@ clipn_status clipn_model_open(const char* path, const clipn_model_options* optio
     require_struct(options, "clipn_model_open", "options");
     require_device(options->device, "clipn_model_open", "options->device");
     require(out, "clipn_model_open", "out");
-    *out = std::make_unique<clipn_model>(path, options->precision, options->device).release();
+    *out = std::make_unique<clipn_model>(path, options->precision, options->device, options->image_only != 0).release();
   });
 }
 

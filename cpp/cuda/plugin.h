@@ -20,14 +20,15 @@ struct CudaPlugin {
   // Makes sure that device 0 can run the plugin's kernels. Throws Error(DEVICE_UNAVAILABLE, DEVICE_LOST).
   void (*check)();
 
-  // The towers of `module` on device 0; the module's weights move there. Throws Error.
-  std::unique_ptr<PackedTowers> (*open_towers)(torch::jit::Module module, clipn_precision precision);
+  // The towers of `module` on device 0; the module's weights move there. With `text` those of the text towers are there
+  // in fp32, whatever the precision of the image tower. Throws Error.
+  std::unique_ptr<PackedTowers> (*open_towers)(torch::jit::Module module, clipn_precision precision, bool text);
 
   // As score() of score/score.h, for arguments that it has checked: no logits, no words, k <= 16. Throws Error.
   void (*score)(const clipn_score_input& input, const clipn_score_output& output);
 };
 
-constexpr uint32_t kCudaPluginVersion = 3;
+constexpr uint32_t kCudaPluginVersion = 4;
 
 }  // namespace clipn
 

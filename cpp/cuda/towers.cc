@@ -48,12 +48,15 @@ struct Part {
 
 class CudaTowers : public PackedTowers {
  public:
-  CudaTowers(torch::jit::Module module, clipn_precision precision)
+  // `text` becomes fp32, unless it is another handle to the module.
+  CudaTowers(torch::jit::Module module, torch::jit::Module text, clipn_precision precision)
       : module_(std::move(module)),
+        text_(std::move(text)),
         type_(type_of(precision)),
         compute_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, 0)),
         feed_(compute_) {
     module_.to(at::Device(at::kCUDA, 0), type_);
+    if (text_._ivalue() != module_._ivalue()) text_.to(at::Device(at::kCUDA, 0), at::kFloat);
   }
 
   at::Tensor encode_images(const clipn_image_batch& batch) override {
@@ -90,7 +93,7 @@ class CudaTowers : public PackedTowers {
     return translated(method, [&] {
       const c10::cuda::CUDAStreamGuard on(compute_);
       const auto input = at::from_blob(const_cast<int64_t*>(ids), {n, l}, at::kLong).to(at::kCUDA);
-      return module_.get_method(method)({input}).toTensor().to(at::kCPU, at::kFloat);
+      return text_.get_method(method)({input}).toTensor().to(at::kCPU, at::kFloat);
     });
   }
 
@@ -207,7 +210,7 @@ class CudaTowers : public PackedTowers {
     return same;
   }
 
-  torch::jit::Module module_;
+  torch::jit::Module module_, text_;
   at::ScalarType type_;
   c10::cuda::CUDAStream compute_;
   PixelFeed feed_;
@@ -221,10 +224,11 @@ class CudaTowers : public PackedTowers {
 
 }  // namespace
 
-std::unique_ptr<PackedTowers> open_cuda_towers(torch::jit::Module module, clipn_precision precision) {
+std::unique_ptr<PackedTowers> open_cuda_towers(torch::jit::Module module, clipn_precision precision, bool text) {
   return translated("moving the model to the GPU", [&]() -> std::unique_ptr<PackedTowers> {
+    torch::jit::Module with_text = text && precision != CLIPN_FP32 ? module.deepcopy() : module;
     const c10::InferenceMode no_grad;
-    return std::make_unique<CudaTowers>(std::move(module), precision);
+    return std::make_unique<CudaTowers>(std::move(module), std::move(with_text), precision);
   });
 }
 

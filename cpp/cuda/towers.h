@@ -12,8 +12,9 @@ struct Module;
 
 namespace clipn {
 
-// Moves the module's weights to device 0 in the precision's type. Throws Error.
-std::unique_ptr<PackedTowers> open_cuda_towers(torch::jit::Module module, clipn_precision precision);
+// Moves the module's weights to device 0 in the precision's type; with `text`, where that is not fp32, a second copy of
+// all of them in fp32, which encodes text. Throws Error.
+std::unique_ptr<PackedTowers> open_cuda_towers(torch::jit::Module module, clipn_precision precision, bool text);
 
 }  // namespace clipn
 

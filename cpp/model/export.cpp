@@ -30,6 +30,8 @@ at::ScalarType scalar_type(clipn_precision dtype) {
       return at::kHalf;
     case CLIPN_BF16:
       return at::kBFloat16;
+    case CLIPN_INT8:
+      break;
   }
   throw Error(CLIPN_INVALID_ARG, "dtype " + std::to_string(dtype) + " is none of fp32, fp16, bf16");
 }

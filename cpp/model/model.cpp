@@ -42,6 +42,9 @@ constexpr std::array<Method, 4> kMethods{{
     {"encode_text_no", CLIPN_ENCODE_TEXT_NO},
 }};
 
+constexpr uint32_t kTextMethods = CLIPN_ENCODE_TEXT_YES | CLIPN_ENCODE_TEXT_NO;
+
+// Of the image tower; labels are encoded in fp32.
 at::ScalarType arithmetic_type(clipn_precision precision, clipn_device device) {
   if (precision == CLIPN_FP16 && device == CLIPN_CUDA) return at::kHalf;
   switch (precision) {
@@ -49,6 +52,8 @@ at::ScalarType arithmetic_type(clipn_precision precision, clipn_device device) {
       return at::kFloat;
     case CLIPN_BF16:
       return at::kBFloat16;
+    case CLIPN_INT8:
+      throw Error(CLIPN_INVALID_ARG, "precision int8 is not built yet");
     default:
       throw Error(CLIPN_INVALID_ARG, "precision on a CPU is fp32 or bf16");
   }
@@ -142,7 +147,7 @@ std::pair<at::Tensor, at::Tensor> two_tensors(const c10::IValue& value, const ch
 
 }  // namespace
 
-Model::Model(const std::string& path, clipn_precision precision, clipn_device device)
+Model::Model(const std::string& path, clipn_precision precision, clipn_device device, bool image_only)
     : module_(std::make_unique<torch::jit::Module>(load(path, &clipn_json_, &tokenizer_json_))),
       device_(device),
       dtype_(arithmetic_type(precision, device)) {
@@ -152,16 +157,24 @@ Model::Model(const std::string& path, clipn_precision precision, clipn_device de
   if ((methods_ & CLIPN_ENCODE_IMAGE) == 0) {
     throw Error(CLIPN_MODEL_CONTRACT, path + " has no method encode_image");
   }
+  if (image_only) methods_ &= ~kTextMethods;
   // The profiling executor re-specialises graphs in the first calls, which costs more than it gains here.
   torch::jit::getExecutorMode() = false;
   module_->eval();
-  towers_ = device == CLIPN_CUDA ? cuda_plugin().open_towers(*module_, precision) : pack_towers(*module_, precision);
+  const bool has_text = (methods_ & kTextMethods) != 0;
+  towers_ = device == CLIPN_CUDA ? cuda_plugin().open_towers(*module_, precision, has_text)
+                                 : pack_towers(*module_, precision, image_only);
   if (towers_) {
     module_.reset();  // the packed weights are all that is needed
 #if defined(__GLIBC__)
     malloc_trim(0);  // the heap would keep what the file's weights took: as much as the packed ones
 #endif
   } else {
+    // A program that we did not write cannot be parted into towers: two of it, to have the labels in fp32.
+    if (has_text && dtype_ != at::kFloat) {
+      text_module_ = std::make_unique<torch::jit::Module>(module_->deepcopy());
+      text_module_->to(at::kFloat);
+    }
     module_->to(dtype_);
   }
 }
@@ -241,7 +254,7 @@ void Model::encode_text(clipn_tower tower, const int64_t* ids, int64_t n, int64_
   // The copy is the model's own: the caller's buffer is read-only to us.
   auto input = at::empty({n, l}, at::kLong);
   std::memcpy(input.mutable_data_ptr<int64_t>(), ids, static_cast<size_t>(n * l) * sizeof(int64_t));
-  copy_rows(call(*module_, method, std::move(input)), method, n, d, features);
+  copy_rows(call(text_module_ ? *text_module_ : *module_, method, std::move(input)), method, n, d, features);
 }
 
 void Model::run_image_linears(int64_t n) {

@@ -20,7 +20,7 @@ class Model {
  public:
   // Throws Error: MODEL_NOT_FOUND, MODEL_FORMAT, MODEL_CONTRACT (no encode_image), INVALID_ARG (precision).
   // On CUDA also DEVICE_UNAVAILABLE, DEVICE_LOST and OUT_OF_MEMORY.
-  Model(const std::string& path, clipn_precision precision, clipn_device device = CLIPN_CPU);
+  Model(const std::string& path, clipn_precision precision, clipn_device device = CLIPN_CPU, bool image_only = false);
   ~Model();
 
   uint32_t methods() const { return methods_; }
@@ -48,7 +48,8 @@ class Model {
 
   std::string clipn_json_;  // these two are filled while module_ is loaded: keep them before it
   std::string tokenizer_json_;
-  std::unique_ptr<torch::jit::Module> module_;  // null when towers_ took its weights
+  std::unique_ptr<torch::jit::Module> module_;       // null when towers_ took its weights
+  std::unique_ptr<torch::jit::Module> text_module_;  // in fp32, for text; null when one of the other two has the text
   std::unique_ptr<PackedTowers> towers_;
   clipn_device device_;
   at::ScalarType dtype_;

@@ -283,7 +283,8 @@ TEST_F(CoreFuzzFiles, Model) {
   for (uint64_t run = 0; run < runs && !HasFailure(); ++run) {
     if (!model || rarely(50)) {
       const std::string from = rarely(2) ? odd_path() : target;
-      clipn_model_options options = {sizeof(options), any({CLIPN_FP32, CLIPN_BF16, CLIPN_FP16}), CLIPN_CPU};
+      clipn_model_options options = {sizeof(options), any({CLIPN_FP32, CLIPN_BF16, CLIPN_FP16, CLIPN_INT8}), CLIPN_CPU,
+                                     any({0U, 1U})};
       options.device = rarely() ? any({CLIPN_CUDA, static_cast<clipn_device>(5)}) : CLIPN_CPU;
       spoil_size(options);
       clipn_model* opened = nullptr;

@@ -93,8 +93,8 @@ class CoreModel : public testing::Test {
     EXPECT_EQ(clipn_export(&options, &error), CLIPN_OK) << error.text;
     return opened(CLIPN_FP32);
   }
-  ModelHandle opened(clipn_precision precision) {
-    const clipn_model_options options = {sizeof(options), precision};
+  ModelHandle opened(clipn_precision precision, uint32_t image_only = 0) {
+    const clipn_model_options options = {sizeof(options), precision, CLIPN_CPU, image_only};
     clipn_model* model = nullptr;
     clipn_error error;
     EXPECT_EQ(clipn_model_open(target.c_str(), &options, &model, &error), CLIPN_OK) << error.text;
@@ -270,6 +270,34 @@ TEST_F(CoreModel, LeavesOutTheTextTowersOnWish) {
   expect_refused(CLIPN_MODEL_CONTRACT, "no method encode_text_yes", [&](clipn_error* error) {
     return clipn_encode_text(model.get(), CLIPN_TEXT_YES, &id, 1, 1, 3, features, error);
   });
+}
+
+// This model is too small to be rewritten: it runs as the file has it.
+TEST_F(CoreModel, EncodesTextInFp32WhateverTheImagesPrecision) {
+  const ModelHandle exact = exported(), model = opened(CLIPN_BF16);
+  const int64_t ids[] = {1, 2, 4, 0, 0, 2, 3, 1, 4, 0};
+  for (const clipn_tower tower : {CLIPN_TEXT_YES, CLIPN_TEXT_NO}) {
+    float expected[2 * 3], actual[2 * 3];
+    ASSERT_EQ(clipn_encode_text(exact.get(), tower, ids, 2, 5, 3, expected, nullptr), CLIPN_OK);
+    ASSERT_EQ(clipn_encode_text(model.get(), tower, ids, 2, 5, 3, actual, nullptr), CLIPN_OK);
+    EXPECT_EQ(std::memcmp(actual, expected, sizeof(expected)), 0);
+  }
+}
+
+TEST_F(CoreModel, OpensTheImageTowerAloneOnWish) {
+  exported();
+  for (const clipn_precision precision : {CLIPN_FP32, CLIPN_BF16}) {
+    const ModelHandle model = opened(precision, 1);
+    clipn_model_info info = {};
+    info.size = sizeof(info);
+    ASSERT_EQ(clipn_model_describe(model.get(), &info, nullptr), CLIPN_OK);
+    EXPECT_EQ(info.methods, CLIPN_ENCODE_IMAGE | CLIPN_ENCODE_IMAGE_PATCHES);
+    const int64_t id = 1;
+    float features[3];
+    expect_refused(CLIPN_MODEL_CONTRACT, "no method encode_text_yes", [&](clipn_error* error) {
+      return clipn_encode_text(model.get(), CLIPN_TEXT_YES, &id, 1, 1, 3, features, error);
+    });
+  }
 }
 
 TEST_F(CoreModel, ExportsNoTensorThatIsMissingMisshapenOrOutsideTheFile) {

@@ -146,13 +146,14 @@ at::Tensor length_of(const at::Tensor& rows) {
 
 at::Tensor unit(const at::Tensor& rows) { return rows / length_of(rows); }
 
+// An image tower in T. Labels are encoded once and meet every image: their towers are fp32, whatever T is.
 template <typename T>
 class TypedTowers : public PackedTowers {
  public:
   TypedTowers(const Module& module, const Recognised& known)
       : image_(image_tower<T>(child(module, "visual"), known.architecture)) {
-    if (known.text_towers.text) yes_.emplace(text_tower<T>(module, known.architecture, ""));
-    if (known.text_towers.text_no) no_.emplace(text_tower<T>(module, known.architecture, "_no"));
+    if (known.text_towers.text) yes_.emplace(text_tower<float>(module, known.architecture, ""));
+    if (known.text_towers.text_no) no_.emplace(text_tower<float>(module, known.architecture, "_no"));
   }
 
   at::Tensor encode_images(const clipn_image_batch& batch) override { return unit(image_.encode(batch)); }
@@ -175,15 +176,18 @@ class TypedTowers : public PackedTowers {
 
  private:
   ImageTower<T> image_;
-  std::optional<TextTower<T>> yes_, no_;
+  std::optional<TextTower<float>> yes_, no_;
 };
 
 }  // namespace
 
-std::unique_ptr<PackedTowers> pack_towers(Module& module, clipn_precision precision) {
-  if (!(precision == CLIPN_BF16 ? can_multiply<uint16_t>() : can_multiply<float>())) return nullptr;
-  const std::optional<Recognised> known = recognise(module);
-  if (!known.has_value() || !fits(*known)) return nullptr;
+std::unique_ptr<PackedTowers> pack_towers(Module& module, clipn_precision precision, bool image_only) {
+  if (precision == CLIPN_BF16 && !can_multiply<uint16_t>()) return nullptr;
+  std::optional<Recognised> known = recognise(module);
+  if (!known.has_value()) return nullptr;
+  if (image_only) known->text_towers = {};
+  if ((precision == CLIPN_FP32 || known->text_towers.text) && !can_multiply<float>()) return nullptr;
+  if (!fits(*known)) return nullptr;
   if (precision == CLIPN_BF16) return std::make_unique<TypedTowers<uint16_t>>(module, *known);
   return std::make_unique<TypedTowers<float>>(module, *known);
 }

@@ -63,7 +63,7 @@ async function openModel(file: string, path: string, opening: Opening, limits: Q
   const placement = await choosePlacement(engine, device, precision);
   const lane = openLane(engine, threads);
   try {
-    const native = await runTask(lane, signal, () => lane.openModel(file, placement.precision, placement.device));
+    const native = await runTask(lane, signal, () => lane.openModel(file, placement.precision, placement.device, false));
     try {
       const info = modelInfo(path, native, placement, config);
       return new Model(info, { engine, lane, handle: native.handle, tokenizerJson: native.tokenizerJson }, limits);

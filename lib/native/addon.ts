@@ -47,7 +47,12 @@ export interface CoreInfo {
   cpuCapability: string;
   /** The CPU multiplies bf16 matrices natively. */
   cpuBf16: boolean;
+  /** The CPU has int8 dot products, and this core towers for them; absent: no. */
+  cpuInt8?: boolean;
 }
+
+/** Of an image tower. */
+export type Arithmetic = 'fp32' | 'bf16' | 'fp16' | 'int8';
 
 /** 8-bit samples, rows without gaps: 1 channel grey, 3 RGB, 4 RGBA (alpha ignored). */
 export interface NativeImage {
@@ -171,7 +176,8 @@ export interface Task<T> {
 
 /** One core thread with a first-in-first-out queue. Tasks run there, never on libuv's pool or the JS thread. */
 export interface NativeLane {
-  openModel(path: string, precision: 'fp32' | 'bf16' | 'fp16', device: 'cpu' | 'cuda'): Task<NativeModel>;
+  /** `imageOnly`: without text towers; else they are fp32, whatever the precision of the image tower. */
+  openModel(path: string, precision: Arithmetic, device: 'cpu' | 'cuda', imageOnly: boolean): Task<NativeModel>;
   encodeImages(
     handle: unknown,
     images: NativeImage[],

@@ -42,7 +42,7 @@ export async function withModel<T>(
   const lane = new addon.Lane(1);
   try {
     const { handle, methods, clipnJson, tokenizerJson } = await runTask(lane, undefined, () =>
-      lane.openModel(file, 'fp32', device),
+      lane.openModel(file, 'fp32', device, false),
     );
     try {
       return await use({ lane, handle, methods, config: parseModelConfig(clipnJson, file), tokenizerJson });

@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Major in the high 16 bits: another major is another contract. */
-#define CLIPN_ABI_VERSION 0x00020003u
+#define CLIPN_ABI_VERSION 0x00020004u
 
 typedef enum clipn_status {
   CLIPN_OK = 0,
@@ -134,15 +134,22 @@ CLIPN_API clipn_status clipn_cuda_open(const char* plugin, clipn_cuda_info* out,
 
 typedef struct clipn_model clipn_model;
 
-typedef enum clipn_precision { CLIPN_FP32 = 0, CLIPN_FP16 = 1, CLIPN_BF16 = 2 } clipn_precision;
+typedef enum clipn_precision {
+  CLIPN_FP32 = 0,
+  CLIPN_FP16 = 1,
+  CLIPN_BF16 = 2,
+  CLIPN_INT8 = 3 /* image towers on a CPU only */
+} clipn_precision;
 
 /* Bits of clipn_model_info.methods. */
 enum { CLIPN_ENCODE_IMAGE = 1, CLIPN_ENCODE_IMAGE_PATCHES = 2, CLIPN_ENCODE_TEXT_YES = 4, CLIPN_ENCODE_TEXT_NO = 8 };
 
 typedef struct clipn_model_options {
   uint32_t size;
-  clipn_precision precision; /* of the arithmetic: FP32 or BF16 (on CUDA FP16, too), whatever the file stores */
+  clipn_precision precision; /* of the image tower's arithmetic, whatever the file stores: FP32 or BF16, on CUDA FP16,
+                                too. Text is encoded in FP32 */
   clipn_device device;       /* CUDA: DEVICE_UNAVAILABLE unless clipn_cuda_open has opened it */
+  uint32_t image_only;       /* 1: no text tower is kept, and the model has none of the text methods */
 } clipn_model_options;
 
 typedef struct clipn_model_info {

@@ -51,7 +51,7 @@ class FakeTowers : public PackedTowers {
   torch::jit::Module module_;
 };
 
-std::unique_ptr<PackedTowers> open_towers(torch::jit::Module module, clipn_precision) {
+std::unique_ptr<PackedTowers> open_towers(torch::jit::Module module, clipn_precision, bool) {
   return std::make_unique<FakeTowers>(std::move(module));
 }
 
