@@ -59,7 +59,7 @@ async function judge(
     // Not from the cache: another version of this package may have encoded what lies there.
     const own = () => loaded.createLabelBank(labels, { templates, cache: false });
     const used = loaded.info.precision;
-    const bank = exactBank ? { ...exactBank, model: { ...exactBank.model, precision: used } } : await own();
+    const bank = exactBank ?? (await own());
     const detector = await loaded.createDetector(bank, { trace: true });
     const images: Judged[] = [];
     for await (const result of detector.stream(paths)) {

@@ -29,7 +29,7 @@ async function main(): Promise<void> {
   const banks = new Map<number, LabelBank>();
   /** A call that checks all images at once. */
   const checking = async (images: readonly ImageInput[]): Promise<Call> => {
-    const bank = syntheticBank(1000, model.info.embedDim, { contentId, precision });
+    const bank = syntheticBank(1000, model.info.embedDim, { contentId });
     const detector = await model.createDetector(bank);
     return async () => {
       for (const result of await detector.check(images)) if ('error' in result) throw result.error;
@@ -67,7 +67,7 @@ async function main(): Promise<void> {
       }
       case 'scores': {
         const { n, c, d } = wanted;
-        const bank = banks.get(c) ?? syntheticBank(c, d, { contentId, precision });
+        const bank = banks.get(c) ?? syntheticBank(c, d, { contentId });
         banks.set(c, bank);
         const rows = unitRows(n, d);
         return async () => {

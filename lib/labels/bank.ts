@@ -22,8 +22,8 @@ export interface LabelBank {
     readonly count: number;
     readonly lines: readonly string[];
   };
-  /** The model that made the rows: they fit no other. */
-  readonly model: { readonly contentId: string; readonly precision: string };
+  /** The model that made the rows: they fit no other. Labels are encoded in fp32, so that one bank serves every precision. */
+  readonly model: { readonly contentId: string };
   /** Indices of names that did not fit the context with every template and were cut. */
   readonly truncated: readonly number[];
   /** What a user should know of this bank, in sentences. */
@@ -69,12 +69,11 @@ export function labelsHash(labels: readonly string[]): string {
 /** @throws ClipnError ERR_CLIPN_BANK_MISMATCH, saying what differs, when the bank was made by another model. */
 export function assertBankFits(
   bank: LabelBank,
-  model: { readonly contentId: string; readonly precision: string; readonly dim: number; readonly hasNo?: boolean },
+  model: { readonly contentId: string; readonly dim: number; readonly hasNo?: boolean },
 ): void {
   const bankHasNo = bank.no !== null;
   const pairs = [
     ['contentId (the model)', bank.model.contentId, model.contentId],
-    ['precision', bank.model.precision, model.precision],
     ['dim (the width of the embedding)', bank.dim, model.dim],
     ['has a "no" side', bankHasNo, model.hasNo ?? bankHasNo],
   ] as const;

@@ -8,10 +8,9 @@ import { fillTemplate, loadTemplates, makeTemplateSet, type TemplateSet } from '
 import { padIds, type Tokenizer } from '../text/tokenizer';
 import { assertBankFits, freezeBank, joinBanks, type LabelBank, rowsOf, selectRows } from './bank';
 
-/** The text side of a loaded model. */
+/** The text side of a loaded model, in fp32 whatever the images' precision. */
 export interface TextTowers {
   readonly contentId: string;
-  readonly precision: string;
   /** Longest prompt in tokens, start and end included. */
   readonly contextLength: number;
   readonly tokenizer: Tokenizer;
@@ -159,7 +158,7 @@ export async function encodeLabels(
     yes: unitRows(sums.yes, towers.dim, 'yes'),
     no: towers.hasNo ? unitRows(sums.no, towers.dim, 'no') : null,
     templates: { name: set.name, sha256: set.sha256, count: set.templates.length, lines: set.templates },
-    model: { contentId: towers.contentId, precision: towers.precision },
+    model: { contentId: towers.contentId },
     truncated: names.flatMap((name, index) => (truncated.has(name) ? [index] : [])),
   });
   return rowsOf(bank, labels);

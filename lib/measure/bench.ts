@@ -110,7 +110,7 @@ export async function benchModel(options: BenchOptions): Promise<BenchResult> {
   const loadedBytes = process.memoryUsage.rss();
 
   const { embedDim: d, imageSize: side, contentId, precision, device } = model.info;
-  const bank = syntheticBank(CLASSES, d, { contentId, precision });
+  const bank = syntheticBank(CLASSES, d, { contentId });
   const detector = await model.createDetector(bank);
   const photos = Array.from({ length: PHOTOS }, (_, i) => images[i % images.length]!);
   const pixels = noisePixels(batch, side);
@@ -195,7 +195,7 @@ async function linearsOf(model: Model, n: number): Promise<{ run?: () => Promise
 }
 
 async function callOverhead(call: () => unknown, lane: NativeLane, d: number): Promise<BenchResult['overhead']> {
-  const bank = syntheticBank(1, d, { contentId: '', precision: '' });
+  const bank = syntheticBank(1, d, { contentId: '' });
   const row = unitRows(1, d);
   const calls: number[] = [];
   const tasks: number[] = [];

@@ -117,7 +117,7 @@ async function lowest(
   before: number,
   total: number,
 ): Promise<LabelBank> {
-  const { contentId, precision, dim } = encoder.towers;
+  const { contentId, dim } = encoder.towers;
   const { signal, onProgress } = options;
   const kept = new Lowest(most);
   const warnings: string[] = [];
@@ -146,7 +146,7 @@ async function lowest(
       yes,
       no: null,
       templates: { name, sha256, count: lines.length, lines },
-      model: { contentId, precision },
+      model: { contentId },
       truncated: [],
     },
     // What is said of one part's file holds for all: a cache that cannot be written, say.

@@ -73,10 +73,9 @@ export class Model implements DetectorHost {
   }
 
   #textTowers(tokenizerJson: string): TextTowers {
-    const { contentId, precision, contextLength, embedDim, hasNo } = this.info;
+    const { contentId, contextLength, embedDim, hasNo } = this.info;
     return {
       contentId,
-      precision,
       contextLength: contextLength ?? 0,
       tokenizer: readTokenizer(tokenizerJson, this.info),
       dim: embedDim,
@@ -137,7 +136,7 @@ export class Model implements DetectorHost {
     return yesOnly ? { ...this.#towers, hasNo: false } : this.#towers;
   }
 
-  /** Reads a saved bank and makes sure that this model made it. @throws ERR_CLIPN_BANK_FORMAT, ERR_CLIPN_BANK_MISMATCH */
+  /** Reads a saved bank and makes sure that it is of this model, in whatever precision images are encoded. @throws ERR_CLIPN_BANK_FORMAT, ERR_CLIPN_BANK_MISMATCH */
   async loadLabelBank(path: string): Promise<LabelBank> {
     const bank = await loadLabelBank(path);
     this.assertFits(bank);
@@ -146,8 +145,8 @@ export class Model implements DetectorHost {
 
   /** @internal */
   assertFits(bank: LabelBank): void {
-    const { contentId, precision, embedDim: dim } = this.info;
-    assertBankFits(bank, { contentId, precision, dim });
+    const { contentId, embedDim: dim } = this.info;
+    assertBankFits(bank, { contentId, dim });
   }
 
   /**

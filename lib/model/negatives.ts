@@ -92,11 +92,8 @@ function assertMinedFor({ minedFor }: MinedNegatives, { model, labels }: LabelBa
 
 /** @throws ERR_CLIPN_BANK_MISMATCH, ERR_CLIPN_LABELS when these words were made beside other labels or by another model */
 export function assertNegativesFit({ model, words }: NegativeBank, labels: LabelBank): void {
-  if (model.contentId !== labels.model.contentId || model.precision !== labels.model.precision) {
-    throw new ClipnError(
-      'ERR_CLIPN_BANK_MISMATCH',
-      'the negatives were made by another model, or in another precision',
-    );
+  if (model.contentId !== labels.model.contentId) {
+    throw new ClipnError('ERR_CLIPN_BANK_MISMATCH', 'the negatives were made by another model');
   }
   const taken = new Set(labels.labels.map(cleanText));
   const both = words.filter((word) => taken.has(cleanText(word)));

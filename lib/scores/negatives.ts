@@ -28,7 +28,7 @@ export interface NegativeBank {
   /** What the words were put into. */
   readonly templates: { readonly name: string; readonly sha256: string; readonly count: number };
   /** The model that made the rows: they fit no other. */
-  readonly model: { readonly contentId: string; readonly precision: string };
+  readonly model: { readonly contentId: string };
   /** SHA-256 of the files of the photos that the words were mined with. */
   readonly photos: readonly string[];
   /** What a user should know of them, in sentences. */

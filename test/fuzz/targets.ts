@@ -175,7 +175,7 @@ function bankOf(no: boolean): LabelBank {
     yes: row,
     no: no ? row : null,
     templates: { name: 'own', sha256: sha256(lines.join('\n')), count: lines.length, lines },
-    model: { contentId: sha256('model'), precision: 'fp32' },
+    model: { contentId: sha256('model') },
     truncated: [1],
   });
 }

@@ -45,11 +45,10 @@ test('a longer or reordered list costs only its new names', async () => {
   assert.deepEqual(bank, await buildLabelBank(fakeTowers(), labels, { templates }));
 });
 
-test('another model, precision, tokenizer, template or label is encoded anew', async () => {
+test('another model, tokenizer, template or label is encoded anew', async () => {
   await cached(towers, animals);
   const others: [TextTowers & { calls: Call[] }, string[], typeof templates][] = [
     [fakeTowers({ contentId: 'model-b' }), animals, templates],
-    [fakeTowers({ precision: 'bf16' }), animals, templates],
     [fakeTowers({ tokenizer: { ...tokenizer, sha256: 'other' } }), animals, templates],
     [fakeTowers(), animals, makeTemplateSet('own', ['a {}'])],
     [fakeTowers(), ['cat', 'great white', 'shark dog'], templates],

@@ -84,6 +84,14 @@ for (const [index, [field, change]] of spoilt.entries()) {
   });
 }
 
+test('a bank that an earlier version encoded in bf16 is refused: labels are encoded in fp32', async () => {
+  await assert.rejects(loadLabelBank(await spoiltBank(meta('precision', 'bf16'))), {
+    code: 'ERR_CLIPN_BANK_MISMATCH',
+    message: /encoded in bf16/,
+    hint: /Make it again/,
+  });
+});
+
 test('a bank file cut anywhere is refused', async () => {
   const path = join(folder, 'cut.safetensors');
   await saveLabelBank(await buildLabelBank(towers, animals, { templates }), path);

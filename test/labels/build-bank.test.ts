@@ -157,7 +157,6 @@ test('a bank is refused for another model, and what differs is said', async () =
   const bank = await buildLabelBank(towers, animals, { templates });
   const cases: [Partial<TextTowers>, RegExp][] = [
     [{ contentId: 'model-b' }, /contentId.*bank model-a, model model-b/],
-    [{ precision: 'bf16' }, /precision: bank fp32, model bf16/],
     [{ dim: 7 }, /dim.*bank 6, model 7/],
   ];
   for (const [change, message] of cases) {

@@ -191,8 +191,7 @@ describe('a calibration is refused, naming what differs, with', () => {
   });
   test('another precision', async () => {
     await using half = await loadModel(model.info.path, { precision: 'bf16' });
-    const own = await half.createLabelBank(LABELS, NO_CACHE);
-    await refused(() => half.createDetector(own, { calibration: fitted }), /precision \(there fp32, here bf16\)/);
+    await refused(() => half.createDetector(bank, { calibration: fitted }), /precision \(there fp32, here bf16\)/);
   });
   for (const [key, value, message] of [
     ['contentId', '0'.repeat(64), /another model \(there 00000000…/],

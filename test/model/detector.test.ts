@@ -338,6 +338,13 @@ describe('loadModel', () => {
     await assert.rejects(loadModel(text), { code: 'ERR_CLIPN_MODEL_FORMAT', hint: /export/ });
   });
 
+  test('labels are encoded in fp32, whatever the images’ precision, so that one bank serves both', async () => {
+    await using half = await loadModel(model.info.path, { precision: 'bf16' });
+    const again = await half.createLabelBank(LABELS, NO_CACHE);
+    assert.deepEqual(again, bank);
+    await half.createDetector(bank);
+  });
+
   test('bf16 stays near fp32', async () => {
     await using half = await loadModel(model.info.path, { precision: 'bf16' });
     const [full, rough] = [await model.encodeImages(photos), await half.encodeImages(photos)];

@@ -54,8 +54,8 @@ const rows = (values: number[], width: number) =>
   Array.from({ length: values.length / width }, (_, i) => values.slice(i * width, (i + 1) * width));
 
 function goldenBank({ yes, no, dim }: Golden, { info }: Model): LabelBank {
-  const { contentId, precision } = info;
-  return { ...bankOf(rows(yes, dim), rows(no, dim)), model: { contentId, precision } };
+  const { contentId } = info;
+  return { ...bankOf(rows(yes, dim), rows(no, dim)), model: { contentId } };
 }
 
 describe('on a network whose numbers PyTorch computed', () => {

@@ -86,7 +86,7 @@ describe('on a GPU', () => {
       yes: rows(expected.classifier_yes),
       no: rows(expected.classifier_no),
       templates: { name: 'none', sha256: '', count: 0, lines: [] },
-      model: { contentId: '', precision: 'fp32' },
+      model: { contentId: '' },
       truncated: [],
       warnings: [],
     };

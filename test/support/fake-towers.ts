@@ -26,7 +26,6 @@ export function fakeTowers(changes: Partial<TextTowers> = {}): TextTowers & { ca
   const calls: Call[] = [];
   return {
     contentId: 'model-a',
-    precision: 'fp32',
     contextLength: 77,
     tokenizer,
     dim: DIM,

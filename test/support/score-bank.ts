@@ -10,7 +10,7 @@ export function bankOf(yes: number[][], no: number[][] | null): LabelBank {
     yes: Float32Array.from(yes.flat()),
     no: no && Float32Array.from(no.flat()),
     templates: { name: 'none', sha256: '', count: 0, lines: [] },
-    model: { contentId: '', precision: 'fp32' },
+    model: { contentId: '' },
     truncated: [],
     warnings: [],
   };
