@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { diagnoseDetector, type LabelBank, type LabelFinding, lintLabels, loadModel, type Model } from '../lib';
 import imagenet from '../lib/data/imagenet-classnames.json';
 import { diagnoseOn } from '../lib/doctor/diagnose-detector';
-import { drawings } from '../lib/doctor/drawings';
+import { drawings } from '../lib/images/drawings';
 import { readNounKinds } from '../lib/labels/wordnet-kinds';
 import { smallModel } from '../lib/weights/small-model';
 import { VAGUE } from '../test/support/bad-labels';

@@ -94,6 +94,18 @@ export interface PrecisionResult {
     /** Share with cosine ≥ 0.9995, the same label and |ΔATD| ≤ 0.01. */
     within: number;
   }[];
+  /** For each threshold: answers that differ from fp32's. Absent from results of earlier versions. */
+  verdicts?: {
+    threshold: string;
+    /** Whose answers: a precision's, or guarded ones. */
+    answers: string;
+    /** Counts of images, of `images`. */
+    verdicts: number;
+    labels: number;
+    /** Of guarded answers: how many are encoded again in fp32, and within which margins. */
+    again?: number;
+    margins?: { score: number; label: number };
+  }[];
 }
 
 export interface Results {

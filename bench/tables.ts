@@ -3,6 +3,7 @@
 import { table } from '../lib/cli/terminal';
 import type { BenchResult } from '../lib/measure/bench';
 import type { Times } from '../lib/measure/timing';
+import { clopperPearson } from '../lib/metrics/intervals';
 import type { BlockResult, LoopResult, PrecisionResult, ProcessResult, ProgramResult, Results, Row } from './results';
 
 /** A heading, the command, a table: what both renderings print. */
@@ -247,6 +248,31 @@ export function precisionSection({ command, result }: ProgramResult<PrecisionRes
   };
 }
 
+/** What each precision, and each guarded by fp32, answers otherwise than fp32. */
+export function verdictSection({ command, result }: ProgramResult<PrecisionResult>): Section {
+  const { model, images, verdicts = [] } = result;
+  const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
+  const changed = (count: number) => {
+    const { low, high } = clopperPearson(count, images, 0.95);
+    return `${count} (${percent(low)}–${percent(high)})`;
+  };
+  return {
+    title: `Verdicts and labels that are not fp32's: ${model}, ${images} images, 95 % intervals (Clopper and Pearson)`,
+    command,
+    header: ['threshold', 'answers', 'verdicts', 'labels', 'encoded again', 'margin, score', 'label'],
+    rows: verdicts.map(({ threshold, answers, verdicts: turned, labels, again, margins }) => [
+      threshold,
+      answers,
+      changed(turned),
+      changed(labels),
+      again === undefined ? '' : percent(again / images),
+      margins?.score.toFixed(4) ?? '',
+      margins?.label.toFixed(4) ?? '',
+    ]),
+    right: [2, 3, 4, 5, 6],
+  };
+}
+
 /** Every table of a run, in the order of RESULTS.md. What was not run is left out. */
 export function sections(results: Results): Section[] {
   const { blocks, processes, overhead, native, loop, small, precision = [] } = results;
@@ -254,7 +280,7 @@ export function sections(results: Results): Section[] {
   const list: (Section | undefined)[] = [
     blocks.some(({ group }) => group === 'tower') ? goalsSection(results) : undefined,
     ...of('tower'),
-    ...precision.map(precisionSection),
+    ...precision.flatMap((entry) => [precisionSection(entry), verdictSection(entry)]),
     processes.length > 0 ? processSection(processes) : undefined,
     ...of('files'),
     ...of('scores'),

@@ -5,6 +5,7 @@ export {
   type Calibration,
   type EarlierCalibration,
   type FittedCalibration,
+  type FittedGuard,
   type HandCalibration,
   readCalibration,
   saveCalibration,
@@ -24,6 +25,7 @@ export type { DriftAlarm, DriftState } from './decide/drift-state';
 export type { ThresholdOptions } from './decide/fit-thresholds';
 export type { FittedFor as Provenance } from './decide/fitted-for';
 export { type GateInput, type GateOptions, type GateResult, gate } from './decide/gate';
+export type { Margins } from './decide/guard';
 export type { Margin, Rank } from './decide/margin';
 export type { LabelThresholds } from './decide/present';
 export type { Rule, Verdict } from './decide/rule';
@@ -43,11 +45,11 @@ export {
   diagnoseDetector,
   type Standing,
 } from './doctor/diagnose-detector';
-export type { DrawingKind } from './doctor/drawings';
 export { evaluate } from './evaluate/evaluate';
 export type { EvalOptions, EvalProgress } from './evaluate/options';
 export type { EvalResult } from './evaluate/result';
 export type { DecodeOptions } from './images/decode';
+export type { DrawingKind } from './images/drawings';
 export type { ImageDataLike, ImageInput, RawImage, Region, SharpOutput, WholeImage } from './images/image-input';
 export { overlay, type PatchMap } from './images/overlay';
 export type { Quality } from './images/quality';
@@ -82,6 +84,7 @@ export {
   type TopEntry,
 } from './model/detector';
 export { type FitLabelThresholdsOptions, fitLabelThresholds } from './model/fit-label-thresholds';
+export type { Guard } from './model/guard';
 export type { ModelInfo } from './model/info';
 export { type LabelLint, type LintOptions, lintLabels } from './model/lint-labels';
 export { loadModel } from './model/load';
@@ -95,7 +98,7 @@ export type { ModelStats, Percentiles } from './model/queue-stats';
 export type { GapMap, LabelReason, Why } from './model/why';
 export type { CoreInfo } from './native/addon';
 export { describeCore } from './native/engine';
-export type { Device, Precision } from './native/placement';
+export type { Device, FirstPrecision, Precision } from './native/placement';
 export { renderReport, reportCsv } from './report/render';
 export { writeReport } from './report/write';
 export { type MinedNegatives, saveNegatives } from './scores/mined-negatives';

@@ -4,7 +4,11 @@ import type { Flag } from './command';
 export const MODEL_FLAGS: Record<string, Flag> = {
   model: { value: 'M', doc: 'model file, or name of a fetched one; the package clipn-native-model-small when absent' },
   device: { value: 'D', choices: ['auto', 'cpu', 'cuda'], doc: 'where to compute, default auto' },
-  precision: { value: 'P', choices: ['fp32', 'bf16', 'fp16', 'auto'], doc: 'arithmetic, default fp32' },
+  precision: {
+    value: 'P',
+    choices: ['fp32', 'bf16', 'fp16', 'int8', 'guarded', 'auto'],
+    doc: 'arithmetic, default fp32',
+  },
   'trusted-sha256': { value: 'HEX', doc: 'refuse the model file unless this is its SHA-256' },
   libtorch: { value: 'DIR', doc: 'folder of libtorch; found by itself when absent' },
 };

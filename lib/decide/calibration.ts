@@ -6,6 +6,7 @@ import { ClipnError } from '../base/errors';
 import { isSha256, jsonHash } from '../base/json-hash';
 import { parseJson } from '../base/parse-json';
 import { writeThenRename } from '../base/write-file';
+import type { FirstPrecision } from '../native/placement';
 import { DECIDING_SCORES, type DecidingScore, needsNegatives, type Scores } from '../scores/names';
 import { pValueOf } from './conformal';
 import { assertCost, type Cost } from './cost';
@@ -43,10 +44,22 @@ export interface FittedCalibration extends Thresholds {
   scores: number[];
   /** With a threshold for each class: [C], taken from the score of an image whose top label it is, in order of the labels. */
   offsets?: number[];
+  /** Of a guarded model: how far its first tower was from fp32 on these images (`marginOver` of docs/precision.md's units). */
+  guard?: FittedGuard;
   /** ISO 8601. */
   created: string;
   /** What it was fitted for; anything else is refused. */
   fittedFor: FittedFor;
+}
+
+/** Margins measured on the images of a calibration. */
+export interface FittedGuard {
+  /** The arithmetic that was compared with fp32. */
+  first: FirstPrecision;
+  images: number;
+  /** Of the calibration's score and of the nearest label, at least 0. */
+  score: number;
+  label: number;
 }
 
 /** As `calibrate` wrote it in earlier versions: one threshold, without the scores, so that there are no p-values. */
@@ -89,12 +102,13 @@ const FITTED: Record<'images' | 'created' | 'scores', Check> = {
   created: EARLIER.created,
   scores: [(v) => isNumbers(v) && isAscending(v as number[]), 'ascending numbers'],
 };
-const FITTED_OPTIONAL: Record<'target' | 'confidence' | 'review' | 'cost' | 'offsets', Check> = {
+const FITTED_OPTIONAL: Record<'target' | 'confidence' | 'review' | 'cost' | 'offsets' | 'guard', Check> = {
   target: SHARE,
   confidence: SHARE,
   review: SHARE,
   cost: [isCost, 'falseAccept, falseReject and oodShare'],
   offsets: [isNumbers, 'numbers'],
+  guard: [isGuard, "first 'int8' or 'bf16', images, and score and label of at least 0"],
 };
 const FITTED_FOR: Record<Exclude<keyof FittedFor, 'negatives'>, Check> = {
   contentId: HASH,
@@ -107,6 +121,13 @@ const FITTED_FOR: Record<Exclude<keyof FittedFor, 'negatives'>, Check> = {
 };
 
 type Fitted = FittedCalibration | EarlierCalibration;
+
+function isGuard(value: unknown): boolean {
+  if (!isRecord(value) || Object.keys(value).sort().join() !== 'first,images,label,score') return false;
+  const isMargin = (margin: unknown) => Number.isFinite(margin) && (margin as number) >= 0;
+  const { first, images, score, label } = value;
+  return (first === 'int8' || first === 'bf16') && EARLIER.images[0](images) && isMargin(score) && isMargin(label);
+}
 
 function isCost(value: unknown): boolean {
   try {

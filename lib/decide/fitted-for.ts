@@ -1,5 +1,6 @@
 /** What a score depends on, as hashes: a threshold fitted for one such set of facts means nothing under another. */
 import { type LabelBank, labelsHash } from '../labels/bank';
+import { featurePrecision, type Precision } from '../native/placement';
 import { type NegativeBank, negativesHash } from '../scores/negatives';
 import type { ModelConfig } from '../weights/model-config';
 import { type Preprocessing, preprocessingHash } from '../weights/preprocessing';
@@ -25,7 +26,7 @@ export interface FittedFor {
 /** The part of a model that scores depend on. */
 export interface ScoringModel {
   contentId: string;
-  precision: string;
+  precision: Precision;
   config: Preprocessing & Pick<ModelConfig, 'scale'>;
 }
 
@@ -41,7 +42,7 @@ export function fittedFor(
     scale: model.config.scale,
     preprocessing: preprocessingHash(model.config),
     exif,
-    precision: model.precision,
+    precision: featurePrecision(model.precision),
     labels: labelsHash(bank.labels),
     templates: bank.templates.sha256,
     ...(negatives && { negatives: negativesHash(negatives) }),

@@ -1,12 +1,12 @@
 /** Asks a detector about images of nothing: whether it can work at all for its labels. docs/label-lint.md */
 import { assertArguments } from '../base/arguments';
 import type { Rule } from '../decide/rule';
+import { DRAWING_KINDS, type Drawing, type DrawingKind, drawings } from '../images/drawings';
 import type { LabelBank } from '../labels/bank';
 import { lintNames } from '../labels/lint-names';
 import type { CheckResult, Detector } from '../model/detector';
 import { hardlyApart } from '../model/lint-labels';
 import type { Model } from '../model/model';
-import { DRAWING_KINDS, type Drawing, type DrawingKind, drawings } from './drawings';
 
 /** Shares of drawings accepted, or of labels unsound, from which on a detector is doubtful, and fails. docs/label-lint.md */
 const DOUBTFUL = 0.25;

@@ -4,6 +4,7 @@ import type { DecodeOptions } from '../images/decode';
 import { type LabelBank, labelsHash } from '../labels/bank';
 import type { Model } from '../model/model';
 import { describeCore } from '../native/engine';
+import { featurePrecision } from '../native/placement';
 import { type NegativeBank, negativesHash } from '../scores/negatives';
 import { preprocessingText } from '../weights/preprocessing';
 import type { EvalResult } from './result';
@@ -23,7 +24,12 @@ export async function provenance(
   const core = await describeCore();
   const { name, count, sha256 } = bank.templates;
   return {
-    model: { path: info.path, contentId: info.contentId, precision: info.precision, kind: info.config.kind },
+    model: {
+      path: info.path,
+      contentId: info.contentId,
+      precision: featurePrecision(info.precision),
+      kind: info.config.kind,
+    },
     preprocessing: preprocessingText(info.config, decoding),
     labels: { count: bank.labels.length, sha256: labelsHash(bank.labels) },
     templates: { name, count, sha256 },

@@ -9,6 +9,7 @@ import { type ImageFolder, refusal } from '../images/folder';
 import type { LabelBank } from '../labels/bank';
 import type { Model } from '../model/model';
 import type { NativeImage } from '../native/addon';
+import { featurePrecision } from '../native/placement';
 import { scoreOn } from '../scores/score';
 import { preprocessingText } from '../weights/preprocessing';
 import type { ImageSet } from './result';
@@ -59,7 +60,7 @@ export async function storedFeatures(
   const { signal } = options;
   const identity: StoreIdentity = {
     contentId: model.info.contentId,
-    precision: model.info.precision,
+    precision: featurePrecision(model.info.precision),
     preprocessing: preprocessingText(model.info.config, options),
     dim: model.info.embedDim,
     patches: options.patches ? jsonHash([bank.labels, bank.templates.sha256]) : '',

@@ -1,5 +1,5 @@
 /**
- * images/: Files and buffers to pixels; folders of images. Alone imports sharp.
+ * images/: Files and buffers to pixels; folders of images; drawn ones. Alone imports sharp.
  *
  * Decoding: a path, encoded bytes or raw samples to 8-bit pixels. sharp is loaded on first need.
  */

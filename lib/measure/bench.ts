@@ -101,6 +101,11 @@ export async function benchModel(options: BenchOptions): Promise<BenchResult> {
   checkCounts({ batch, threads, ...(repeat !== undefined && { repeat }), images: images.length });
   if (!(seconds > 0)) throw new ClipnError('ERR_CLIPN_INVALID_ARG', `seconds must be positive, not ${seconds}`);
 
+  if (load.precision === 'guarded') {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'bench measures one tower, and a guarded model has two', {
+      hint: 'Measure fp32, and bf16 or int8; how many images take both depends on photos and labels (docs/precision.md).',
+    });
+  }
   onProgress?.('loading');
   const start = performance.now();
   const engine = await openEngine(load.libtorch);

@@ -1,16 +1,18 @@
 /** Scores images of a model's labels and fits the thresholds of a detector on them. docs/calibration.md */
 import { assertArguments } from '../base/arguments';
 import { ClipnError, isOutOfHandles } from '../base/errors';
-import { calibratedScore, type FittedCalibration } from '../decide/calibration';
+import { calibratedScore, type FittedCalibration, type FittedGuard } from '../decide/calibration';
 import { assertEnough, type UnreadableImage } from '../decide/conformal';
 import { fitThresholds, promiseOf, type ScoredImages, type ThresholdOptions } from '../decide/fit-thresholds';
 import { fittedFor } from '../decide/fitted-for';
+import { type Differences, marginsOf } from '../decide/guard';
 import { defaultScore } from '../decide/rule';
 import type { DecodeOptions } from '../images/decode';
 import type { ImageInput } from '../images/image-input';
 import type { LabelBank } from '../labels/bank';
 import { type Interval, wilsonInterval } from '../metrics/intervals';
 import { type DecidingScore, needsNegatives } from '../scores/names';
+import type { ModelInfo } from './info';
 import type { Model } from './model';
 import type { NegativesInput } from './negatives';
 import { noneOf } from './photo-hashes';
@@ -81,20 +83,22 @@ export async function calibrate(
   const words = negatives === undefined ? undefined : await model.createNegatives(bank, negatives, { signal });
   const score = wanted ?? defaultScore({ no: bank.no !== null, words: words?.words.length ?? 0 });
   // Any threshold: only the scores are read.
-  const detector = await model.createDetector(bank, { ...decoding, score, threshold: 0, topK: 1, negatives: words });
+  const fitting = { ...decoding, score, threshold: 0, topK: 1, negatives: words };
+  const detector = await model.detectorFor(bank, fitting, false, false);
   // Of a label given twice the first row counts, as in an answer.
   const classOf = new Map(bank.labels.map((label, c) => [label, c] as const).reverse());
   const unreadable: UnreadableImage[] = [];
   let done = 0;
   const scoreAll = async (given: Iterable<ImageInput> | AsyncIterable<ImageInput>) => {
-    const scored = { scores: [] as number[], top: [] as number[] };
-    for await (const result of detector.stream(given, { signal })) {
+    const scored = { scores: [] as number[], top: [] as number[], differences: [] as Differences[] };
+    for await (const result of detector.measured(given, signal)) {
       // No fault of this image: the threshold would be fitted on fewer than were given.
       if ('error' in result && isOutOfHandles(result.error)) throw result.error;
       if ('error' in result) unreadable.push(result);
       else {
         scored.scores.push(result.scores[score]!);
         scored.top.push(classOf.get(result.label)!);
+        if (result.differences) scored.differences.push(result.differences);
       }
       onProgress?.(++done);
     }
@@ -115,6 +119,7 @@ export async function calibrate(
     images: id.scores.length,
     scores: fitted.scores,
     ...(fitted.offsets && { offsets: fitted.offsets }),
+    ...guardField(model.info.first, id.differences),
     created: new Date().toISOString(),
     fittedFor: fittedFor(model.info, bank, decoding, needsNegatives(score) ? words : undefined),
   };
@@ -144,6 +149,13 @@ function assertThresholdOptions(
       hint: 'Give them as `ood`, on the command line --ood; or leave the cost out for a target.',
     });
   }
+}
+
+/** The margins of a guarded model on these images; none of them where the score is too near 1 to tell. */
+function guardField(first: ModelInfo['first'], differences: readonly Differences[]): { guard?: FittedGuard } {
+  const { score, label } = marginsOf(differences, false);
+  if (first === null || !Number.isFinite(score) || !Number.isFinite(label)) return {};
+  return { guard: { first, images: differences.length, score, label } };
 }
 
 function priceOf(calibration: FittedCalibration, { scores, top }: ScoredImages): OodPrice {

@@ -2,6 +2,7 @@
 import type { LabelBank } from '../labels/bank';
 import type { NativeScores } from '../native/addon';
 import type { ScoreOptions, ScoreResult } from '../scores/score';
+import type { DrawnFeatures } from './drawn';
 import type { ImageQueue } from './image-queue';
 import type { ModelInfo } from './info';
 import type { CloseOptions } from './options';
@@ -15,5 +16,7 @@ export interface DetectorHost {
     bank: LabelBank,
     options: ScoreOptions & { logits: boolean },
   ): Promise<ScoreResult & Pick<NativeScores, 'logitsYes' | 'logitsNo'>>;
+  /** Of a guarded model: images drawn for it, encoded by both towers once. */
+  drawn(): Promise<DrawnFeatures>;
   close(options?: CloseOptions): Promise<void>;
 }

@@ -6,6 +6,7 @@ import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';
 import { assertCalibrationFits, type Calibration, calibratedPValue, parseCalibration } from '../decide/calibration';
 import { fittedFor } from '../decide/fitted-for';
+import { type Differences, differencesOf, isTooClose } from '../decide/guard';
 import { type LabelThresholds, presentLabels, thresholdsOf } from '../decide/present';
 import { type Decision, decide, decidingName, decisionOf, type Rule, ruleWarning, type Verdict } from '../decide/rule';
 import { assertTruncated, type DecodeOptions, decodeRegion } from '../images/decode';
@@ -13,11 +14,13 @@ import { collectImage, type ImageInput, nameOf, type Region, splitRegion } from 
 import { type Quality, qualityOf } from '../images/quality';
 import type { LabelBank } from '../labels/bank';
 import type { NativeScores } from '../native/addon';
+import type { FirstPrecision } from '../native/placement';
 import { DECIDING_SCORES, type DecidingScore, needsNegatives, type Scores } from '../scores/names';
 import type { NegativeBank } from '../scores/negatives';
 import type { ScoreResult } from '../scores/score';
 import { comparedWarnings } from './bank-warnings';
 import type { DetectorHost } from './detector-host';
+import { decidingRow, type Guard, guardOf, measuredRows } from './guard';
 import type { Consumer, Encoded, ImageRequest } from './image-queue';
 import { assertNegativesFit, type NegativesInput } from './negatives';
 import type { CloseOptions } from './options';
@@ -75,6 +78,11 @@ export interface CheckResult {
   rule: Rule;
   scores: Scores;
   top: TopEntry[];
+  /**
+   * Of a guarded model: the arithmetic that these numbers come from. With `int8` or `bf16` verdict and label are those of
+   * fp32, as far as the margins of `detector.guard` hold; scores and `pValue` are near them.
+   */
+  precision?: FirstPrecision | 'fp32';
   /** With `present`: each label whose own p_yes reaches its threshold, by falling p_yes; whatever the verdict. */
   present?: Omit<TopEntry, 'p'>[];
   /** With `why`: what the verdict rests on. */
@@ -100,7 +108,13 @@ export interface CheckOptions {
   signal?: AbortSignal;
 }
 
-type Judged = Omit<CheckResult, 'image' | 'region' | 'quality' | 'why'> & { explain?: (seen: SeenImage) => Why };
+type Judged = Omit<CheckResult, 'image' | 'region' | 'quality' | 'why'> & {
+  explain?: (seen: SeenImage) => Why;
+  differences?: Differences;
+};
+
+/** An answer in fp32 and, of a guarded model, how far its first tower is from it. */
+export type MeasuredResult = CheckResult & { differences?: Differences };
 
 /** Made by `model.createDetector` or `loadDetector`. */
 export class Detector {
@@ -116,6 +130,11 @@ export class Detector {
   readonly #present: readonly number[] | undefined;
   /** As `#judge`, for who wants to know why. */
   readonly #explain: Consumer<Judged>;
+  /** As `#judge`, by a guarded model's first tower where that decides. */
+  readonly #judgeFirst: Consumer<Judged>;
+  /** As `#judge`, and how far the first tower is from it. */
+  readonly #measure: Consumer<Judged>;
+  #guard: Guard | undefined;
 
   /** @internal */
   constructor(
@@ -139,11 +158,21 @@ export class Detector {
       labels: bank.labels.length,
     });
     this.#ownsModel = ownsModel;
-    this.#judge = { wantsPixels: options.trace === true, answer: (encoded, n) => this.#judgeRows(encoded, n, false) };
+    this.#judge = { wantsPixels: options.trace === true, answer: (encoded, n) => this.#judgeRows(encoded, n) };
     this.#explain = {
       wantsPixels: options.trace === true,
       wantsContributions: mapAbsence(host.info, bank) === undefined,
       answer: (encoded, n) => this.#judgeRows(encoded, n, true),
+    };
+    this.#judgeFirst = {
+      wantsPixels: options.trace === true,
+      own: this.#judge,
+      answer: (encoded, n) => this.#judgeByFirst(encoded, n),
+    };
+    this.#measure = {
+      wantsPixels: false,
+      wantsFirst: host.info.first !== null,
+      answer: (encoded, n) => this.#measureRows(encoded, n),
     };
     if (options.calibration !== undefined) {
       const compared = needsNegatives(options.calibration.score) ? negatives : undefined;
@@ -154,6 +183,23 @@ export class Detector {
       ...comparedWarnings(host.info, bank, negatives, decidingName(this.#decision)),
       ...(few === undefined ? [] : [few]),
     ]);
+  }
+
+  /** Which images are encoded again in fp32; undefined unless the model is guarded (docs/precision.md). */
+  get guard(): Guard | undefined {
+    return this.#guard;
+  }
+
+  /** @internal From here on the first tower of a guarded model answers what it can. */
+  async measureGuard(): Promise<void> {
+    const present = this.#present !== undefined;
+    this.#guard = await guardOf({
+      host: this.#host,
+      bank: this.bank,
+      negatives: this.#negatives,
+      decision: this.#decision,
+      present,
+    });
   }
 
   /**
@@ -200,8 +246,17 @@ export class Detector {
     yield* this.#inOrder(source, this.#consumerFor(options), 'streamed', options.signal);
   }
 
+  /** @internal As `stream`, in fp32, and beside it how far a guarded model's first tower is. */
+  async *measured(
+    source: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<MeasuredResult | CheckFailure, void, undefined> {
+    yield* this.#inOrder(source, this.#measure, 'streamed', signal);
+  }
+
   #consumerFor({ why }: CheckOptions): Consumer<Judged> {
-    if (why === undefined || typeof why === 'boolean') return why ? this.#explain : this.#judge;
+    if (why === true) return this.#explain;
+    if (why === undefined || why === false) return this.#guard ? this.#judgeFirst : this.#judge;
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `why must be true or false, not ${shown(why)}`);
   }
 
@@ -221,7 +276,7 @@ export class Detector {
     consumer: Consumer<Judged>,
     kind: ImageRequest<Judged>['kind'],
     signal: AbortSignal | undefined,
-  ): Promise<CheckResult | CheckFailure> {
+  ): Promise<MeasuredResult | CheckFailure> {
     const asked: Pick<CheckResult, 'image' | 'region' | 'quality'> = {};
     let size = { width: 0, height: 0 };
     let unreadable: unknown;
@@ -255,20 +310,61 @@ export class Detector {
     }
   }
 
-  async #judgeRows({ features, pixels, contributions }: Encoded, n: number, why: boolean): Promise<Judged[]> {
-    const { topK = 5, trace = false } = this.#options;
-    const negatives = this.#negatives;
-    const logits = trace || this.#present !== undefined;
-    const scored = await this.#host.scoreFeatures(features, this.bank, { topK, logits, negatives });
+  async #judgeRows(encoded: Encoded, n: number, why = false): Promise<Judged[]> {
+    const { features, contributions } = encoded;
+    const scored = await this.#score(features, this.#topK);
+    const precision = this.#host.info.first === null ? undefined : 'fp32';
     return Array.from({ length: n }, (_, i) => {
-      const judged = this.#verdict(scored, i);
-      return {
-        ...judged,
-        ...(this.#present && { present: presentLabels(this.bank.labels, this.#present, logitsOf(scored, i, n)) }),
-        ...(trace && pixels !== undefined && this.#trace(scored, features, pixels, i, n)),
-        ...(why && { explain: this.#explanation(judged, scored, features, contributions, i, n) }),
-      };
+      const judged = this.#judged(scored, encoded, i, n, precision);
+      return why ? { ...judged, explain: this.#explanation(judged, scored, features, contributions, i, n) } : judged;
     });
+  }
+
+  /** Of the rows that fp32 might judge otherwise undefined. */
+  async #judgeByFirst(encoded: Encoded, n: number): Promise<(Judged | undefined)[]> {
+    // The label's lead takes a second one.
+    const scored = await this.#score(encoded.features, Math.max(2, this.#topK));
+    const { first, margins } = this.#guard!;
+    const thresholds = this.#present;
+    return Array.from({ length: n }, (_, i) => {
+      const gaps = thresholds === undefined ? undefined : gapsOf(logitsOf(scored, i, n));
+      const row = decidingRow(scored, i, thresholds && gaps && { gaps, thresholds });
+      return isTooClose(this.#decision, row, margins) ? undefined : this.#judged(scored, encoded, i, n, first);
+    });
+  }
+
+  async #measureRows(encoded: Encoded, n: number): Promise<Judged[]> {
+    const judged = this.#judgeRows(encoded, n);
+    if (encoded.first === undefined) return await judged;
+    const measured = async (features: Float32Array) => measuredRows(await this.#score(features, 1, true), n);
+    const [answers, first, own] = await Promise.all([judged, measured(encoded.first), measured(encoded.features)]);
+    return answers.map((answer, i) => ({
+      ...answer,
+      differences: differencesOf(this.#decision, first[i]!, own[i]!),
+    }));
+  }
+
+  get #topK(): number {
+    return this.#options.topK ?? 5;
+  }
+
+  #score(features: Float32Array, topK: number, logits = this.#options.trace === true || this.#present !== undefined) {
+    return this.#host.scoreFeatures(features, this.bank, { topK, logits, negatives: this.#negatives });
+  }
+
+  #judged(
+    scored: ScoreResult & Pick<NativeScores, 'logitsYes' | 'logitsNo'>,
+    { features, pixels }: Encoded,
+    i: number,
+    n: number,
+    precision: CheckResult['precision'],
+  ): Judged {
+    return {
+      ...this.#verdict(scored, i),
+      ...(precision && { precision }),
+      ...(this.#present && { present: presentLabels(this.bank.labels, this.#present, logitsOf(scored, i, n)) }),
+      ...(this.#options.trace && pixels !== undefined && this.#trace(scored, features, pixels, i, n)),
+    };
   }
 
   #explanation(
@@ -298,7 +394,7 @@ export class Detector {
       if (words || !needsNegatives(name)) scores[name] = scored[name][i]!;
     }
     const top: TopEntry[] = [];
-    for (let j = i * scored.k; j < (i + 1) * scored.k; j++) {
+    for (let j = i * scored.k; j < i * scored.k + Math.min(this.#topK, scored.k); j++) {
       top.push({ label: this.bank.labels[scored.topIndex[j]!]!, p: scored.topP[j]!, pYes: scored.topPYes[j]! });
     }
     const others = { logQMax: scored.logQMax[i]!, wordMax: scored.wordMax[i]!, top: scored.topIndex[i * scored.k]! };
@@ -340,6 +436,9 @@ export class Detector {
     await this.close();
   }
 }
+
+/** a − b of each label. */
+const gapsOf = ({ yes, no }: { yes: number[]; no: number[] }) => yes.map((a, c) => a - no[c]!);
 
 /** Row i of n. */
 function rowOf<T extends Float32Array | Uint8Array>(all: T, i: number, n: number): T {

@@ -12,21 +12,32 @@ import { type ModelStats, QueueCounts } from './queue-stats';
 import { SignalGroups } from './signal-groups';
 
 /**
- * Features [n, D] of n images, and if anyone asked for it what the tower saw, uint8 [n, S, S, 3], and what each patch
- * contributes to the feature, [n, P, D].
+ * Features [n, D] of n images, and if anyone asked for it what the tower saw, uint8 [n, S, S, 3], what each patch
+ * contributes to the feature, [n, P, D], and the features by a guarded model's first tower, [n, D].
  */
 export interface Encoded {
   features: Float32Array;
   pixels?: Uint8Array;
   contributions?: Float32Array;
+  first?: Float32Array;
 }
+
+/** Whose features: the model's own, those of its first tower, or both. All but `own` of guarded models alone. */
+export type EncodedBy = 'own' | 'first' | 'both';
 
 /** What turns features into answers. Images of one batch that share a consumer are answered in one call. */
 export interface Consumer<Out> {
   readonly wantsPixels: boolean;
   readonly wantsContributions?: boolean;
+  /** Also `first`. */
+  readonly wantsFirst?: boolean;
+  /**
+   * Makes this a consumer of features by the first tower. A row that it answers with undefined is encoded again by the
+   * model's own, from the same pixels, and answered by `own`.
+   */
+  readonly own?: Consumer<Out>;
   /** One answer a row. Hands its own work to the lane before it first waits: the next batch follows right behind. */
-  answer(encoded: Encoded, n: number): Promise<Out[]>;
+  answer(encoded: Encoded, n: number): Promise<(Out | undefined)[]>;
 }
 
 export interface ImageRequest<Out> {
@@ -46,7 +57,7 @@ export interface QueueSetup {
   /** Images decoded at the same time, at most. */
   decoders: number;
   /** Runs one batch; called again only when it has settled. */
-  encode: (images: NativeImage[], pixels: boolean, contributions: boolean) => Promise<Encoded>;
+  encode: (images: NativeImage[], pixels: boolean, contributions: boolean, by: EncodedBy) => Promise<Encoded>;
   /** What calls after close() are told. */
   closed: () => ClipnError;
 }
@@ -84,6 +95,8 @@ export class ImageQueue {
   #decoding = 0;
   /** Images of the batch on the lane, those aborted meanwhile too. */
   #onLane = 0;
+  /** Images that the first tower has encoded, kept until it is known whether that is enough. */
+  #held = 0;
   /** Calls inside `callOfMany`. */
   #callsOfMany = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -95,7 +108,7 @@ export class ImageQueue {
     this.#limits = setup.limits;
   }
 
-  /** Images whose pixels may be in memory at once: one batch on the lane, one ready, and those being decoded. */
+  /** Images whose pixels may be in memory at once: one batch on the lane, one ready or held, and those being decoded. */
   get room(): number {
     return Math.min(this.#limits.queueMax, 2 * this.#limits.batchMax + this.#setup.decoders);
   }
@@ -175,7 +188,8 @@ export class ImageQueue {
   /** Starts whatever can start now. Called after every change. */
   #pump(): void {
     const mayDecode = () =>
-      this.#decoding < this.#setup.decoders && this.#decoding + this.#ready.size + this.#onLane < this.room;
+      this.#decoding < this.#setup.decoders &&
+      this.#decoding + this.#ready.size + this.#held + this.#onLane < this.room;
     while (this.#line.size > 0 && mayDecode()) this.#decode(firstOf(this.#line));
     if (this.#onLane === 0 && this.#ready.size > 0) this.#startBatch();
     if (this.#state !== 'open' && this.#unanswered.size === 0 && this.#onLane === 0 && this.#callsOfMany === 0) {
@@ -206,7 +220,11 @@ export class ImageQueue {
       this.#timer = setTimeout(() => this.#pump(), wait);
       return;
     }
-    const batch = [...this.#ready].slice(0, batchMax);
+    // One batch, one tower.
+    const isFirst = firstOf(this.#ready).consumer.own !== undefined;
+    const batch = [...this.#ready]
+      .filter(({ consumer }) => (consumer.own !== undefined) === isFirst)
+      .slice(0, batchMax);
     for (const entry of batch) {
       this.#ready.delete(entry);
       entry.inBatch = true;
@@ -224,7 +242,6 @@ export class ImageQueue {
       if (batch.length > 1 && isOfOneImage(error)) await this.#oneByOne(batch);
       else for (const entry of batch) this.#fail(entry, error);
     }
-    for (const entry of batch) entry.image = undefined;
     this.#onLane = 0;
     this.#pump();
   }
@@ -238,14 +255,17 @@ export class ImageQueue {
 
   async #encodeAndAnswer(batch: Entry[]): Promise<void> {
     const wantsPixels = batch.some(({ consumer }) => consumer.wantsPixels);
+    const isFirst = batch[0]!.consumer.own !== undefined;
+    const wantsFirst = batch.some(({ consumer }) => consumer.wantsFirst);
     const encoded = await this.#setup.encode(
       batch.map(({ image }) => image!),
       wantsPixels,
       batch.some(({ consumer }) => consumer.wantsContributions),
+      isFirst ? 'first' : wantsFirst ? 'both' : 'own',
     );
     const groups = new Map<Consumer<unknown>, number[]>();
     batch.forEach((entry, row) => {
-      entry.image = undefined;
+      if (!isFirst) entry.image = undefined;
       if (!this.#unanswered.has(entry)) return;
       groups.set(entry.consumer, [...(groups.get(entry.consumer) ?? []), row]);
     });
@@ -253,15 +273,22 @@ export class ImageQueue {
   }
 
   async #answer(consumer: Consumer<unknown>, batch: Entry[], encoded: Encoded, rows: number[]): Promise<void> {
+    const held = consumer.own === undefined ? 0 : rows.length;
+    this.#held += held;
     try {
       const pick = <T extends Float32Array | Uint8Array>(all: T) => pickRows(all, rows, batch.length);
       const picked: Encoded = { features: pick(encoded.features) };
       if (consumer.wantsPixels) picked.pixels = pick(encoded.pixels!);
       if (consumer.wantsContributions) picked.contributions = pick(encoded.contributions!);
+      if (consumer.wantsFirst) picked.first = pick(encoded.first!);
       const answers = await consumer.answer(picked, rows.length);
       const now = performance.now();
       rows.forEach((row, i) => {
         const entry = batch[row]!;
+        if (consumer.own !== undefined && answers[i] === undefined) {
+          this.#encodeAgain(entry, consumer.own);
+          return;
+        }
         if (!this.#settle(entry)) return;
         this.#counts.answered(now - entry.askedAt, entry.waited);
         entry.resolve(answers[i]);
@@ -269,7 +296,18 @@ export class ImageQueue {
     } catch (error) {
       for (const row of rows) this.#fail(batch[row]!, error);
     }
+    this.#held -= held;
     this.#pump();
+  }
+
+  /** Back among the ready ones, for the model's own tower; the pixels are still there. */
+  #encodeAgain(entry: Entry, consumer: Consumer<unknown>): void {
+    if (!this.#unanswered.has(entry)) return;
+    this.#counts.again++;
+    entry.consumer = consumer;
+    entry.inBatch = false;
+    entry.waitingSince = performance.now();
+    this.#ready.add(entry);
   }
 
   #fail(entry: Entry, error: unknown): void {
@@ -288,6 +326,7 @@ export class ImageQueue {
   /** Takes it off the books; false when it was off already. */
   #settle(entry: Entry): boolean {
     if (!this.#unanswered.delete(entry)) return false;
+    entry.image = undefined;
     this.#line.delete(entry);
     this.#ready.delete(entry);
     this.#signals.delete(entry);

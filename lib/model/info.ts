@@ -1,7 +1,7 @@
 /** What a model is and can do, from what the core says of its file. */
 import { ClipnError } from '../base/errors';
 import { METHODS, type NativeModel } from '../native/addon';
-import type { Placement, Precision } from '../native/placement';
+import type { FirstPrecision, Placement, Precision } from '../native/placement';
 import type { ModelConfig } from '../weights/model-config';
 
 /** What a model is and can do. */
@@ -12,7 +12,12 @@ export interface ModelInfo {
   device: 'cpu' | 'cuda';
   /** With device `auto`: why it is not CUDA. Else null. */
   deviceReason: string | null;
+  /** Of the image tower; labels are encoded in fp32. `guarded` where that was asked for and this machine has a first tower. */
   precision: Precision;
+  /** Of a guarded model: the arithmetic of its first tower. Else null. */
+  first: FirstPrecision | null;
+  /** With `guarded`: why the model is plain fp32. Else null. */
+  firstReason: string | null;
   /** Width D of a feature. */
   embedDim: number;
   /** Side S of the square the image tower sees. */
@@ -33,6 +38,8 @@ export interface ModelInfo {
   config: ModelConfig;
 }
 
+const NO_FIRST = 'this CPU multiplies neither int8 nor bf16 faster than fp32';
+
 /** @throws ERR_CLIPN_MODEL_FORMAT when the file's methods are not those that its clipn.json promises */
 export function modelInfo(path: string, native: NativeModel, placement: Placement, config: ModelConfig): ModelInfo {
   const has = (method: number) => (native.methods & method) !== 0;
@@ -41,7 +48,9 @@ export function modelInfo(path: string, native: NativeModel, placement: Placemen
     contentId: config.contentId,
     device: placement.device,
     deviceReason: placement.reason,
-    precision: placement.precision,
+    precision: placement.first ? ('guarded' as const) : placement.precision,
+    first: placement.first ?? null,
+    firstReason: placement.first === null ? NO_FIRST : null,
     embedDim: config.embedDim,
     imageSize: config.imageSize,
     contextLength: config.contextLength,

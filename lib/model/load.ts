@@ -1,6 +1,7 @@
 /** From the path of a model file to a model at work on a lane of its own. */
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
+import type { Arithmetic } from '../native/addon';
 import { openEngine } from '../native/engine';
 import { closeLane, openLane, runTask } from '../native/lane';
 import { choosePlacement, type Device, type Precision } from '../native/placement';
@@ -14,6 +15,7 @@ import { type QueueLimits, queueLimits } from './queue-options';
 
 /** The core's: more than computers have cores. */
 const MOST_THREADS = 1024;
+const PRECISIONS: readonly string[] = ['fp32', 'bf16', 'fp16', 'int8', 'guarded', 'auto'];
 
 /**
  * Loads a model file made by `clipn-native export` or fetched by `clipn-native fetch model`.
@@ -30,8 +32,11 @@ export async function loadModel(model: string, options: LoadModelOptions = {}): 
   if (!['auto', 'cpu', 'cuda'].includes(device)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `device must be auto, cpu or cuda, not ${device}`);
   }
-  if (!['fp32', 'bf16', 'fp16', 'auto'].includes(precision)) {
-    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision must be fp32, bf16, fp16 or auto, not ${precision}`);
+  if (!PRECISIONS.includes(precision)) {
+    throw new ClipnError(
+      'ERR_CLIPN_INVALID_ARG',
+      `precision must be fp32, bf16, fp16, int8, guarded or auto, not ${precision}`,
+    );
   }
   if (!Number.isInteger(threads) || threads < 0 || threads > MOST_THREADS) {
     throw new ClipnError(
@@ -63,12 +68,20 @@ async function openModel(file: string, path: string, opening: Opening, limits: Q
   const placement = await choosePlacement(engine, device, precision);
   const lane = openLane(engine, threads);
   try {
-    const native = await runTask(lane, signal, () => lane.openModel(file, placement.precision, placement.device, false));
+    const handles: unknown[] = [];
     try {
+      const open = async (precision: Arithmetic, imageOnly: boolean) => {
+        const native = await runTask(lane, signal, () => lane.openModel(file, precision, placement.device, imageOnly));
+        handles.push(native.handle);
+        return native;
+      };
+      const native = await open(placement.precision, false);
+      const first = placement.first ? (await open(placement.first, true)).handle : undefined;
       const info = modelInfo(path, native, placement, config);
-      return new Model(info, { engine, lane, handle: native.handle, tokenizerJson: native.tokenizerJson }, limits);
+      const { handle, tokenizerJson } = native;
+      return new Model(info, { engine, lane, handle, first, tokenizerJson }, limits);
     } catch (error) {
-      engine.addon.closeModel(native.handle);
+      for (const handle of handles) engine.addon.closeModel(handle);
       throw error;
     }
   } catch (error) {

@@ -22,7 +22,8 @@ import { createTokenizer, type Tokenizer } from '../text/tokenizer';
 import type { NegativesOptions, WordEncoder } from './choose-words';
 import { Detector, type DetectorOptions } from './detector';
 import type { DetectorHost } from './detector-host';
-import { type Consumer, type Encoded, ImageQueue } from './image-queue';
+import { type DrawnFeatures, encodeDrawn } from './drawn';
+import { type Consumer, type Encoded, type EncodedBy, ImageQueue } from './image-queue';
 import type { ModelInfo } from './info';
 import { isNegativeBank, labelTemplates, type NegativesInput, negativeBank, readWords } from './negatives';
 import type { CloseOptions, EncodeOptions, LabelBankOptions } from './options';
@@ -32,11 +33,16 @@ import type { ModelStats } from './queue-stats';
 /** Images decoded at the same time: one a core, and no more than libuv's pool has threads, where sharp works. */
 const DECODERS = Math.min(availableParallelism(), Number(process.env.UV_THREADPOOL_SIZE) || 4);
 
+/** Drawn images in one batch. */
+const DRAWN_AT_ONCE = 8;
+
 /** What `loadModel` opened: the model owns the lane and the core's handle from then on. */
 interface Opened {
   engine: Engine;
   lane: NativeLane;
   handle: unknown;
+  /** The core's handle of a guarded model's first tower. */
+  first: unknown;
   tokenizerJson: string;
 }
 
@@ -52,21 +58,24 @@ export class Model implements DetectorHost {
   readonly #engine: Engine;
   readonly #lane: NativeLane;
   readonly #handle: unknown;
+  readonly #first: unknown;
+  #drawn: Promise<DrawnFeatures> | undefined;
   readonly #towers: TextTowers | undefined;
   /** @internal Where every image goes. */
   readonly queue: ImageQueue;
   #closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(info: ModelInfo, { engine, lane, handle, tokenizerJson }: Opened, limits: QueueLimits) {
+  constructor(info: ModelInfo, { engine, lane, handle, first, tokenizerJson }: Opened, limits: QueueLimits) {
     this.info = info;
     this.#engine = engine;
     this.#lane = lane;
     this.#handle = handle;
+    this.#first = first;
     this.queue = new ImageQueue({
       limits,
       decoders: DECODERS,
-      encode: (images, pixels, contributions) => this.encodePixels(images, pixels, undefined, contributions),
+      encode: (images, pixels, contributions, by) => this.encodePixels(images, pixels, undefined, contributions, by),
       closed: () => this.#closed(),
     });
     if (info.hasText) this.#towers = this.#textTowers(tokenizerJson);
@@ -136,7 +145,11 @@ export class Model implements DetectorHost {
     return yesOnly ? { ...this.#towers, hasNo: false } : this.#towers;
   }
 
-  /** Reads a saved bank and makes sure that it is of this model, in whatever precision images are encoded. @throws ERR_CLIPN_BANK_FORMAT, ERR_CLIPN_BANK_MISMATCH */
+  /**
+   * Reads a saved bank and makes sure that it is of this model; it serves every precision of the images.
+   *
+   * @throws ERR_CLIPN_BANK_FORMAT, ERR_CLIPN_BANK_MISMATCH
+   */
   async loadLabelBank(path: string): Promise<LabelBank> {
     const bank = await loadLabelBank(path);
     this.assertFits(bank);
@@ -183,18 +196,21 @@ export class Model implements DetectorHost {
     return await this.detectorFor(labels, options, false);
   }
 
-  /** @internal As `createDetector`; one that owns the model closes it. */
+  /** @internal As `createDetector`; one that owns the model closes it, one that is not `guarded` answers in fp32. */
   async detectorFor(
     labels: LabelBank | readonly string[],
     { labelBank = {}, negatives, ...options }: DetectorOptions & { labelBank?: LabelBankOptions },
     ownsModel: boolean,
+    guarded = true,
   ): Promise<Detector> {
     const words = negatives === undefined ? undefined : await readWords(negatives);
     const templates = labelBank.templates ?? labelTemplates(this.info, words);
     const bank = 'yes' in labels ? labels : await this.createLabelBank(labels, { ...labelBank, templates });
     this.assertFits(bank);
     const rows = words === undefined ? undefined : await this.createNegatives(bank, words, labelBank);
-    return new Detector(this, bank, rows, options, ownsModel);
+    const detector = new Detector(this, bank, rows, options, ownsModel);
+    if (guarded) await detector.measureGuard();
+    return detector;
   }
 
   /**
@@ -230,13 +246,15 @@ export class Model implements DetectorHost {
 
   /**
    * @internal One batch, straight to the lane. `pixels` also returns what the tower saw, uint8 [N, S, S, 3];
-   * `contributions` what each patch gives the feature, [N, P, D], of a model with `info.rewritten`.
+   * `contributions` what each patch gives the feature, [N, P, D], of a model with `info.rewritten`; `by` which tower of a
+   * guarded model.
    */
   async encodePixels(
     images: NativeImage[],
     pixels: boolean,
     signal: AbortSignal | undefined,
     contributions = false,
+    by: EncodedBy = 'own',
   ): Promise<Encoded> {
     const { imageSize: side, mean, std, embedDim: dim, architecture } = this.info.config;
     const options = {
@@ -247,7 +265,12 @@ export class Model implements DetectorHost {
       pixels,
       ...(contributions && { contributions: patchesOf(side, architecture.patchSize) }),
     };
-    return await runTask(this.#lane, signal, () => this.#lane.encodeImages(this.#handle, images, options));
+    const encode = (handle: unknown, wants: typeof options): Promise<Encoded> =>
+      runTask(this.#lane, signal, () => this.#lane.encodeImages(handle, images, wants));
+    if (by !== 'both') return await encode(by === 'first' ? this.#first : this.#handle, options);
+    const rough = encode(this.#first, { ...options, pixels: false, contributions: 0 });
+    const [own, first] = await Promise.all([encode(this.#handle, options), rough]);
+    return { ...own, first: first.features };
   }
 
   /** @internal As `encodePixels`, and from the same forward pass `patches`: float [N, P, D], unit rows. */
@@ -265,6 +288,17 @@ export class Model implements DetectorHost {
   /** @internal The linears of all image blocks for n images, once, and nothing else: the bound of `bench`. */
   async runImageLinears(n: number): Promise<void> {
     await runTask(this.lane, undefined, () => this.#lane.runImageLinears(this.#handle, n));
+  }
+
+  /** @internal Drawn images by both towers of a guarded model; encoded once, when the first detector asks. */
+  drawn(): Promise<DrawnFeatures> {
+    if (!this.#drawn) {
+      this.#drawn = encodeDrawn((images) => this.encodePixels(images, false, undefined, false, 'both'), DRAWN_AT_ONCE);
+      this.#drawn.catch(() => {
+        this.#drawn = undefined;
+      });
+    }
+    return this.#drawn;
   }
 
   /** @internal Scores features on the model's lane, also while close() waits for the last answers. */
@@ -289,7 +323,10 @@ export class Model implements DetectorHost {
     const answered = this.queue.close(drain);
     this.#closing ??= answered
       .then(() => closeLane(this.#lane))
-      .then(() => this.#engine.addon.closeModel(this.#handle));
+      .then(() => {
+        for (const handle of [this.#handle, this.#first])
+          if (handle !== undefined) this.#engine.addon.closeModel(handle);
+      });
     await this.#closing;
   }
 

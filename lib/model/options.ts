@@ -8,8 +8,9 @@ export interface LoadModelOptions {
   /** Where to compute. `cuda` is strict; `auto` takes the CPU where CUDA lacks a piece (`info.deviceReason`). Default `auto`. */
   device?: Device;
   /**
-   * Arithmetic: `fp32` gives the same verdict everywhere; `auto` is bf16 where the CPU or GPU has it, on an older GPU fp16.
-   * `fp16` needs CUDA. Default `fp32`.
+   * Arithmetic of the image tower: `fp32` gives the same verdict everywhere; `auto` is bf16 where the CPU or GPU has it, on an
+   * older GPU fp16. `fp16` needs CUDA, `int8` a CPU that has it. `guarded`, on a CPU: int8 or bf16 first, and fp32 for images
+   * whose verdict or label that might change (docs/precision.md). Default `fp32`.
    */
   precision?: Precision | 'auto';
   /** Threads of the model's lane, at most 1024. Default 0: libtorch's own choice, one per physical core. */

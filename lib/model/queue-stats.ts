@@ -20,6 +20,8 @@ export interface ModelStats {
   /** Batches begun, and how many images they held on average; null before the first. */
   batches: number;
   meanBatch: number | null;
+  /** Of a guarded model: encoded by both towers, since the first alone could not decide. */
+  again: number;
   /** Now: taken and in no batch yet. What a list or stream has not read is not among them. */
   waiting: number;
   /** Now: being computed or scored. */
@@ -54,6 +56,7 @@ export class QueueCounts {
   failed = 0;
   aborted = 0;
   rejected = 0;
+  again = 0;
   #done = 0;
   #batches = 0;
   #inBatches = 0;
@@ -72,12 +75,13 @@ export class QueueCounts {
   }
 
   stats(waiting: number, running: number): ModelStats {
-    const { failed, aborted, rejected } = this;
+    const { failed, aborted, rejected, again } = this;
     return {
       done: this.#done,
       failed,
       aborted,
       rejected,
+      again,
       batches: this.#batches,
       meanBatch: this.#batches === 0 ? null : this.#inBatches / this.#batches,
       waiting,

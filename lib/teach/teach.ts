@@ -146,7 +146,7 @@ interface Where {
 async function whereToTeach({ device, precision, libtorch }: Settings): Promise<Where> {
   const placement = await choosePlacement(await openEngine(libtorch), device, precision);
   // What `auto` gives on a GPU without bf16: fp16 would need a scaled loss.
-  return { device: placement.device, precision: placement.precision === 'fp16' ? 'fp32' : placement.precision };
+  return { device: placement.device, precision: placement.precision === 'bf16' ? 'bf16' : 'fp32' };
 }
 
 function promptsOf({ trained }: Base): number {

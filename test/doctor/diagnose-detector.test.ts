@@ -6,7 +6,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type CheckResult, type Detector, diagnoseDetector, loadModel, type Model } from '../../lib';
 import { diagnoseOn } from '../../lib/doctor/diagnose-detector';
-import { DRAWING_KINDS, drawings } from '../../lib/doctor/drawings';
+import { DRAWING_KINDS, drawings } from '../../lib/images/drawings';
 import { smallModel } from '../../lib/weights/small-model';
 import { apiModel } from '../support/api-model';
 import { VAGUE } from '../support/bad-labels';

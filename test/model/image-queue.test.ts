@@ -17,9 +17,18 @@ const numbers: Consumer<number> = {
   answer: async ({ features }, n) => Array.from({ length: n }, (_, i) => features[2 * i]!),
 };
 
+/** Of a guarded model: asks the first tower, and what is at least 100 again the model's own. */
+const guarded: Consumer<number> = {
+  ...numbers,
+  own: numbers,
+  answer: async ({ features }, n) =>
+    Array.from({ length: n }, (_, i) => (features[2 * i]! >= 100 ? undefined : -features[2 * i]!)),
+};
+
 interface Batch {
   images: number[];
   pixels: boolean;
+  by: string;
   finish: (error?: Error) => void;
 }
 
@@ -31,10 +40,10 @@ function heldQueue(batch: BatchOptions = {}, queue: QueueOptions = {}, decoders 
     limits: queueLimits(batch, queue),
     decoders,
     closed: () => new ClipnError('ERR_CLIPN_CLOSED', 'closed'),
-    encode: async (images, pixels) => {
+    encode: async (images, pixels, _contributions, by) => {
       const ids = images.map(({ data }) => data[0]!);
       await new Promise<void>((resolve, reject) => {
-        batches.push({ images: ids, pixels, finish: (error) => (error ? reject(error) : resolve()) });
+        batches.push({ images: ids, pixels, by, finish: (error) => (error ? reject(error) : resolve()) });
       });
       counts.computed += ids.length;
       return {
@@ -430,6 +439,69 @@ describe('close', () => {
   });
 });
 
+describe('a guarded model', () => {
+  test('is asked again for what its first tower cannot answer, from the same pixels, and only for that', async () => {
+    const { queue, ask, batches } = heldQueue({ max: 4 });
+    const answers = [1, 100, 2, 101].map((n) => ask(n, { consumer: guarded }));
+    assert.deepEqual(await runOut(Promise.all(answers), batches), [-1, 100, -2, 101]);
+    const of = (wanted: string) => batches.filter(({ by }) => by === wanted).flatMap(({ images }) => images);
+    assert.deepEqual(of('first'), [1, 100, 2, 101]);
+    assert.deepEqual(of('own'), [100, 101]);
+    const { done, again, running, waiting } = queue.stats();
+    assert.deepEqual({ done, again, running, waiting }, { done: 4, again: 2, running: 0, waiting: 0 });
+  });
+
+  test('never puts images of both towers into one batch', async () => {
+    const { ask, batches } = heldQueue({ max: 4 });
+    const answers = [1, 2, 3, 4, 5, 6].map((n) => ask(n, n % 2 === 0 ? { consumer: guarded } : {}));
+    assert.deepEqual(await runOut(Promise.all(answers), batches), [1, -2, 3, -4, 5, -6]);
+    for (const { images, by } of batches) {
+      assert.ok(
+        images.every((n) => (n % 2 === 0) === (by === 'first')),
+        `${by}: ${images}`,
+      );
+    }
+  });
+
+  test('keeps no more pixels than it would otherwise, those that wait for a second answer among them', async () => {
+    const { queue, batches } = heldQueue({ max: 2 }, {}, 1);
+    let inMemory = 0;
+    let most = 0;
+    const answers = range(30).map((n) => {
+      const decode = async () => {
+        await nextLoop();
+        most = Math.max(most, ++inMemory);
+        return imageOf(100 + n);
+      };
+      const answer = queue.submit({ decode, consumer: guarded, kind: 'streamed' });
+      return answer.finally(() => {
+        inMemory--;
+      });
+    });
+    await runOut(Promise.all(answers), batches);
+    assert.ok(most <= queue.room, `${most} of ${queue.room}`);
+    assert.equal(queue.stats().again, 30);
+  });
+
+  test('drops an image that is aborted while it waits for the second answer', async () => {
+    const { queue, ask, batches, last } = heldQueue({ max: 1 });
+    const leave = new AbortController();
+    const [gone, kept] = [ask(100, { consumer: guarded, signal: leave.signal }), ask(5, { consumer: guarded })];
+    await settle();
+    last().finish();
+    await settle();
+    assert.equal(last().images[0], 5, 'the next image is on the lane');
+    leave.abort(new Error('left'));
+    await assert.rejects(gone, /left/);
+    assert.equal(await runOut(kept, batches), -5);
+    assert.deepEqual(
+      batches.map(({ by }) => by),
+      ['first', 'first'],
+    );
+    assert.equal(queue.stats().aborted, 1);
+  });
+});
+
 describe('stats', () => {
   test('count what was done, what waits and what runs', async () => {
     const { queue, ask, batches } = heldQueue({ max: 4 });
@@ -438,6 +510,7 @@ describe('stats', () => {
       failed: 0,
       aborted: 0,
       rejected: 0,
+      again: 0,
       batches: 0,
       meanBatch: null,
       waiting: 0,

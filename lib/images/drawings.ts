@@ -29,13 +29,16 @@ const SIZES = [
 ] as const;
 const OF_EACH = 3;
 
-export interface Drawing {
-  kind: DrawingKind;
+export interface DrawnImage {
   width: number;
   height: number;
   channels: 3;
   /** RGB, rows without gaps. */
   data: Uint8Array;
+}
+
+export interface Drawing extends DrawnImage {
+  kind: DrawingKind;
 }
 
 type Colour = readonly [red: number, green: number, blue: number];
@@ -134,7 +137,10 @@ const PAINTERS: Record<DrawingKind, (uniform: Uniform, width: number, height: nu
 };
 
 function draw(kind: DrawingKind, width: number, height: number, uniform: Uniform): Drawing {
-  const paint = PAINTERS[kind](uniform, width, height);
+  return { kind, ...painted(PAINTERS[kind](uniform, width, height), width, height) };
+}
+
+function painted(paint: Painter, width: number, height: number): DrawnImage {
   const data = new Uint8ClampedArray(3 * width * height);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
@@ -145,7 +151,7 @@ function draw(kind: DrawingKind, width: number, height: number, uniform: Uniform
       data[at + 2] = blue;
     }
   }
-  return { kind, width, height, channels: 3, data: new Uint8Array(data.buffer) };
+  return { width, height, channels: 3, data: new Uint8Array(data.buffer) };
 }
 
 /** Three of each kind in each of two sizes; the same seed gives the same bytes. */
@@ -154,4 +160,47 @@ export function drawings(seed: number): Drawing[] {
   return SIZES.flatMap(([width, height]) =>
     DRAWING_KINDS.flatMap((kind) => Array.from({ length: OF_EACH }, () => draw(kind, width, height, uniform))),
   );
+}
+
+const OCTAVES = 6;
+
+/** Smooth noise of mean 0: standard normal values on a grid of `cells` a side, and between them interpolated. */
+function smoothNoise(uniform: Uniform, cells: number): (x: number, y: number) => number {
+  const side = cells + 1;
+  const grid = Float64Array.from({ length: side * side }, () => normal(uniform));
+  const eased = (t: number) => t * t * (3 - 2 * t);
+  return (x, y) => {
+    const [column, row] = [Math.min(cells - 1, Math.floor(x * cells)), Math.min(cells - 1, Math.floor(y * cells))];
+    const [across, down] = [eased(x * cells - column), eased(y * cells - row)];
+    const at = row * side + column;
+    const upper = grid[at]! + (grid[at + 1]! - grid[at]!) * across;
+    const lower = grid[at + side]! + (grid[at + side + 1]! - grid[at + side]!) * across;
+    return upper + (lower - upper) * down;
+  };
+}
+
+/**
+ * Images with the statistics of photos and nothing in them: smooth noise at six scales, each twice as fine as the one before
+ * and half as strong, mostly in brightness and a little in colour. The same seed gives the same bytes.
+ */
+export function landscapes(seed: number, count: number): DrawnImage[] {
+  const uniform = uniformSource(seed);
+  const [width, height] = SIZES[1];
+  return Array.from({ length: count }, () => {
+    const ground = colour(uniform).map((value) => 64 + value / 2);
+    const contrast = 20 + 60 * uniform();
+    const fractal = () => Array.from({ length: OCTAVES }, (_, octave) => smoothNoise(uniform, 3 * 2 ** octave));
+    const [brightness, ...tints] = [fractal(), fractal(), fractal(), fractal()];
+    const sum = (of: ReturnType<typeof fractal>, x: number, y: number) =>
+      of.reduce((total, noise, octave) => total + noise(x, y) / 2 ** octave, 0);
+    return painted(
+      (column, row) => {
+        const [x, y] = [column / width, row / height];
+        const light = sum(brightness!, x, y);
+        return [0, 1, 2].map((c) => ground[c]! + contrast * (light + 0.3 * sum(tints[c]!, x, y))) as unknown as Colour;
+      },
+      width,
+      height,
+    );
+  });
 }

@@ -1,0 +1,192 @@
+/**
+ * Which answers of a faster, rougher arithmetic are those of fp32: where every number that decides lies farther from its
+ * threshold than the two arithmetics differ. Pure. docs/precision.md
+ */
+import type { DecidingScore, Scores } from '../scores/names';
+import type { Decision } from './rule';
+
+/** What the answer for one image rests on. */
+export interface Deciding {
+  scores: Scores;
+  logQMax: number;
+  /** NaN without negative words. */
+  wordMax: number;
+  /** Index of the nearest label. */
+  top: number;
+  /** ln(p₁ / p₂) = a₁ − a₂ of the two nearest labels; Infinity where there is one label. */
+  lead: number;
+  /** With `present`: a − b of each label, and the threshold of its p_yes. */
+  present?: { gaps: readonly number[]; thresholds: readonly number[] } | undefined;
+}
+
+/** Of the deciding score, of the nearest label, and of labels by themselves, each in the unit of `distancesOf`. */
+export interface Margins {
+  score: number;
+  label: number;
+  present?: number | undefined;
+}
+
+/** Shares whose steps vanish towards 0 and 1: they are compared by their log-odds, in which an error means the same everywhere. */
+const SHARES: readonly DecidingScore[] = ['atd', 'ctw', 'msp', 'negLabel', 'ole'];
+
+/** What a score stored as float32 may be off, relative: near 1 its log-odds are not known to less. */
+const ROUNDING = 2 ** -22;
+/** Closer to 1 than this, the log-odds of a float32 tell nothing of the difference of two. */
+const SATURATED = 2 ** -18;
+
+const logOdds = (share: number): number =>
+  share <= 0 ? Number.NEGATIVE_INFINITY : share >= 1 ? Number.POSITIVE_INFINITY : Math.log(share) - Math.log1p(-share);
+
+/**
+ * How far a score is from a threshold: of a share the log-odds, 0 where the float32 cannot tell the two apart; else the
+ * score's own unit (`mcm`, whose range is narrow, among them).
+ */
+function distance(score: DecidingScore, scores: Scores, threshold: number): number {
+  const value = scores[score] ?? Number.NaN;
+  if (!SHARES.includes(score)) return Math.abs(value - threshold);
+  if (Number.isNaN(value)) return Number.NaN;
+  const [low, high, at] = [logOdds(value * (1 - ROUNDING)), logOdds(value * (1 + ROUNDING)), logOdds(threshold)];
+  if (at < low) return low - at;
+  return at > high ? at - high : 0;
+}
+
+/**
+ * The distances of one image from everything that could turn its verdict, its label or what is `present`. Thresholds with an
+ * offset by class take that of the nearest label: as long as the label keeps, so does the offset.
+ *
+ * - rules: `atd` logQMax − log p(C+1), `ctw` the gap a − b, `nearest` maxLogit − wordMax, each from 0
+ * - thresholds: `atd`, `ctw`, `msp`, `negLabel`, `ole` in log-odds (of `ctw` that is the gap), other scores as they are;
+ *   a calibration has two, `in` and `out`
+ * - the label: its lead over the second
+ * - `present`: a − b of each label from the log-odds of its threshold
+ */
+export function distancesOf(
+  decision: Decision,
+  { scores, logQMax, wordMax, top, lead, present }: Deciding,
+): { score: number[]; label: number[]; present: number[] } {
+  const ofScore = (): number[] => {
+    switch (decision.rule) {
+      case 'ctw':
+        return [Math.abs(scores.gap)];
+      case 'atd':
+        return [Math.abs(logQMax - scores.logPOut)];
+      case 'nearest':
+        return [Math.abs(scores.maxLogit - wordMax)];
+      case 'threshold':
+        return [distance(decision.score, scores, decision.threshold)];
+      case 'calibrated': {
+        const { calibration } = decision;
+        const offset = calibration.formatVersion === 3 ? (calibration.offsets?.[top] ?? 0) : 0;
+        const thresholds = new Set([calibration.in, calibration.out]);
+        return [...thresholds].map((threshold) => distance(calibration.score, scores, threshold + offset));
+      }
+    }
+  };
+  const gaps = present?.gaps ?? [];
+  return {
+    score: ofScore(),
+    label: [lead],
+    present: gaps.map((gap, c) => Math.abs(gap - logOdds(present!.thresholds[c]!))),
+  };
+}
+
+/** Whether fp32 might answer otherwise: a distance is within its margin, equal to it or not a number. */
+export function isTooClose(decision: Decision, image: Deciding, margins: Margins): boolean {
+  const distances = distancesOf(decision, image);
+  const kinds = ['score', 'label', 'present'] as const;
+  return kinds.some((kind) => distances[kind].some((far) => !(far > (margins[kind] ?? Number.NaN))));
+}
+
+/** One image in one arithmetic, with all its logits. */
+export interface Measured {
+  scores: Scores;
+  logQMax: number;
+  wordMax: number;
+  /** [C] a, and b, which a plain CLIP lacks. */
+  yes: ArrayLike<number>;
+  no?: ArrayLike<number> | undefined;
+}
+
+/** How far two arithmetics differ on one image, in the units of `distancesOf`. */
+export interface Differences {
+  /** Undefined where the score is so near 1 that float32 does not tell. */
+  score: number | undefined;
+  /** Undefined where there is one label. */
+  label: number | undefined;
+  /** [C]; empty for a plain CLIP. */
+  present: number[];
+}
+
+/** The first two labels by falling logit. */
+function nearestTwo(yes: ArrayLike<number>): [number, number] {
+  let [first, second] = [0, -1];
+  for (let c = 1; c < yes.length; c++) {
+    if (yes[c]! > yes[first]!) [first, second] = [c, first];
+    else if (second < 0 || yes[c]! > yes[second]!) second = c;
+  }
+  return [first, second];
+}
+
+/** What stands for the deciding score at the label `top`. */
+function quantity(decision: Decision, { scores, logQMax, wordMax, yes, no }: Measured, top: number): number {
+  if (decision.rule === 'atd') return logQMax - scores.logPOut;
+  if (decision.rule === 'nearest') return scores.maxLogit - wordMax;
+  const name =
+    decision.rule === 'calibrated' ? decision.calibration.score : decision.rule === 'ctw' ? 'ctw' : decision.score;
+  switch (name) {
+    case 'ctw':
+    case 'gap':
+      return yes[top]! - (no?.[top] ?? Number.NaN);
+    case 'atd':
+      return Math.log(scores.atd) - scores.logPOut;
+    case 'msp':
+    case 'negLabel':
+    case 'ole': {
+      const share = scores[name] ?? Number.NaN;
+      return 1 - share < SATURATED ? Number.POSITIVE_INFINITY : logOdds(share);
+    }
+    default:
+      return scores[name];
+  }
+}
+
+const isInfinite = (value: number) => Math.abs(value) === Number.POSITIVE_INFINITY;
+
+/** Differences of `first` from `exact`, both at the labels that `first` finds nearest: whether these keep is the label's affair. */
+export function differencesOf(decision: Decision, first: Measured, exact: Measured): Differences {
+  const [top, second] = nearestTwo(first.yes);
+  const [score, scoreExact] = [quantity(decision, first, top), quantity(decision, exact, top)];
+  const lead = (of: Measured) => of.yes[top]! - of.yes[second]!;
+  const gap = (of: Measured, c: number) => of.yes[c]! - of.no![c]!;
+  const bothNo = first.no !== undefined && exact.no !== undefined;
+  return {
+    score: [score, scoreExact].some(isInfinite) ? undefined : Math.abs(score - scoreExact),
+    label: second < 0 ? undefined : Math.abs(lead(first) - lead(exact)),
+    present: bothNo ? Array.from(first.yes, (_, c) => Math.abs(gap(first, c) - gap(exact, c))) : [],
+  };
+}
+
+/**
+ * The margin of a guard: the largest difference seen, or four times their root mean square if that is more. Of normally
+ * distributed differences 99.99 % are smaller than four times the root mean square; and whatever their distribution, the
+ * largest of n covers that of a new image of the same source with probability 1 − 1 / (n + 1).
+ *
+ * NaN, within which everything lies, when there is no difference or one is not a number.
+ */
+export function marginOver(differences: readonly number[]): number {
+  const squares = differences.reduce((sum, difference) => sum + difference ** 2, 0);
+  const largest = differences.reduce((most, difference) => Math.max(most, difference), 0);
+  return Math.max(largest, 4 * Math.sqrt(squares / differences.length));
+}
+
+/** The margins of a detector from images that both arithmetics encoded; without `present` where nobody asks for it. */
+export function marginsOf(measured: readonly Differences[], present: boolean): Margins {
+  const known = (values: (number | undefined)[]) => values.filter((value) => value !== undefined);
+  const labels = known(measured.map(({ label }) => label));
+  return {
+    score: marginOver(known(measured.map(({ score }) => score))),
+    // A single label is always the nearest.
+    label: measured.length > 0 && labels.length === 0 ? 0 : marginOver(labels),
+    ...(present && { present: marginOver(measured.flatMap((image) => image.present)) }),
+  };
+}

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { FittedCalibration } from '../../lib/decide/calibration';
+import {
+  type Deciding,
+  differencesOf,
+  distancesOf,
+  isTooClose,
+  type Measured,
+  marginOver,
+  marginsOf,
+} from '../../lib/decide/guard';
+import type { Decision } from '../../lib/decide/rule';
+import type { Scores } from '../../lib/scores/names';
+
+const image = (values: Partial<Scores>, changes: Partial<Deciding> = {}): Deciding => ({
+  scores: values as Scores,
+  logQMax: Number.NaN,
+  wordMax: Number.NaN,
+  top: 0,
+  lead: 100,
+  ...changes,
+});
+const threshold = (score: keyof Scores, value: number) =>
+  ({ rule: 'threshold', score, threshold: value }) as unknown as Decision;
+const near = (found: number[], expected: number[]) => {
+  assert.equal(found.length, expected.length);
+  for (const [i, value] of expected.entries()) {
+    assert.ok(Math.abs(found[i]! - value) < 1e-5, `${found[i]} is not ${value}`);
+  }
+};
+const scoreDistances = (decision: Decision, of: Deciding) => distancesOf(decision, of).score;
+
+describe('the distance of an image from what would turn its verdict', () => {
+  test('is that of the logarithms for the paper’s ATD, of the gap for CTW, of the nearest for words', () => {
+    near(scoreDistances({ rule: 'atd' }, image({ logPOut: -1.5 }, { logQMax: -1.25 })), [0.25]);
+    near(scoreDistances({ rule: 'ctw' }, image({ gap: -0.75 })), [0.75]);
+    near(scoreDistances({ rule: 'nearest' }, image({ maxLogit: 20 }, { wordMax: 23 })), [3]);
+  });
+
+  test('is one of log-odds for a share, so that 0.9 is as far from 0.5 as 0.1', () => {
+    for (const score of ['atd', 'ctw', 'msp', 'negLabel', 'ole'] as const) {
+      near(scoreDistances(threshold(score, 0.5), image({ [score]: 0.9 })), [Math.log(9)]);
+      near(scoreDistances(threshold(score, 0.5), image({ [score]: 0.1 })), [Math.log(9)]);
+    }
+  });
+
+  test('is in the score’s own unit for a logit, a gap and for mcm', () => {
+    for (const score of ['maxLogit', 'energy', 'gap', 'mcm'] as const) {
+      near(scoreDistances(threshold(score, 0.25), image({ [score]: 1 })), [0.75]);
+    }
+  });
+
+  test('is finite for a share of 1, and 0 where float32 cannot tell it from the threshold', () => {
+    const [far] = scoreDistances(threshold('atd', 0.5), image({ atd: 1 }));
+    assert.ok(far! > 10 && far! < 20, `${far}`);
+    assert.deepEqual(scoreDistances(threshold('atd', 1 - 2 ** -24), image({ atd: 1 })), [0]);
+    assert.deepEqual(scoreDistances(threshold('atd', 1), image({ atd: 1 })), [0]);
+  });
+
+  test('is infinite for a threshold that no share passes, or none fails', () => {
+    assert.deepEqual(scoreDistances(threshold('msp', 0), image({ msp: 0.3 })), [Number.POSITIVE_INFINITY]);
+    assert.deepEqual(scoreDistances(threshold('msp', 1.5), image({ msp: 0.3 })), [Number.POSITIVE_INFINITY]);
+  });
+
+  test('is told for both thresholds of a calibration, each with the offset of the nearest label', () => {
+    const fitted = { formatVersion: 3, score: 'gap', in: 4, out: 1, scores: [1, 4], offsets: [0, 0.5] };
+    const decision: Decision = { rule: 'calibrated', calibration: fitted as unknown as FittedCalibration };
+    near(scoreDistances(decision, image({ gap: 3 })), [1, 2]);
+    near(scoreDistances(decision, image({ gap: 3 }, { top: 1 })), [1.5, 1.5]);
+    const one = { formatVersion: 1, score: 'gap', in: 4, out: 4 } as const;
+    near(scoreDistances({ rule: 'calibrated', calibration: one }, image({ gap: 3 })), [1]);
+  });
+
+  test('is told for each label by itself: a − b from the log-odds of its threshold', () => {
+    const present = { gaps: [0, 2], thresholds: [0.9, 0.5] };
+    near(distancesOf({ rule: 'ctw' }, image({ gap: 2 }, { present })).present, [Math.log(9), 2]);
+  });
+});
+
+describe('an image is too close to call', () => {
+  const decision = threshold('gap', 0);
+  const margins = { score: 1, label: 0.5 };
+  test('when its score lies within the margin, or exactly on it', () => {
+    assert.equal(isTooClose(decision, image({ gap: 1.01 }), margins), false);
+    assert.equal(isTooClose(decision, image({ gap: 1 }), margins), true);
+    assert.equal(isTooClose(decision, image({ gap: -0.5 }), margins), true);
+  });
+  test('when the second label follows within the margin', () => {
+    assert.equal(isTooClose(decision, image({ gap: 9 }, { lead: 0.51 }), margins), false);
+    assert.equal(isTooClose(decision, image({ gap: 9 }, { lead: 0.5 }), margins), true);
+  });
+  test('when a label by itself lies within the margin, or there is no margin for it', () => {
+    const present = { gaps: [3, 0.2], thresholds: [0.5, 0.5] };
+    const row = image({ gap: 9 }, { present });
+    assert.equal(isTooClose(decision, row, { ...margins, present: 0.1 }), false);
+    assert.equal(isTooClose(decision, row, { ...margins, present: 0.2 }), true);
+    assert.equal(isTooClose(decision, row, margins), true);
+  });
+  test('when a number or a margin is none', () => {
+    assert.equal(isTooClose(decision, image({ gap: Number.NaN }), margins), true);
+    assert.equal(isTooClose(decision, image({}), margins), true);
+    assert.equal(isTooClose(decision, image({ gap: 9 }, { lead: Number.NaN }), margins), true);
+    assert.equal(isTooClose(decision, image({ gap: 9 }), { ...margins, score: Number.NaN }), true);
+    assert.equal(isTooClose(threshold('msp', 0.5), image({ msp: Number.NaN }), margins), true);
+  });
+  test('never because of its label when there is one label alone', () => {
+    const row = image({ gap: 9 }, { lead: Number.POSITIVE_INFINITY });
+    assert.equal(isTooClose(decision, row, { score: 1, label: 0 }), false);
+  });
+});
+
+const measured = (values: Partial<Scores>, changes: Partial<Measured> = {}): Measured => ({
+  scores: values as Scores,
+  logQMax: Number.NaN,
+  wordMax: Number.NaN,
+  yes: [2, 5, 4],
+  no: [1, 1, 1],
+  ...changes,
+});
+
+describe('the difference of two arithmetics on one image', () => {
+  test('is taken at the labels that the first finds nearest, also where the other finds another', () => {
+    const [first, exact] = [measured({}), measured({}, { yes: [2, 4.5, 4.75], no: [1, 1.25, 1] })];
+    const { score, label, present } = differencesOf({ rule: 'ctw' }, first, exact);
+    assert.deepEqual([score, label], [Math.abs(5 - 1 - (4.5 - 1.25)), Math.abs(5 - 4 - (4.5 - 4.75))]);
+    assert.deepEqual(present, [0, 0.75, 0.75]);
+  });
+  test('is one of log-odds for ATD, where the share itself says nothing near 1', () => {
+    const differences = differencesOf(
+      threshold('atd', 0.5),
+      measured({ atd: 1, logPOut: -20 }),
+      measured({ atd: 1, logPOut: -20.5 }),
+    );
+    assert.equal(differences.score, 0.5);
+  });
+  test('of another share is unknown near 1', () => {
+    const score = (one: number, other: number) =>
+      differencesOf(threshold('msp', 0.5), measured({ msp: one }), measured({ msp: other })).score;
+    assert.equal(score(1, 0.9), undefined);
+    assert.equal(score(0.9, 1), undefined);
+    near([score(0.9, 0.5)!], [Math.log(9)]);
+  });
+});
+
+describe('the margin', () => {
+  test('is the largest difference, or four times their root mean square', () => {
+    assert.equal(marginOver([1, 1, 1, 1]), 4);
+    const rare = [5, ...Array<number>(99).fill(0)];
+    assert.equal(marginOver(rare), 5);
+  });
+  test('covers everything where nothing was measured, or a difference is not a number', () => {
+    assert.ok(Number.isNaN(marginOver([])));
+    assert.ok(Number.isNaN(marginOver([1, Number.NaN])));
+  });
+  test('of a detector leaves out what could not be measured, and needs none for the label of one', () => {
+    const differences = [
+      { score: 1, label: undefined, present: [0, 2] },
+      { score: undefined, label: undefined, present: [0, 0] },
+    ];
+    assert.deepEqual(marginsOf(differences, false), { score: 4, label: 0 });
+    assert.deepEqual(marginsOf(differences, true), { score: 4, label: 0, present: 4 });
+  });
+});
