@@ -113,12 +113,15 @@ async function measuredAll(model: Model, bank: LabelBank, features: Float32Array
   return all;
 }
 
-async function marginsFrom(model: Model, bank: LabelBank, decision: Decision, first: Float32Array, own: Float32Array) {
+async function differencesFrom(
+  model: Model,
+  bank: LabelBank,
+  decision: Decision,
+  first: Float32Array,
+  own: Float32Array,
+): Promise<Differences[]> {
   const [rough, exact] = [await measuredAll(model, bank, first), await measuredAll(model, bank, own)];
-  return marginsOf(
-    rough.map((row, i): Differences => differencesOf(decision, row, exact[i]!)),
-    false,
-  );
+  return rough.map((row, i) => differencesOf(decision, row, exact[i]!));
 }
 
 function compare(precision: string, found: readonly Deciding[], exact: readonly Deciding[], cosines: Float64Array) {
@@ -149,8 +152,9 @@ function changes(
   decision: Decision,
   first: readonly Deciding[],
   exact: readonly Deciding[],
-  margins?: Margins,
+  guard?: { margins: Margins; differences: readonly Differences[] },
 ): VerdictRow {
+  const margins = guard?.margins;
   const again = first.map((row) => margins !== undefined && isTooClose(decision, row, margins));
   const given = first.map((row, i) => (again[i] ? exact[i]! : row));
   const count = (differs: (row: Deciding, i: number) => boolean) => given.filter(differs).length;
@@ -160,7 +164,12 @@ function changes(
     answers,
     verdicts: count((row, i) => verdict(row) !== verdict(exact[i]!)),
     labels: count((row, i) => row.top !== exact[i]!.top),
-    ...(margins && { again: again.filter(Boolean).length, margins: { score: margins.score, label: margins.label } }),
+    ...(guard && {
+      again: again.filter(Boolean).length,
+      margins: { score: guard.margins.score, label: guard.margins.label },
+      beyond: guard.differences.filter(({ score = 0, label = 0 }) => score > margins!.score || label > margins!.label)
+        .length,
+    }),
   };
 }
 
@@ -225,20 +234,19 @@ async function main(): Promise<void> {
       Float32Array,
     ];
     for (const [name, decision] of decisions) {
-      const drawn = await marginsFrom(exactModel, bank, decision, encoded.drawn, own.drawn);
-      const held = await marginsFrom(exactModel, bank, decision, ...heldOutRows);
-      verdicts.push(
-        changes(precision, name, decision, first, exact),
-        changes(
-          `guarded, ${precision} first, margins of ${drawnImages().length} drawn images`,
-          name,
-          decision,
-          first,
-          exact,
-          drawn,
-        ),
-        changes(`guarded, ${precision} first, margins of ${HELD_OUT} held out`, name, decision, first, exact, held),
-      );
+      const differences = (of: Float32Array, ofOwn: Float32Array) =>
+        differencesFrom(exactModel, bank, decision, of, ofOwn);
+      const all = await differences(features, ownRows);
+      const drawn = marginsOf(await differences(encoded.drawn, own.drawn), false);
+      const held = marginsOf(await differences(...heldOutRows), false);
+      verdicts.push(changes(precision, name, decision, first, exact));
+      for (const [from, margins] of [
+        [`${drawnImages().length} drawn images`, drawn],
+        [`${HELD_OUT} held out`, held],
+      ] as const) {
+        const answers = `guarded, ${precision} first, margins of ${from}`;
+        verdicts.push(changes(answers, name, decision, first, exact, { margins, differences: all }));
+      }
     }
   }
   await exactModel.close();

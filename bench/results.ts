@@ -105,6 +105,8 @@ export interface PrecisionResult {
     /** Of guarded answers: how many are encoded again in fp32, and within which margins. */
     again?: number;
     margins?: { score: number; label: number };
+    /** How many differ from fp32 by more than a margin, near a threshold or not. */
+    beyond?: number;
   }[];
 }
 

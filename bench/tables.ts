@@ -259,8 +259,8 @@ export function verdictSection({ command, result }: ProgramResult<PrecisionResul
   return {
     title: `Verdicts and labels that are not fp32's: ${model}, ${images} images, 95 % intervals (Clopper and Pearson)`,
     command,
-    header: ['threshold', 'answers', 'verdicts', 'labels', 'encoded again', 'margin, score', 'label'],
-    rows: verdicts.map(({ threshold, answers, verdicts: turned, labels, again, margins }) => [
+    header: ['threshold', 'answers', 'verdicts', 'labels', 'encoded again', 'margin, score', 'label', 'beyond margin'],
+    rows: verdicts.map(({ threshold, answers, verdicts: turned, labels, again, margins, beyond }) => [
       threshold,
       answers,
       changed(turned),
@@ -268,8 +268,9 @@ export function verdictSection({ command, result }: ProgramResult<PrecisionResul
       again === undefined ? '' : percent(again / images),
       margins?.score.toFixed(4) ?? '',
       margins?.label.toFixed(4) ?? '',
+      beyond === undefined ? '' : percent(beyond / images),
     ]),
-    right: [2, 3, 4, 5, 6],
+    right: [2, 3, 4, 5, 6, 7],
   };
 }
 

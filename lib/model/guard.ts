@@ -19,7 +19,7 @@ export interface Guard {
    * turn it is encoded again: of a share in log-odds, else in the score's unit; of the label in logits.
    */
   margins: Margins;
-  /** Where the differences were measured: on the images of the calibration, or on images that the model drew. */
+  /** Where score and label were measured: on the images of the calibration, or on those drawn, where `present` always is. */
   source: 'calibration' | 'drawn images';
   /** How many of those. */
   images: number;
@@ -53,8 +53,11 @@ export async function guardOf({ host, bank, negatives, decision, present }: Guar
       .then((all) => measuredRows(all, drawn.images));
   const [ofFirst, ofOwn] = await Promise.all([scored(drawn.first), scored(drawn.own)]);
   const differences = ofFirst.map((row, i) => differencesOf(decision, row, ofOwn[i]!));
+  const margins = marginsOf(differences, present);
   const { images, cosine } = drawn;
-  return { first, margins: marginsOf(differences, present), source: 'drawn images', images, cosine };
+  if (fitted?.first !== first) return { first, margins, source: 'drawn images', images, cosine };
+  const { score, label } = fitted;
+  return { first, margins: { ...margins, score, label }, source: 'calibration', images: fitted.images, cosine };
 }
 
 const fittedGuard = (calibration: Calibration) => (calibration.formatVersion === 3 ? calibration.guard : undefined);

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { text as readText } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
+import { describeCore } from '../../lib';
 import { apiModel } from '../support/api-model';
 import { cliProgram } from '../support/built';
 import { repository } from '../support/paths';
@@ -235,6 +236,22 @@ test('a failure names its code and a remedy, and exits 1', async () => {
   const { code, err } = await cli('check', red, '--model', path.join(folder, 'none.pt'), '--labels', 'cat');
   assert.equal(code, 1);
   assert.match(err, /^ERR_CLIPN_MODEL_NOT_FOUND: no model file at .*none\.pt\n {2}\S/);
+});
+
+test('check --precision guarded tells with --json which arithmetic answered, where this CPU has a faster one', async () => {
+  const flags = ['--model', model, '--labels', 'cat,dog', '--templates', 'plain', '--precision', 'guarded', '--json'];
+  const { code, out, err } = await cli('check', red, '--device', 'cpu', ...flags);
+  assert.equal(code, 0, err);
+  const { precision } = JSON.parse(out);
+  const { cpuBf16, cpuInt8 = false } = await describeCore();
+  if (cpuBf16 || cpuInt8) assert.match(precision, /^(fp32|bf16|int8)$/);
+  else assert.equal(precision, undefined);
+});
+
+test('bench refuses --precision guarded, which is two towers', async () => {
+  const { code, err } = await cli('bench', '--model', model, '--precision', 'guarded');
+  assert.equal(code, 1);
+  assert.match(err, /^ERR_CLIPN_INVALID_ARG: bench measures one tower/m);
 });
 
 test('--help names every flag of the verb', async () => {

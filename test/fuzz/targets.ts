@@ -489,6 +489,7 @@ export const TARGETS: readonly Target[] = [
         images: 8,
         scores: [0.125, 0.25, 0.5, 0.75],
         offsets: [0, 0.1],
+        guard: { first: 'bf16', images: 8, score: 0.5, label: 0.25 },
         created: '2026-01-01T00:00:00.000Z',
         fittedFor: FITTED_FOR,
       },

@@ -282,6 +282,17 @@ describe('calibration files', () => {
     ['a provenance cut short', { fittedFor: none }, /fittedFor\.contentId must be a SHA-256/],
     ['an unknown field', { band: 0.1 }, /band is unknown/],
     ['another number of scores', { images: 25 }, /images is not the number of scores/],
+    ['a guard without a margin', { guard: { first: 'bf16', images: 24, score: 0.1 } }, /guard must be first/],
+    [
+      'a guard of no arithmetic',
+      { guard: { first: 'fp4', images: 24, score: 0.1, label: 0.1 } },
+      /guard must be first 'int8' or 'bf16'/,
+    ],
+    [
+      'a guard with a negative margin',
+      { guard: { first: 'bf16', images: 24, score: 0.1, label: -1 } },
+      /guard must be first/,
+    ],
   ] as const) {
     test(`with ${what} are refused, naming file and field`, async () => {
       const file = at('broken.json');

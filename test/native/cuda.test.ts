@@ -78,6 +78,16 @@ describe('without a GPU of any kind, on a fake driver and plugin', { skip: skipF
     assert.equal(turing!.precision, 'fp16', 'a GPU without bf16');
   });
 
+  test('int8 and guarded are refused on CUDA, which has neither, and not on the CPU beside it', async () => {
+    const refused = await load({}, ['cuda', 'int8'], ['auto', 'guarded']);
+    for (const { error } of refused) {
+      assert.equal(error?.code, 'ERR_CLIPN_INVALID_ARG');
+      assert.match(error!.message, /is for CPUs, and the model would run on a GPU/);
+    }
+    const [beside] = await load({}, ['cpu', 'guarded']);
+    assert.equal(beside!.device, 'cpu');
+  });
+
   test('images and scores go through the plugin, each bank under a number of its own', async () => {
     const result = await run(
       {},
