@@ -164,19 +164,24 @@ export function drawings(seed: number): Drawing[] {
 
 const OCTAVES = 6;
 
-/** Smooth noise of mean 0: standard normal values on a grid of `cells` a side, and between them interpolated. */
-function smoothNoise(uniform: Uniform, cells: number): (x: number, y: number) => number {
+/** Adds smooth noise to a plane of pixels: normal values of this deviation on a grid of `cells` a side, interpolated between. */
+function addSmoothNoise(plane: Float64Array, width: number, uniform: Uniform, cells: number, deviation: number): void {
   const side = cells + 1;
-  const grid = Float64Array.from({ length: side * side }, () => normal(uniform));
+  const height = plane.length / width;
+  const grid = Float64Array.from({ length: side * side }, () => deviation * normal(uniform));
   const eased = (t: number) => t * t * (3 - 2 * t);
-  return (x, y) => {
-    const [column, row] = [Math.min(cells - 1, Math.floor(x * cells)), Math.min(cells - 1, Math.floor(y * cells))];
-    const [across, down] = [eased(x * cells - column), eased(y * cells - row)];
-    const at = row * side + column;
-    const upper = grid[at]! + (grid[at + 1]! - grid[at]!) * across;
-    const lower = grid[at + side]! + (grid[at + side + 1]! - grid[at + side]!) * across;
-    return upper + (lower - upper) * down;
-  };
+  for (let y = 0; y < height; y++) {
+    const row = Math.floor((y * cells) / height);
+    const down = eased((y * cells) / height - row);
+    for (let x = 0; x < width; x++) {
+      const column = Math.floor((x * cells) / width);
+      const across = eased((x * cells) / width - column);
+      const at = row * side + column;
+      const upper = grid[at]! + (grid[at + 1]! - grid[at]!) * across;
+      const lower = grid[at + side]! + (grid[at + side + 1]! - grid[at + side]!) * across;
+      plane[y * width + x]! += upper + (lower - upper) * down;
+    }
+  }
 }
 
 /**
@@ -185,19 +190,23 @@ function smoothNoise(uniform: Uniform, cells: number): (x: number, y: number) =>
  */
 export function landscapes(seed: number, count: number): DrawnImage[] {
   const uniform = uniformSource(seed);
-  const [width, height] = SIZES[1];
+  const [width, height] = SIZES[0];
   return Array.from({ length: count }, () => {
     const ground = colour(uniform).map((value) => 64 + value / 2);
     const contrast = 20 + 60 * uniform();
-    const fractal = () => Array.from({ length: OCTAVES }, (_, octave) => smoothNoise(uniform, 3 * 2 ** octave));
-    const [brightness, ...tints] = [fractal(), fractal(), fractal(), fractal()];
-    const sum = (of: ReturnType<typeof fractal>, x: number, y: number) =>
-      of.reduce((total, noise, octave) => total + noise(x, y) / 2 ** octave, 0);
+    const planes = Array.from({ length: 4 }, () => {
+      const plane = new Float64Array(width * height);
+      for (let octave = 0; octave < OCTAVES; octave++) {
+        addSmoothNoise(plane, width, uniform, 3 * 2 ** octave, 2 ** -octave);
+      }
+      return plane;
+    });
+    const [brightness, ...tints] = planes;
+    const value = (c: number, at: number) => ground[c]! + contrast * (brightness![at]! + 0.3 * tints[c]![at]!);
     return painted(
-      (column, row) => {
-        const [x, y] = [column / width, row / height];
-        const light = sum(brightness!, x, y);
-        return [0, 1, 2].map((c) => ground[c]! + contrast * (light + 0.3 * sum(tints[c]!, x, y))) as unknown as Colour;
+      (x, y) => {
+        const at = y * width + x;
+        return [value(0, at), value(1, at), value(2, at)];
       },
       width,
       height,

@@ -267,7 +267,9 @@ export class Detector {
     signal: AbortSignal | undefined,
   ) {
     const start = (input: ImageInput, leave: AbortSignal) => this.#answer(input, consumer, kind, leave);
-    return inOrder(source, start, { window: this.#host.queue.room, signal });
+    const { room } = this.#host.queue;
+    // Behind an image that waits for its second tower whole batches are to go on.
+    return inOrder(source, start, { window: this.#guard ? 2 * room : room, signal });
   }
 
   /** An image that cannot be read is a `CheckFailure`; whatever else goes wrong is thrown. */

@@ -62,7 +62,9 @@ const EXAMPLES = 3;
 export async function encodeDataset(dataset: Dataset, options: EncodeDatasetOptions): Promise<FeatureFiles> {
   const { folder, key, signal } = options;
   const fileOf = (content: string) => {
-    const text = `${JSON.stringify({ format: 1, ...key, seed: key.augmentations > 0 ? key.seed : 0 })}\n${content}`;
+    // Texts are fp32 in any precision; in format 1 those of bf16 were not.
+    const format = key.precision === 'bf16' ? 2 : 1;
+    const text = `${JSON.stringify({ format, ...key, seed: key.augmentations > 0 ? key.seed : 0 })}\n${content}`;
     return join(folder, `${createHash('sha256').update(text).digest('hex').slice(0, 32)}.safetensors`);
   };
   await makeFolder(folder).catch((cause: Error) => {

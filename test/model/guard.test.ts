@@ -167,7 +167,7 @@ describe('a guard', () => {
   onGuarded('tells its margins and the drawn images that they come from', async () => {
     const { guard } = await model.createDetector(bank);
     assert.equal(guard!.first, model.info.first);
-    assert.deepEqual([guard!.source, guard!.images], ['drawn images', 80]);
+    assert.deepEqual([guard!.source, guard!.images], ['drawn images', 64]);
     assert.ok(guard!.margins.score > 0 && guard!.margins.label > 0);
     assert.ok(guard!.cosine!.least > 0.999 && guard!.cosine!.least <= guard!.cosine!.median);
     assert.equal((await exact.createDetector(bank)).guard, undefined);
