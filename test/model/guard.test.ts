@@ -20,6 +20,7 @@ import { findImages } from '../../lib/images/find';
 import type { ImageInput } from '../../lib/images/image-input';
 import { modelInfo } from '../../lib/model/info';
 import { smallModel } from '../../lib/weights/small-model';
+import { apiModel } from '../support/api-model';
 import { repository } from '../support/paths';
 
 const LABELS = ['dog', 'cat', 'car', 'bus', 'bird', 'flower', 'boat', 'chair', 'tree', 'cup', 'horse', 'shoe'];
@@ -161,6 +162,17 @@ onGuarded('a trace tells the feature that the answer came from', async () => {
   const feature = await exact.encodeImages([rough.image!]);
   assert.match(rough.pixelsSha256!, /^[0-9a-f]{64}$/);
   assert.notDeepEqual(Float32Array.from(rough.feature!), feature);
+});
+
+onGuarded('of a plain CLIP with negative words too, whose labels lie so close that fp32 is asked often', async () => {
+  const file = await apiModel('clip');
+  await using plain = await loadModel(file, { device: 'cpu' });
+  await using guarded = await loadModel(file, { device: 'cpu', precision: 'guarded' });
+  const options = { labelBank: NO_CACHE, negatives: ['stone', 'sky', 'water', 'grass'] };
+  const results = async (of: Model) => answered(await (await of.createDetector(LABELS, options)).check(images));
+  const [found, expected] = [await results(guarded), await results(plain)];
+  assert.deepEqual(found.map(outcome), expected.map(outcome));
+  assert.ok(again(found) > 0);
 });
 
 describe('a guard', () => {
