@@ -28,7 +28,7 @@ import { findImages } from '../lib/images/find';
 import type { ImageInput } from '../lib/images/image-input';
 import { loadLabelsFile } from '../lib/labels/labels-file';
 import { cosinesOf, drawnImages } from '../lib/model/drawn';
-import { decidingRow, measuredRows } from '../lib/model/guard';
+import { decidingRow, drawnMargins, measuredRows } from '../lib/model/guard';
 import { smallModel } from '../lib/weights/small-model';
 import { vitB16WithText } from './prepare';
 import { type PrecisionResult, startResults, writeResults } from './results';
@@ -237,7 +237,7 @@ async function main(): Promise<void> {
       const differences = (of: Float32Array, ofOwn: Float32Array) =>
         differencesFrom(exactModel, bank, decision, of, ofOwn);
       const all = await differences(features, ownRows);
-      const drawn = marginsOf(await differences(encoded.drawn, own.drawn), false);
+      const drawn = drawnMargins(await differences(encoded.drawn, own.drawn), false);
       const held = marginsOf(await differences(...heldOutRows), false);
       verdicts.push(changes(precision, name, decision, first, exact));
       for (const [from, margins] of [

@@ -29,16 +29,13 @@ const SIZES = [
 ] as const;
 const OF_EACH = 3;
 
-export interface DrawnImage {
+export interface Drawing {
+  kind: DrawingKind;
   width: number;
   height: number;
   channels: 3;
   /** RGB, rows without gaps. */
   data: Uint8Array;
-}
-
-export interface Drawing extends DrawnImage {
-  kind: DrawingKind;
 }
 
 type Colour = readonly [red: number, green: number, blue: number];
@@ -137,10 +134,7 @@ const PAINTERS: Record<DrawingKind, (uniform: Uniform, width: number, height: nu
 };
 
 function draw(kind: DrawingKind, width: number, height: number, uniform: Uniform): Drawing {
-  return { kind, ...painted(PAINTERS[kind](uniform, width, height), width, height) };
-}
-
-function painted(paint: Painter, width: number, height: number): DrawnImage {
+  const paint = PAINTERS[kind](uniform, width, height);
   const data = new Uint8ClampedArray(3 * width * height);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
@@ -151,7 +145,7 @@ function painted(paint: Painter, width: number, height: number): DrawnImage {
       data[at + 2] = blue;
     }
   }
-  return { width, height, channels: 3, data: new Uint8Array(data.buffer) };
+  return { kind, width, height, channels: 3, data: new Uint8Array(data.buffer) };
 }
 
 /** Three of each kind in each of two sizes; the same seed gives the same bytes. */
@@ -160,56 +154,4 @@ export function drawings(seed: number): Drawing[] {
   return SIZES.flatMap(([width, height]) =>
     DRAWING_KINDS.flatMap((kind) => Array.from({ length: OF_EACH }, () => draw(kind, width, height, uniform))),
   );
-}
-
-const OCTAVES = 6;
-
-/** Adds smooth noise to a plane of pixels: normal values of this deviation on a grid of `cells` a side, interpolated between. */
-function addSmoothNoise(plane: Float64Array, width: number, uniform: Uniform, cells: number, deviation: number): void {
-  const side = cells + 1;
-  const height = plane.length / width;
-  const grid = Float64Array.from({ length: side * side }, () => deviation * normal(uniform));
-  const eased = (t: number) => t * t * (3 - 2 * t);
-  for (let y = 0; y < height; y++) {
-    const row = Math.floor((y * cells) / height);
-    const down = eased((y * cells) / height - row);
-    for (let x = 0; x < width; x++) {
-      const column = Math.floor((x * cells) / width);
-      const across = eased((x * cells) / width - column);
-      const at = row * side + column;
-      const upper = grid[at]! + (grid[at + 1]! - grid[at]!) * across;
-      const lower = grid[at + side]! + (grid[at + side + 1]! - grid[at + side]!) * across;
-      plane[y * width + x]! += upper + (lower - upper) * down;
-    }
-  }
-}
-
-/**
- * Images with the statistics of photos and nothing in them: smooth noise at six scales, each twice as fine as the one before
- * and half as strong, mostly in brightness and a little in colour. The same seed gives the same bytes.
- */
-export function landscapes(seed: number, count: number): DrawnImage[] {
-  const uniform = uniformSource(seed);
-  const [width, height] = SIZES[0];
-  return Array.from({ length: count }, () => {
-    const ground = colour(uniform).map((value) => 64 + value / 2);
-    const contrast = 20 + 60 * uniform();
-    const planes = Array.from({ length: 4 }, () => {
-      const plane = new Float64Array(width * height);
-      for (let octave = 0; octave < OCTAVES; octave++) {
-        addSmoothNoise(plane, width, uniform, 3 * 2 ** octave, 2 ** -octave);
-      }
-      return plane;
-    });
-    const [brightness, ...tints] = planes;
-    const value = (c: number, at: number) => ground[c]! + contrast * (brightness![at]! + 0.3 * tints[c]![at]!);
-    return painted(
-      (x, y) => {
-        const at = y * width + x;
-        return [value(0, at), value(1, at), value(2, at)];
-      },
-      width,
-      height,
-    );
-  });
 }

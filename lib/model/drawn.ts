@@ -1,5 +1,5 @@
 /** Images that a guarded model draws, to see how far its first tower is from fp32. docs/precision.md */
-import { type DrawnImage, drawings, landscapes } from '../images/drawings';
+import { type Drawing, drawings } from '../images/drawings';
 import type { Encoded } from './image-queue';
 
 /** Drawn images as both towers encode them. */
@@ -12,19 +12,13 @@ export interface DrawnFeatures {
 }
 
 const SEED = 19;
-const OF_EACH = 32;
 
-/** What margins are measured on where no calibration has them: 32 patterns of every kind, and 32 with the statistics of photos. */
-export const drawnImages = (): DrawnImage[] => [
-  ...drawings(SEED)
-    .filter((_, i) => i % 3 !== 2)
-    .slice(0, OF_EACH),
-  ...landscapes(SEED, OF_EACH),
-];
+/** What margins are measured on where no calibration has them. */
+export const drawnImages = (): Drawing[] => drawings(SEED);
 
 /** @param encode one batch by both towers */
 export async function encodeDrawn(
-  encode: (images: DrawnImage[]) => Promise<Encoded>,
+  encode: (images: Drawing[]) => Promise<Encoded>,
   batch: number,
 ): Promise<DrawnFeatures> {
   const images = drawnImages();
