@@ -61,6 +61,8 @@ Napi::Value describe_core(const Napi::CallbackInfo& info) {
   out.Set("cpuTarget", about.cpu_target);
   out.Set("cpuCapability", about.cpu_capability);
   out.Set("cpuBf16", about.cpu_bf16 != 0);
+  out.Set("cpuInt8", *about.int8_absence == '\0');
+  out.Set("int8Absence", about.int8_absence);
   return out;
 }
 

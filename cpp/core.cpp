@@ -20,6 +20,7 @@
 #include "model/model.h"
 #include "score/score.h"
 #include "teach/teacher.h"
+#include "tower/gemm.h"
 
 struct clipn_lane : clipn::Lane {
   using Lane::Lane;
@@ -140,6 +141,7 @@ clipn_status clipn_core_describe(clipn_core_info* out, clipn_error* error) {
     out->cpu_target = clipn::cpu::kernels().name;
     out->cpu_capability = capability.c_str();
     out->cpu_bf16 = multiplies_bf16() ? 1 : 0;
+    out->int8_absence = clipn::int8_absence().c_str();
   });
 }
 

@@ -56,4 +56,13 @@ const Kernels& kernels() {
   return chosen;
 }
 
+bool has_avx_vnni() {
+#if defined(CLIPN_X86_TARGETS)
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("avxvnni");
+#else
+  return false;
+#endif
+}
+
 }  // namespace clipn::cpu

@@ -18,6 +18,9 @@ const Kernels& select(const char* forced);
 // select(getenv("CLIPN_CPU")), decided at the first call. Thread-safe.
 const Kernels& kernels();
 
+// Whether the CPU has AVX-VNNI, which Kernels::multiply_codes takes.
+bool has_avx_vnni();
+
 }  // namespace clipn::cpu
 
 #endif  // CLIPN_CPU_DISPATCH_H_

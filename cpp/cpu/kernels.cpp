@@ -14,6 +14,8 @@ namespace clipn::cpu::CLIPN_CPU_TARGET {
 #include "score/score.inl"
 #include "score/words.inl"
 #include "tower/rows.inl"
+// After the rows: it uses their LayerNorm and activations.
+#include "tower/int8.inl"
 
 const Kernels kernels = {
     CLIPN_NAME(CLIPN_CPU_TARGET),
@@ -21,10 +23,14 @@ const Kernels kernels = {
     resize_vertical,
     score_block,
     sum_words,
-    {layer_norm<float>, store_linear<float>, softmax<float>, store_scaled<float>},
-    {layer_norm<uint16_t>, store_linear<uint16_t>, softmax<uint16_t>, store_scaled<uint16_t>},
+    {layer_norm<float>, store_linear<float>, softmax<float>, store_scaled<float>, quantise<float>, store_sums<float>},
+    {layer_norm<uint16_t>, store_linear<uint16_t>, softmax<uint16_t>, store_scaled<uint16_t>, quantise<uint16_t>, store_sums<uint16_t>},
     transpose_words,
     interleave_pairs,
+    quantise_weights,
+    quantise_norm,
+    add_sums,
+    CLIPN_MULTIPLY_CODES,
 };
 
 }  // namespace clipn::cpu::CLIPN_CPU_TARGET

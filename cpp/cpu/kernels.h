@@ -49,7 +49,17 @@ struct WordSum {
 
 enum class Activation { kNone, kGelu, kQuickGelu };
 
-// Kernels of a transformer over rows of one element type: float, or the bits of a bf16 (tower/rows.inl).
+// Columns of a tile of int8 products.
+inline constexpr int64_t kPanelColumns = 64;
+
+// Of the outputs of an int8 linear: the weights are scale times their codes, `sum` is scale times the sum of the codes.
+struct Channels {
+  const float* scale;
+  const float* sum;
+  const float* bias;
+};
+
+// Kernels of a transformer over rows of one element type: float, or the bits of a bf16 (tower/rows.inl, int8.inl).
 template <typename T>
 struct RowKernels {
   void (*layer_norm)(const float* x, int64_t rows, int64_t width, const float* weight, const float* bias, T* out);
@@ -58,6 +68,9 @@ struct RowKernels {
   void (*softmax)(const float* s, int64_t rows, int64_t ld, int64_t visible, int64_t step, float scale, T* p,
                   int64_t ld_p, float* inverse_sum);
   void (*store_scaled)(const float* tile, int64_t rows, int64_t columns, const float* factor, T* out, int64_t ld);
+  void (*quantise)(const T* x, int64_t rows, int64_t width, uint8_t* codes, float* step, float* least);
+  void (*store_sums)(const int32_t* sums, int64_t rows, int64_t columns, const float* step, const float* least,
+                     const Channels& channels, Activation activation, T* out, int64_t ld);
 };
 
 struct Kernels {
@@ -87,6 +100,13 @@ struct Kernels {
   void (*transpose_words)(const uint32_t* in, int64_t rows, int64_t ld, int64_t columns, uint32_t* out, int64_t padded);
   void (*interleave_pairs)(const uint16_t* in, int64_t rows, int64_t ld, int64_t columns, uint16_t* out,
                            int64_t padded);
+  void (*quantise_weights)(const float* weights, int64_t width, int8_t* codes, float* scale, float* sum);
+  void (*quantise_norm)(const float* x, int64_t rows, int64_t width, const float* weight, const float* bias, float* row,
+                        uint8_t* codes, float* step, float* least);
+  void (*add_sums)(const int32_t* sums, int64_t rows, int64_t columns, const float* step, const float* least,
+                   const Channels& channels, float* to, int64_t ld);
+  // Products of codes on a CPU with AVX-VNNI (cpu/dispatch.h); NULL in targets where oneDNN has them, and in "base".
+  void (*multiply_codes)(const uint8_t* a, int64_t ld_a, const int8_t* b, int64_t rows, int64_t depth, int32_t* c);
 };
 
 namespace base {

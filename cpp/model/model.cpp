@@ -25,6 +25,7 @@
 #include "extent.h"
 #include "image/resize.h"
 #include "model/normalise.h"
+#include "tower/gemm.h"
 #include "tower/pack.h"
 
 namespace clipn {
@@ -53,9 +54,10 @@ at::ScalarType arithmetic_type(clipn_precision precision, clipn_device device) {
     case CLIPN_BF16:
       return at::kBFloat16;
     case CLIPN_INT8:
-      throw Error(CLIPN_INVALID_ARG, "precision int8 is not built yet");
+      if (!int8_absence().empty()) throw Error(CLIPN_INVALID_ARG, "precision int8: " + int8_absence());
+      return at::kFloat;
     default:
-      throw Error(CLIPN_INVALID_ARG, "precision on a CPU is fp32 or bf16");
+      throw Error(CLIPN_INVALID_ARG, "precision on a CPU is fp32, bf16 or int8");
   }
 }
 
@@ -169,6 +171,10 @@ Model::Model(const std::string& path, clipn_precision precision, clipn_device de
 #if defined(__GLIBC__)
     malloc_trim(0);  // the heap would keep what the file's weights took: as much as the packed ones
 #endif
+  } else if (precision == CLIPN_INT8) {
+    throw Error(CLIPN_MODEL_CONTRACT,
+                path + " is no model that `clipn-native export` wrote, or has sizes that the kernels do not take: it runs "
+                       "as it is, in fp32 or bf16, not in int8");
   } else {
     // A program that we did not write cannot be parted into towers: two of it, to have the labels in fp32.
     if (has_text && dtype_ != at::kFloat) {

@@ -3,9 +3,14 @@
 #include <ATen/Parallel.h>
 #include <ATen/native/CPUBlas.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <exception>
+#include <limits>
+#include <string>
 #include <vector>
 
 #include "cpu/dispatch.h"
@@ -21,11 +26,6 @@ using at::native::cpublas::brgemm;
 
 constexpr int64_t kLeastRows = 8;  // of a block: below, reading the weights takes longer than the products
 
-// Inputs that are multiplied in one go: 3 KB of a row, so that this part of a panel (197 kB) and of a row block (393
-// kB) fit in L2 together. Even, for bf16 comes in pairs.
-template <typename T>
-constexpr int64_t kMostInputs = 3072 / static_cast<int64_t>(sizeof(T));
-
 const c10::BFloat16* elements(const uint16_t* bits) { return reinterpret_cast<const c10::BFloat16*>(bits); }
 
 // A thread's AMX tiles are configured by brgemm; other code must find them released.
@@ -36,13 +36,91 @@ struct ReleaseTiles {
 }  // namespace
 
 void multiply(const float* a, int64_t ld_a, const float* b, int64_t ld_b, int64_t rows, int64_t columns, int64_t depth,
-              float* c, int64_t ld_c) {
-  brgemm(rows, columns, depth, ld_a, ld_b, ld_c, false, a, b, c);
+              float* c, int64_t ld_c, bool accumulate) {
+  brgemm(rows, columns, depth, ld_a, ld_b, ld_c, accumulate, a, b, c);
 }
 
 void multiply(const uint16_t* a, int64_t ld_a, const uint16_t* b, int64_t ld_b, int64_t rows, int64_t columns,
-              int64_t depth, float* c, int64_t ld_c) {
-  brgemm(rows, columns, depth, ld_a, ld_b, ld_c, false, elements(a), elements(b), c);
+              int64_t depth, float* c, int64_t ld_c, bool accumulate) {
+  brgemm(rows, columns, depth, ld_a, ld_b, ld_c, accumulate, elements(a), elements(b), c);
+}
+
+namespace {
+
+using MultiplyCodes = void (*)(const uint8_t*, int64_t, const int8_t*, int64_t, int64_t, int32_t*);
+
+void multiply_by_brgemm(const uint8_t* a, int64_t ld_a, const int8_t* b, int64_t rows, int64_t depth, int32_t* c) {
+  brgemm(rows, kPanel, depth, ld_a, kPanel, kPanel, false, a, b, c);
+}
+
+// oneDNN's where it has one for bytes (AVX-512-VNNI, AMX), else ours for AVX-VNNI; null for neither.
+MultiplyCodes choose_multiply_codes() {
+  alignas(64) std::array<uint8_t, 64> a{};
+  alignas(64) std::array<int8_t, 64 * kPanel> b{};
+  alignas(64) std::array<int32_t, kPanel> c{};
+  try {
+    const ReleaseTiles release;
+    multiply_by_brgemm(a.data(), 64, b.data(), 1, 64, c.data());
+    return multiply_by_brgemm;
+  } catch (const std::exception&) {
+    return cpu::has_avx_vnni() ? cpu::kernels().multiply_codes : nullptr;
+  }
+}
+
+MultiplyCodes multiply_codes() {
+  static const MultiplyCodes chosen = choose_multiply_codes();
+  return chosen;
+}
+
+// Shortest of several runs in seconds.
+template <typename Run>
+double shortest(const Run& run) {
+  double least = std::numeric_limits<double>::max();
+  for (int i = 0; i < 7; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    run();
+    least = std::min(least, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return least;
+}
+
+std::string find_int8_absence() {
+  if (multiply_codes() == nullptr) return "this CPU has neither AVX-512-VNNI, AMX-INT8 nor AVX-VNNI";
+  constexpr int64_t kRows = 32, kDepth = 512;
+  const ReleaseTiles release;
+  // The largest sums there are: an instruction that saturates in 16 bits shows here.
+  const std::vector<uint8_t> codes(kRows * kDepth, 255);
+  std::vector<int8_t> weights(kDepth * kPanel);
+  for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<int8_t>(i / 4 % 2 == 0 ? 127 : -127);
+  std::vector<int32_t> sums(kRows * kPanel);
+  const double bytes =
+      shortest([&] { multiply_codes()(codes.data(), kDepth, weights.data(), kRows, kDepth, sums.data()); });
+  for (size_t i = 0; i < sums.size(); ++i) {
+    if (sums[i] != (i % 2 == 0 ? 1 : -1) * 255 * 127 * kDepth) {
+      return "products of bytes are not exact on this CPU with this libtorch";
+    }
+  }
+  if (!can_multiply<float>()) return "libtorch has no products of blocks for this CPU";
+  const std::vector<float> a(kRows * kDepth), b(kDepth * kPanel);
+  std::vector<float> c(kRows * kPanel);
+  const double floats =
+      shortest([&] { multiply(a.data(), kDepth, b.data(), kPanel, kRows, kPanel, kDepth, c.data(), kPanel); });
+  if (bytes > 2 * floats) {
+    return "products of bytes take " + std::to_string(static_cast<int64_t>(bytes / floats + 0.5)) +
+           " times as long as those of fp32 on this CPU with this libtorch";
+  }
+  return "";
+}
+
+}  // namespace
+
+void multiply(const uint8_t* a, int64_t ld_a, const int8_t* b, int64_t rows, int64_t depth, int32_t* c) {
+  multiply_codes()(a, ld_a, b, rows, depth, c);
+}
+
+const std::string& int8_absence() {
+  static const std::string absence = find_int8_absence();
+  return absence;
 }
 
 template <typename T>
@@ -61,40 +139,6 @@ bool can_multiply() {
   return works;
 }
 
-template <typename T>
-PackedLinear<T>::PackedLinear(const at::Tensor& weight, const at::Tensor& bias)
-    : in_(weight.size(1)), out_(weight.size(0)) {
-  const at::Tensor dense = weight.to(c10::CppTypeToScalarType<Element<T>>::value).contiguous();
-  const T* from = static_cast<const T*>(dense.const_data_ptr());
-  T* to = weight_.reserve(out_ * in_);
-  // Words of 32 bits: a number of fp32, a pair of bf16.
-  const int64_t words = in_ * static_cast<int64_t>(sizeof(T)) / 4;
-  const cpu::Kernels& kernels = cpu::kernels();
-  for_each_task(panels(), [&](int64_t panel, int64_t) {
-    kernels.transpose_words(reinterpret_cast<const uint32_t*>(from + panel * kPanel * in_), panel_width(panel), words,
-                            words, reinterpret_cast<uint32_t*>(to + panel * kPanel * in_), panel_width(panel));
-  });
-  const at::Tensor dense_bias =
-      bias.defined() ? bias.to(at::kFloat).contiguous() : at::zeros({out_}, at::TensorOptions(at::kFloat));
-  std::memcpy(bias_.reserve(out_), dense_bias.const_data_ptr<float>(), static_cast<size_t>(out_) * sizeof(float));
-}
-
-template <typename T>
-void PackedLinear<T>::multiply(int64_t panel, const T* a, int64_t rows, int64_t ld_a, float* c, int64_t ld_c,
-                               bool accumulate) const {
-  const int64_t width = panel_width(panel);
-  const T* b = weight_.data() + panel * kPanel * in_;
-  for (int64_t k = 0; k < in_; k += kMostInputs<T>) {
-    const int64_t inputs = std::min(kMostInputs<T>, in_ - k);
-    const bool add = accumulate || k > 0;
-    if constexpr (std::is_same_v<T, float>) {
-      brgemm(rows, width, inputs, ld_a, width, ld_c, add, a + k, b + k * width, c);
-    } else {
-      brgemm(rows, width, inputs, ld_a, width, ld_c, add, elements(a + k), elements(b + k * width), c);
-    }
-  }
-}
-
 void for_each_task(int64_t tasks, const std::function<void(int64_t, int64_t)>& run) {
   std::atomic<int64_t> next{0};
   at::parallel_for(0, std::min<int64_t>(tasks, at::get_num_threads()), 1, [&](int64_t, int64_t) {
@@ -109,8 +153,6 @@ RowBlocks::RowBlocks(int64_t all) : rows(all) {
   count = std::max<int64_t>(1, std::min(count, rows / kLeastRows));
 }
 
-template class PackedLinear<float>;
-template class PackedLinear<uint16_t>;
 template bool can_multiply<float>();
 template bool can_multiply<uint16_t>();
 

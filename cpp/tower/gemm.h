@@ -1,4 +1,5 @@
-// Matrix products with packed weights, on libtorch's brgemm (oneDNN's micro-kernels: AMX, AVX-512-BF16, AVX-512, AVX2).
+// Matrix products of blocks, on libtorch's brgemm (oneDNN's micro-kernels: AMX, AVX-512-BF16, AVX-512-VNNI, AVX-512,
+// AVX2), what is shared out between threads, and memory that is kept.
 #ifndef CLIPN_TOWER_GEMM_H_
 #define CLIPN_TOWER_GEMM_H_
 
@@ -7,6 +8,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <string>
 #include <type_traits>
 
 #include "cpu/kernels.h"
@@ -45,34 +47,21 @@ class Buffer {
   at::Tensor bytes_;
 };
 
-/// y = x W^T + b with W [out, in] packed once: panels of kPanel outputs, each [in, width] for fp32 and
-/// [in / 2, width, 2] for bf16.
-template <typename T>
-class PackedLinear {
- public:
-  /// @param bias undefined for none, which is stored as zeros.
-  PackedLinear(const at::Tensor& weight, const at::Tensor& bias);
-
-  int64_t in() const { return in_; }
-  int64_t out() const { return out_; }
-  int64_t panels() const { return (out_ + kPanel - 1) / kPanel; }
-  int64_t panel_width(int64_t panel) const { return std::min(kPanel, out_ - panel * kPanel); }
-  const float* bias(int64_t panel) const { return bias_.data() + panel * kPanel; }
-
-  /// c = a W_panel^T, or c += with `accumulate`; c is fp32 [rows, panel_width].
-  void multiply(int64_t panel, const T* a, int64_t rows, int64_t ld_a, float* c, int64_t ld_c, bool accumulate) const;
-
- private:
-  int64_t in_, out_;
-  Buffer<T> weight_;
-  Buffer<float> bias_;
-};
-
-/// c = a b, fp32 [rows, columns]; b as a panel of PackedLinear, ld_b numbers (fp32) or pairs (bf16) a row.
+/// c = a b, or c += with `accumulate`: fp32 [rows, columns]; b [depth, columns] with ld_b numbers (fp32) or pairs of
+/// inputs (bf16) a row.
 void multiply(const float* a, int64_t ld_a, const float* b, int64_t ld_b, int64_t rows, int64_t columns, int64_t depth,
-              float* c, int64_t ld_c);
+              float* c, int64_t ld_c, bool accumulate = false);
 void multiply(const uint16_t* a, int64_t ld_a, const uint16_t* b, int64_t ld_b, int64_t rows, int64_t columns,
-              int64_t depth, float* c, int64_t ld_c);
+              int64_t depth, float* c, int64_t ld_c, bool accumulate = false);
+
+/// c = a b, exact: a [rows, depth] bytes, b [depth / 4, kPanel, 4] of one panel, c [rows, kPanel]; depth is a multiple
+/// of 4. Only where int8_absence() is empty.
+void multiply(const uint8_t* a, int64_t ld_a, const int8_t* b, int64_t rows, int64_t depth, int32_t* c);
+
+/// Why this machine and libtorch do not multiply bytes at a rate that is worth it; empty when they do. Decided once: by
+/// the CPU's instructions, by whether extreme products are exact, and by the clock, for a reference kernel that
+/// libtorch takes without a word is thousands of times slower.
+const std::string& int8_absence();
 
 /// Runs task 0 .. tasks - 1, each once, on the lane's threads, whichever is free; `thread` < at::get_num_threads().
 void for_each_task(int64_t tasks, const std::function<void(int64_t task, int64_t thread)>& run);

@@ -10,6 +10,7 @@
 #include "cpu/dispatch.h"
 #include "error.h"
 #include "model/normalise.h"
+#include "tower/int8_linear.h"
 
 namespace clipn {
 namespace {
@@ -50,15 +51,15 @@ void unfold(const PixelTable<T>& table, const uint8_t* pixels, int64_t stride, i
 
 }  // namespace
 
-template <typename T>
-ImageTower<T>::ImageTower(ImageStem<T> stem, Transformer<T> transformer)
+template <typename T, typename Linear>
+ImageTower<T, Linear>::ImageTower(ImageStem<T> stem, Transformer<T, Linear> transformer)
     : stem_(std::move(stem)),
       transformer_(std::move(transformer)),
       grid_(stem_.side / stem_.patch),
       tokens_(1 + grid_ * grid_) {}
 
-template <typename T>
-Sequences ImageTower<T>::sequences(int64_t n) const {
+template <typename T, typename Linear>
+Sequences ImageTower<T, Linear>::sequences(int64_t n) const {
   Sequences all;
   for (int64_t i = 0; i < n; ++i) {
     all.readout.push_back(i * tokens_);
@@ -67,8 +68,8 @@ Sequences ImageTower<T>::sequences(int64_t n) const {
   return all;
 }
 
-template <typename T>
-float* ImageTower<T>::embed(const clipn_image_batch& batch) {
+template <typename T, typename Linear>
+float* ImageTower<T, Linear>::embed(const clipn_image_batch& batch) {
   if (batch.side != stem_.side) {
     throw Error(CLIPN_MODEL_CONTRACT,
                 "the tower takes images of side " + std::to_string(stem_.side) + ", not " + std::to_string(batch.side));
@@ -107,16 +108,16 @@ float* ImageTower<T>::embed(const clipn_image_batch& batch) {
   return x;
 }
 
-template <typename T>
-at::Tensor ImageTower<T>::encode(const clipn_image_batch& batch) {
+template <typename T, typename Linear>
+at::Tensor ImageTower<T, Linear>::encode(const clipn_image_batch& batch) {
   const float* rows = transformer_.run_to_readout(embed(batch), sequences(batch.n));
   at::Tensor out = at::empty({batch.n, stem_.proj.out()}, at::TensorOptions(at::kFloat));
   transformer_.project(stem_.ln_post, stem_.proj, rows, batch.n, out.mutable_data_ptr<float>());
   return out;
 }
 
-template <typename T>
-at::Tensor ImageTower<T>::encode_tokens(const clipn_image_batch& batch) {
+template <typename T, typename Linear>
+at::Tensor ImageTower<T, Linear>::encode_tokens(const clipn_image_batch& batch) {
   float* x = embed(batch);
   transformer_.run(x, sequences(batch.n));
   at::Tensor out = at::empty({batch.n, tokens_, stem_.proj.out()}, at::TensorOptions(at::kFloat));
@@ -124,8 +125,8 @@ at::Tensor ImageTower<T>::encode_tokens(const clipn_image_batch& batch) {
   return out;
 }
 
-template <typename T>
-std::pair<at::Tensor, at::Tensor> ImageTower<T>::encode_contributions(const clipn_image_batch& batch) {
+template <typename T, typename Linear>
+std::pair<at::Tensor, at::Tensor> ImageTower<T, Linear>::encode_contributions(const clipn_image_batch& batch) {
   const Sequences all = sequences(batch.n);
   const float* rows = transformer_.run_to_readout(embed(batch), all, /*keep_weighted=*/true);
   const at::TensorOptions fp32(at::kFloat);
@@ -138,5 +139,7 @@ std::pair<at::Tensor, at::Tensor> ImageTower<T>::encode_contributions(const clip
 
 template class ImageTower<float>;
 template class ImageTower<uint16_t>;
+template class ImageTower<float, Int8Linear<float>>;
+template class ImageTower<uint16_t, Int8Linear<uint16_t>>;
 
 }  // namespace clipn

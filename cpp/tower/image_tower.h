@@ -19,10 +19,11 @@ struct ImageStem {
   PackedLinear<T> proj;  // [D, width]
 };
 
-template <typename T>
+/// Patches and projection are in T, the blocks' linears as `Linear` has them.
+template <typename T, typename Linear = PackedLinear<T>>
 class ImageTower {
  public:
-  ImageTower(ImageStem<T> stem, Transformer<T> transformer);
+  ImageTower(ImageStem<T> stem, Transformer<T, Linear> transformer);
 
   /// Projected class tokens [n, D], not normalised.
   at::Tensor encode(const clipn_image_batch& batch);
@@ -38,7 +39,7 @@ class ImageTower {
   Sequences sequences(int64_t n) const;
 
   ImageStem<T> stem_;
-  Transformer<T> transformer_;
+  Transformer<T, Linear> transformer_;
   const int64_t grid_, tokens_;
   Buffer<float> x_;
   Buffer<T> patches_;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tower/image_tower.h"
+#include "tower/int8_linear.h"
 #include "tower/module_parts.h"
 #include "tower/recognise.h"
 #include "tower/text_tower.h"
@@ -64,49 +65,51 @@ at::Tensor with_zeros(const at::Tensor& tensor, int64_t dimension, int64_t count
 
 // Heads as wide as the kernels take them and whole panels together. The zeros add nothing to the logits of a head; in
 // its values they stay zeros, and are multiplied by zeros.
-template <typename T>
-std::pair<PackedLinear<T>, PackedLinear<T>> attention(const Module& module, int64_t heads) {
+template <typename Linear>
+std::pair<Linear, Linear> attention(const Module& module, int64_t heads, Norm& before) {
   const Module out = child(module, "out_proj");
-  const at::Tensor qkv = drain_weight(module, "in_proj_weight"), qkv_bias = drain_weight(module, "in_proj_bias");
+  const at::Tensor qkv = Linear::balance(before, drain_weight(module, "in_proj_weight"));
+  const at::Tensor qkv_bias = drain_weight(module, "in_proj_bias");
   const at::Tensor out_weight = drain_weight(out, "weight");
   const int64_t width = out_weight.size(0), head = width / heads;
   int64_t packed = (head + kHeadStep - 1) / kHeadStep * kHeadStep;
   while (heads * packed % kPanel != 0) packed += kHeadStep;
   const int64_t inner = heads * packed, more = packed - head;
-  return {PackedLinear<T>(with_zeros(qkv.reshape({3, heads, head, width}), 2, more).reshape({3 * inner, width}),
+  return {Linear(with_zeros(qkv.reshape({3, heads, head, width}), 2, more).reshape({3 * inner, width}),
                           with_zeros(qkv_bias.reshape({3, heads, head}), 2, more).reshape({3 * inner})),
-          PackedLinear<T>(with_zeros(out_weight.reshape({width, heads, head}), 2, more).reshape({width, inner}),
+          Linear(with_zeros(out_weight.reshape({width, heads, head}), 2, more).reshape({width, inner}),
                           drain_weight(out, "bias"))};
 }
 
 // A hidden layer of whole panels, which the kernels write: what is added to it is 0, stays 0 in the activation, and is
 // multiplied by 0.
-template <typename T>
-std::pair<PackedLinear<T>, PackedLinear<T>> mlp(const Module& module) {
+template <typename Linear>
+std::pair<Linear, Linear> mlp(const Module& module, Norm& before) {
   const Module fc = child(module, "c_fc"), proj = child(module, "c_proj");
-  const at::Tensor fc_weight = drain_weight(fc, "weight");
+  const at::Tensor fc_weight = Linear::balance(before, drain_weight(fc, "weight"));
   const int64_t more = (kPanel - fc_weight.size(0) % kPanel) % kPanel;
-  return {PackedLinear<T>(with_zeros(fc_weight, 0, more), with_zeros(drain_weight(fc, "bias"), 0, more)),
-          PackedLinear<T>(with_zeros(drain_weight(proj, "weight"), 1, more), drain_weight(proj, "bias"))};
+  return {Linear(with_zeros(fc_weight, 0, more), with_zeros(drain_weight(fc, "bias"), 0, more)),
+          Linear(with_zeros(drain_weight(proj, "weight"), 1, more), drain_weight(proj, "bias"))};
 }
 
-template <typename T>
-Transformer<T> transformer(const Module& module, uint32_t layers, uint32_t heads, cpu::Activation activation,
-                           Attention sees) {
+template <typename T, typename Linear>
+Transformer<T, Linear> transformer(const Module& module, uint32_t layers, uint32_t heads, cpu::Activation activation,
+                                   Attention sees) {
   const Module resblocks = child(module, "resblocks");
-  std::vector<Block<T>> blocks;
+  std::vector<Block<Linear>> blocks;
   for (uint32_t i = 0; i < layers; ++i) {
     const Module block = child(resblocks, std::to_string(i));
-    auto [qkv, out] = attention<T>(child(block, "attn"), heads);
-    auto [fc, proj] = mlp<T>(child(block, "mlp"));
-    blocks.push_back({.ln_1 = norm(block, "ln_1"),
+    Norm ln_1 = norm(block, "ln_1"), ln_2 = norm(block, "ln_2");
+    auto [qkv, out] = attention<Linear>(child(block, "attn"), heads, ln_1);
+    auto [fc, proj] = mlp<Linear>(child(block, "mlp"), ln_2);
+    blocks.push_back({.ln_1 = std::move(ln_1),
                       .qkv = std::move(qkv),
                       .out = std::move(out),
-                      .ln_2 = norm(block, "ln_2"),
+                      .ln_2 = std::move(ln_2),
                       .fc = std::move(fc),
                       .proj = std::move(proj)});
   }
-  return Transformer<T>(std::move(blocks), heads, activation, sees);
+  return Transformer<T, Linear>(std::move(blocks), heads, activation, sees);
 }
 
 cpu::Activation activation_of(const clipn_architecture& a) {
@@ -115,8 +118,8 @@ cpu::Activation activation_of(const clipn_architecture& a) {
 
 at::Tensor fp32(const at::Tensor& tensor) { return tensor.to(at::kFloat).contiguous(); }
 
-template <typename T>
-ImageTower<T> image_tower(const Module& visual, const clipn_architecture& a) {
+template <typename T, typename Linear>
+ImageTower<T, Linear> image_tower(const Module& visual, const clipn_architecture& a) {
   const at::Tensor conv1 = drain_weight(child(visual, "conv1"), "weight");
   ImageStem<T> stem{.side = a.image_size,
                     .patch = a.patch_size,
@@ -126,8 +129,9 @@ ImageTower<T> image_tower(const Module& visual, const clipn_architecture& a) {
                     .ln_pre = norm(visual, "ln_pre"),
                     .ln_post = norm(visual, "ln_post"),
                     .proj = PackedLinear<T>(drain_weight(visual, "proj").t(), {})};
-  return ImageTower<T>(std::move(stem), transformer<T>(child(visual, "transformer"), a.vision_layers, a.vision_heads,
-                                                       activation_of(a), Attention::kFull));
+  return ImageTower<T, Linear>(std::move(stem),
+                               transformer<T, Linear>(child(visual, "transformer"), a.vision_layers, a.vision_heads,
+                                                      activation_of(a), Attention::kFull));
 }
 
 template <typename T>
@@ -136,7 +140,8 @@ TextTower<T> text_tower(const Module& module, const clipn_architecture& a, const
                    .positional_embedding = fp32(drain_weight(module, "positional_embedding" + no)),
                    .ln_final = norm(module, "ln_final" + no),
                    .projection = PackedLinear<T>(drain_weight(module, "text_projection" + no).t(), {})};
-  return TextTower<T>(std::move(stem), transformer<T>(child(module, "transformer" + no), a.text_layers, a.text_heads,
+  return TextTower<T>(std::move(stem),
+                      transformer<T, PackedLinear<T>>(child(module, "transformer" + no), a.text_layers, a.text_heads,
                                                       activation_of(a), Attention::kCausal));
 }
 
@@ -146,12 +151,13 @@ at::Tensor length_of(const at::Tensor& rows) {
 
 at::Tensor unit(const at::Tensor& rows) { return rows / length_of(rows); }
 
-// An image tower in T. Labels are encoded once and meet every image: their towers are fp32, whatever T is.
-template <typename T>
+// An image tower whose blocks multiply as Linear does, the rest in T. Labels are encoded once and meet every image: their
+// towers are fp32, whatever T is.
+template <typename T, typename Linear = PackedLinear<T>>
 class TypedTowers : public PackedTowers {
  public:
   TypedTowers(const Module& module, const Recognised& known)
-      : image_(image_tower<T>(child(module, "visual"), known.architecture)) {
+      : image_(image_tower<T, Linear>(child(module, "visual"), known.architecture)) {
     if (known.text_towers.text) yes_.emplace(text_tower<float>(module, known.architecture, ""));
     if (known.text_towers.text_no) no_.emplace(text_tower<float>(module, known.architecture, "_no"));
   }
@@ -175,21 +181,24 @@ class TypedTowers : public PackedTowers {
   void run_image_linears(int64_t n) override { image_.run_linears(n); }
 
  private:
-  ImageTower<T> image_;
+  ImageTower<T, Linear> image_;
   std::optional<TextTower<float>> yes_, no_;
 };
 
 }  // namespace
 
 std::unique_ptr<PackedTowers> pack_towers(Module& module, clipn_precision precision, bool image_only) {
-  if (precision == CLIPN_BF16 && !can_multiply<uint16_t>()) return nullptr;
+  const bool bf16 = can_multiply<uint16_t>();
+  if (precision == CLIPN_BF16 && !bf16) return nullptr;
   std::optional<Recognised> known = recognise(module);
   if (!known.has_value()) return nullptr;
   if (image_only) known->text_towers = {};
   if ((precision == CLIPN_FP32 || known->text_towers.text) && !can_multiply<float>()) return nullptr;
   if (!fits(*known)) return nullptr;
+  if (precision == CLIPN_FP32) return std::make_unique<TypedTowers<float>>(module, *known);
   if (precision == CLIPN_BF16) return std::make_unique<TypedTowers<uint16_t>>(module, *known);
-  return std::make_unique<TypedTowers<float>>(module, *known);
+  if (bf16) return std::make_unique<TypedTowers<uint16_t, Int8Linear<uint16_t>>>(module, *known);
+  return std::make_unique<TypedTowers<float, Int8Linear<float>>>(module, *known);
 }
 
 }  // namespace clipn

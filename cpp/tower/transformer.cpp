@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "cpu/dispatch.h"
+#include "tower/int8_linear.h"
 
 namespace clipn {
 namespace {
@@ -18,9 +19,12 @@ namespace {
 // Queries whose scores are computed together: with the 208 keys of ViT-B/16 they stay in L1 and L2 (53 kB).
 constexpr int64_t kMostQueries = 64;
 
-// Keys are padded to whole vectors, values to whole AMX tiles of bf16.
+// Keys are padded to whole vectors, values to whole AMX tiles of bf16 where there is AMX, else to pairs.
 int64_t padded_keys(int64_t length) { return (length + 15) / 16 * 16; }
-int64_t padded_values(int64_t length) { return (length + 31) / 32 * 32; }
+int64_t padded_values(int64_t length) {
+  static const int64_t step = __builtin_cpu_supports("amx-bf16") ? 32 : 2;
+  return (length + step - 1) / step * step;
+}
 
 int64_t panel_of(int64_t column) { return column / kPanel; }
 
@@ -35,15 +39,6 @@ float mean_of(const float* row, int64_t width) {
   return sum / static_cast<float>(width);
 }
 
-template <typename T>
-const cpu::RowKernels<T>& row_kernels() {
-  if constexpr (std::is_same_v<T, float>) {
-    return cpu::kernels().fp32;
-  } else {
-    return cpu::kernels().bf16;
-  }
-}
-
 }  // namespace
 
 int64_t Sequences::longest() const {
@@ -52,8 +47,8 @@ int64_t Sequences::longest() const {
   return most;
 }
 
-template <typename T>
-Transformer<T>::Transformer(std::vector<Block<T>> blocks, int64_t heads, cpu::Activation activation,
+template <typename T, typename Linear>
+Transformer<T, Linear>::Transformer(std::vector<Block<Linear>> blocks, int64_t heads, cpu::Activation activation,
                             Attention attention)
     : blocks_(std::move(blocks)),
       heads_(heads),
@@ -64,15 +59,16 @@ Transformer<T>::Transformer(std::vector<Block<T>> blocks, int64_t heads, cpu::Ac
       attention_(attention),
       kernels_(row_kernels<T>()) {}
 
-template <typename T>
-void Transformer<T>::prepare(const Sequences& sequences) {
+template <typename T, typename Linear>
+void Transformer<T, Linear>::prepare(const Sequences& sequences) {
   const int64_t rows = sequences.rows(), head = inner_ / heads_;
   const int64_t longest = sequences.longest();
   scratch_.resize(std::max(scratch_.size(), static_cast<size_t>(at::get_num_threads())));
   for (Scratch& s : scratch_) {
+    const int64_t hidden = blocks_.front().fc.out();
+    s.rows.reserve(kMostRows, std::max({width_, inner_, hidden}));
     s.normed.reserve(kMostRows * width_);
-    s.hidden.reserve(kMostRows * blocks_.front().fc.out());
-    s.tile.reserve(kMostRows * kPanel);
+    s.hidden.reserve(kMostRows * hidden);
     s.keys.reserve(padded_keys(longest) * head);
     s.values.reserve(padded_values(longest) * head);
     s.scores.reserve(kMostQueries * std::max(padded_keys(longest), head));
@@ -83,33 +79,31 @@ void Transformer<T>::prepare(const Sequences& sequences) {
   attended_.reserve(rows * inner_);
 }
 
-template <typename T>
-void Transformer<T>::layer_norm(const Norm& norm, const float* x, int64_t rows, T* out) const {
+template <typename T, typename Linear>
+void Transformer<T, Linear>::layer_norm(const Norm& norm, const float* x, int64_t rows, T* out) const {
   kernels_.layer_norm(x, rows, width_, norm.weight.const_data_ptr<float>(), norm.bias.const_data_ptr<float>(), out);
 }
 
 // Columns [first, end) of q, k, v of all rows, to the same columns of out [rows, 3 inner].
-template <typename T>
-void Transformer<T>::to_qkv(const Block<T>& block, const float* x, int64_t rows, int64_t first_column,
+template <typename T, typename Linear>
+void Transformer<T, Linear>::to_qkv(const Block<Linear>& block, const float* x, int64_t rows, int64_t first_column,
                             int64_t end_column, T* out) {
   const RowBlocks blocks(rows);
   const int64_t ld = 3 * inner_;
   for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
     const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
     Scratch& s = scratch(thread);
-    layer_norm(block.ln_1, x + begin * width_, height, s.normed.data());
+    s.rows.set_norm(block.ln_1, x + begin * width_, height, width_);
     for (int64_t panel = panel_of(first_column); panel < panel_of(end_column); ++panel) {
-      block.qkv.multiply(panel, s.normed.data(), height, width_, s.tile.data(), kPanel, false);
-      kernels_.store_linear(s.tile.data(), height, kPanel, block.qkv.bias(panel), cpu::Activation::kNone,
-                            out + begin * ld + panel * kPanel, ld);
+      block.qkv.store(panel, s.rows, cpu::Activation::kNone, out + begin * ld + panel * kPanel, ld);
     }
   });
 }
 
 // softmax(q k^T / sqrt(head)) v. Queries are rows of qkv_, or one row a sequence when only the readout is asked for;
 // then `weighted` [rows, inner] takes the summands, each value times its weight.
-template <typename T>
-void Transformer<T>::attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only, T* out,
+template <typename T, typename Linear>
+void Transformer<T, Linear>::attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only, T* out,
                             T* weighted) {
   const int64_t head = inner_ / heads_, ld = 3 * inner_;
   const cpu::Kernels& kernels = cpu::kernels();
@@ -128,9 +122,11 @@ void Transformer<T>::attend(const T* queries, int64_t ld_queries, const Sequence
     const T* packed_keys = reinterpret_cast<const T*>(s.keys.data());
     if constexpr (!std::is_same_v<T, float>) kernels.interleave_pairs(v, length, ld, head, s.values.data(), depth);
 
-    const int64_t first = readout_only ? i : start, end = readout_only ? i + 1 : start + length;
-    for (int64_t row = first; row < end; row += kMostQueries) {
-      const int64_t rows = std::min(kMostQueries, end - row);
+    const int64_t first = readout_only ? i : start, count = readout_only ? 1 : length;
+    // As even as can be: a block of a few rows costs as much as one of many.
+    const int64_t blocks = (count + kMostQueries - 1) / kMostQueries;
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t row = first + count * block / blocks, rows = first + count * (block + 1) / blocks - row;
       const int64_t position = (readout_only ? sequences.readout[i] : row) - start;
       multiply(queries + row * ld_queries + column, ld_queries, packed_keys, keys, rows, keys, head, s.scores.data(),
                keys);
@@ -153,56 +149,49 @@ void Transformer<T>::attend(const T* queries, int64_t ld_queries, const Sequence
 }
 
 // x += out(attended); x += proj(activation(fc(ln_2(x)))).
-template <typename T>
-void Transformer<T>::finish(const Block<T>& block, const T* attended, float* x, int64_t rows) {
+template <typename T, typename Linear>
+void Transformer<T, Linear>::finish(const Block<Linear>& block, const T* attended, float* x, int64_t rows) {
   const RowBlocks blocks(rows);
   const int64_t hidden = block.fc.out();
-  const auto add = [&](const PackedLinear<T>& linear, const T* a, int64_t height, float* to) {
-    for (int64_t panel = 0; panel < linear.panels(); ++panel) {
-      const int64_t columns = linear.panel_width(panel);
-      float* tile = to + panel * kPanel;
-      linear.multiply(panel, a, height, linear.in(), tile, width_, true);
-      const float* bias = linear.bias(panel);
-      for (int64_t r = 0; r < height; ++r) {
-        for (int64_t j = 0; j < columns; ++j) tile[r * width_ + j] += bias[j];
-      }
-    }
-  };
   for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
     const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
     float* rows_of_x = x + begin * width_;
     Scratch& s = scratch(thread);
-    add(block.out, attended + begin * inner_, height, rows_of_x);
-    layer_norm(block.ln_2, rows_of_x, height, s.normed.data());
-    for (int64_t panel = 0; panel < block.fc.panels(); ++panel) {
-      block.fc.multiply(panel, s.normed.data(), height, width_, s.tile.data(), kPanel, false);
-      kernels_.store_linear(s.tile.data(), height, kPanel, block.fc.bias(panel), activation_,
-                            s.hidden.data() + panel * kPanel, hidden);
+    s.rows.set(attended + begin * inner_, height, inner_);
+    for (int64_t panel = 0; panel < block.out.panels(); ++panel) {
+      block.out.add(panel, s.rows, rows_of_x + panel * kPanel, width_);
     }
-    add(block.proj, s.hidden.data(), height, rows_of_x);
+    s.rows.set_norm(block.ln_2, rows_of_x, height, width_);
+    for (int64_t panel = 0; panel < block.fc.panels(); ++panel) {
+      block.fc.store(panel, s.rows, activation_, s.hidden.data() + panel * kPanel, hidden);
+    }
+    s.rows.set(s.hidden.data(), height, hidden);
+    for (int64_t panel = 0; panel < block.proj.panels(); ++panel) {
+      block.proj.add(panel, s.rows, rows_of_x + panel * kPanel, width_);
+    }
   });
 }
 
 // One block on all rows of x.
-template <typename T>
-void Transformer<T>::apply(const Block<T>& block, float* x, const Sequences& sequences) {
+template <typename T, typename Linear>
+void Transformer<T, Linear>::apply(const Block<Linear>& block, float* x, const Sequences& sequences) {
   to_qkv(block, x, sequences.rows(), 0, 3 * inner_, qkv_.data());
   attend(qkv_.data(), 3 * inner_, sequences, false, attended_.data());
   finish(block, attended_.data(), x, sequences.rows());
 }
 
-template <typename T>
-void Transformer<T>::run(float* x, const Sequences& sequences) {
+template <typename T, typename Linear>
+void Transformer<T, Linear>::run(float* x, const Sequences& sequences) {
   prepare(sequences);
-  for (const Block<T>& block : blocks_) apply(block, x, sequences);
+  for (const Block<Linear>& block : blocks_) apply(block, x, sequences);
 }
 
-template <typename T>
-float* Transformer<T>::run_to_readout(float* x, const Sequences& sequences, bool keep_weighted) {
+template <typename T, typename Linear>
+float* Transformer<T, Linear>::run_to_readout(float* x, const Sequences& sequences, bool keep_weighted) {
   prepare(sequences);
   const int64_t rows = sequences.rows(), count = sequences.count();
   for (size_t i = 0; i + 1 < blocks_.size(); ++i) apply(blocks_[i], x, sequences);
-  const Block<T>& last = blocks_.back();
+  const Block<Linear>& last = blocks_.back();
   float* readout = readout_.reserve(count * width_);
   for (int64_t i = 0; i < count; ++i) {
     std::memcpy(readout + i * width_, x + sequences.readout[i] * width_, static_cast<size_t>(width_) * sizeof(float));
@@ -216,29 +205,26 @@ float* Transformer<T>::run_to_readout(float* x, const Sequences& sequences, bool
   return readout;
 }
 
-template <typename T>
-void Transformer<T>::run_linears(int64_t rows) {
+template <typename T, typename Linear>
+void Transformer<T, Linear>::run_linears(int64_t rows) {
   Sequences all;
   all.starts.push_back(rows);
   prepare(all);
   const RowBlocks blocks(rows);
-  for (const Block<T>& block : blocks_) {
-    for (const PackedLinear<T>* linear : {&block.qkv, &block.out, &block.fc, &block.proj}) {
+  for (const Block<Linear>& block : blocks_) {
+    for (const Linear* linear : {&block.qkv, &block.out, &block.fc, &block.proj}) {
       for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
         const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
-        Scratch& s = scratch(thread);
-        // Distinct rows of the right width: of the hidden layer for proj, of qkv_ for the others.
-        const T* a = linear == &block.proj ? s.hidden.data() : qkv_.data() + begin * linear->in();
-        for (int64_t panel = 0; panel < linear->panels(); ++panel) {
-          linear->multiply(panel, a, height, linear->in(), s.tile.data(), linear->panel_width(panel), false);
-        }
+        typename Linear::Rows& any = scratch(thread).rows;
+        any.set_any(height, linear->in());
+        for (int64_t panel = 0; panel < linear->panels(); ++panel) linear->multiply_only(panel, any);
       });
     }
   }
 }
 
-template <typename T>
-void Transformer<T>::project(const Norm& norm, const PackedLinear<T>& linear, const float* x, int64_t rows,
+template <typename T, typename Linear>
+void Transformer<T, Linear>::project(const Norm& norm, const PackedLinear<T>& linear, const float* x, int64_t rows,
                              float* out) {
   const RowBlocks blocks(rows);
   for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
@@ -251,10 +237,10 @@ void Transformer<T>::project(const Norm& norm, const PackedLinear<T>& linear, co
   });
 }
 
-template <typename T>
-void Transformer<T>::project_contributions(const Norm& norm, const PackedLinear<T>& linear, const float* readout,
+template <typename T, typename Linear>
+void Transformer<T, Linear>::project_contributions(const Norm& norm, const PackedLinear<T>& linear, const float* readout,
                                            const Sequences& sequences, float* out) {
-  const PackedLinear<T>& to_width = blocks_.back().out;
+  const Linear& to_width = blocks_.back().out;
   const float* weight = norm.weight.const_data_ptr<float>();
   float* inverse = inverse_deviation_.reserve(sequences.rows());  // of the readout row that a row adds to
   for (int64_t i = 0; i < sequences.count(); ++i) {
@@ -270,9 +256,9 @@ void Transformer<T>::project_contributions(const Norm& norm, const PackedLinear<
   for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
     const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
     Scratch& s = scratch(thread);
+    s.rows.set(weighted_.data() + begin * inner_, height, inner_);
     for (int64_t panel = 0; panel < to_width.panels(); ++panel) {
-      to_width.multiply(panel, weighted_.data() + begin * inner_, height, inner_, s.summand.data() + panel * kPanel,
-                        width_, false);
+      to_width.product(panel, s.rows, s.summand.data() + panel * kPanel, width_);
     }
     for (int64_t r = 0; r < height; ++r) {
       const float* row = s.summand.data() + r * width_;
@@ -289,5 +275,7 @@ void Transformer<T>::project_contributions(const Norm& norm, const PackedLinear<
 
 template class Transformer<float>;
 template class Transformer<uint16_t>;
+template class Transformer<float, Int8Linear<float>>;
+template class Transformer<uint16_t, Int8Linear<uint16_t>>;
 
 }  // namespace clipn

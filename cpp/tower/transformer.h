@@ -4,24 +4,17 @@
 
 #include <vector>
 
-#include "tower/gemm.h"
+#include "tower/linear.h"
 
 namespace clipn {
 
-/// Weight and bias of a LayerNorm, fp32.
-struct Norm {
-  Norm(const at::Tensor& weight_, const at::Tensor& bias_)
-      : weight(weight_.to(at::kFloat).contiguous()), bias(bias_.to(at::kFloat).contiguous()) {}
-  at::Tensor weight, bias;
-};
-
 /// x += out(attention(qkv(ln_1(x)))); x += proj(activation(fc(ln_2(x)))).
-template <typename T>
+template <typename Linear>
 struct Block {
   Norm ln_1;
-  PackedLinear<T> qkv, out;
+  Linear qkv, out;
   Norm ln_2;
-  PackedLinear<T> fc, proj;
+  Linear fc, proj;
 };
 
 /// Rows [starts[i], starts[i + 1]) of x are sequence i; readout[i] is the row that is asked for.
@@ -37,11 +30,12 @@ struct Sequences {
 /// What a token sees of its sequence: all of it, or itself and those before it.
 enum class Attention { kFull, kCausal };
 
-template <typename T>
+/// Attention is computed in T, and so is what is stored between linears; these are PackedLinear<T> or Int8Linear<T>.
+template <typename T, typename Linear = PackedLinear<T>>
 class Transformer {
  public:
   /// Heads may be wider than width / heads by zeros in `qkv` and `out`.
-  Transformer(std::vector<Block<T>> blocks, int64_t heads, cpu::Activation activation, Attention attention);
+  Transformer(std::vector<Block<Linear>> blocks, int64_t heads, cpu::Activation activation, Attention attention);
 
   /// All rows of x, fp32 [rows, width], in place.
   void run(float* x, const Sequences& sequences);
@@ -70,21 +64,22 @@ class Transformer {
  private:
   /// One thread's working memory.
   struct Scratch {
+    typename Linear::Rows rows;
     Buffer<T> normed, hidden, probabilities, values;
     Buffer<uint32_t> keys;
-    Buffer<float> tile, scores, inverse_sum, summand;
+    Buffer<float> scores, inverse_sum, summand;
   };
 
   void layer_norm(const Norm& norm, const float* x, int64_t rows, T* out) const;
-  void to_qkv(const Block<T>& block, const float* x, int64_t rows, int64_t first_column, int64_t end_column, T* out);
+  void to_qkv(const Block<Linear>& block, const float* x, int64_t rows, int64_t first_column, int64_t end_column, T* out);
   void attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only, T* out,
               T* weighted = nullptr);
-  void finish(const Block<T>& block, const T* attended, float* x, int64_t rows);
-  void apply(const Block<T>& block, float* x, const Sequences& sequences);
+  void finish(const Block<Linear>& block, const T* attended, float* x, int64_t rows);
+  void apply(const Block<Linear>& block, float* x, const Sequences& sequences);
   void prepare(const Sequences& sequences);
   Scratch& scratch(int64_t thread) { return scratch_[thread]; }
 
-  std::vector<Block<T>> blocks_;
+  std::vector<Block<Linear>> blocks_;
   const int64_t heads_, width_;
   const int64_t inner_;  // of all heads together: the width, or more where their weights are padded
   const float scale_;    // of the logits: 1 / sqrt of a head's own width

@@ -47,8 +47,10 @@ export interface CoreInfo {
   cpuCapability: string;
   /** The CPU multiplies bf16 matrices natively. */
   cpuBf16: boolean;
-  /** The CPU has int8 dot products, and this core towers for them; absent: no. */
-  cpuInt8?: boolean;
+  /** The CPU multiplies int8 matrices natively, exactly, and faster than fp32: tried when the core is loaded. */
+  cpuInt8: boolean;
+  /** What speaks against int8; empty where nothing does. */
+  int8Absence: string;
 }
 
 /** Of an image tower. */

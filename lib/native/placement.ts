@@ -51,19 +51,15 @@ export async function choosePlacement(
     const why = cuda === null ? '' : `, and ${cuda.reason}`;
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision fp16 needs CUDA${why}; on a CPU use fp32 or bf16`);
   }
-  const { cpuBf16, cpuInt8 = false } = engine.core;
+  const { cpuBf16, cpuInt8, int8Absence } = engine.core;
   const reason = cuda?.reason ?? null;
   if (precision === 'guarded') {
     return { device: 'cpu', precision: 'fp32', first: cpuInt8 ? 'int8' : cpuBf16 ? 'bf16' : null, reason };
   }
   if (precision === 'int8' && !cpuInt8) {
-    throw new ClipnError(
-      'ERR_CLIPN_INVALID_ARG',
-      'precision int8 needs a CPU with int8 dot products, and this one has none',
-      {
-        hint: "Use precision 'guarded', which takes the fastest that this CPU has, or 'auto' or 'fp32'.",
-      },
-    );
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision int8: ${int8Absence}`, {
+      hint: "Use precision 'guarded', which takes the fastest that this CPU has, or 'auto' or 'fp32'.",
+    });
   }
   const best = cpuBf16 ? 'bf16' : 'fp32';
   return { device: 'cpu', precision: precision === 'auto' ? best : precision, reason };

@@ -61,6 +61,7 @@ typedef struct clipn_core_info {
   const char* cpu_target;     /* kernels chosen at run time: "base", "avx2" or "avx512"; static */
   const char* cpu_capability; /* libtorch's own choice, e.g. "AVX512"; static */
   uint32_t cpu_bf16;          /* 1 when the CPU has AVX-512-BF16 or AMX-BF16 */
+  const char* int8_absence;   /* why CLIPN_INT8 is refused on this CPU; "" when it is not; static */
 } clipn_core_info;
 
 /* INVALID_ARG when CLIPN_CPU names an unknown target or one this machine lacks. */

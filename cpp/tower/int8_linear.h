@@ -1,0 +1,58 @@
+// A linear layer in 8 bits: weights quantised once for each output, rows as they come for each row.
+#ifndef CLIPN_TOWER_INT8_LINEAR_H_
+#define CLIPN_TOWER_INT8_LINEAR_H_
+
+#include "tower/linear.h"
+
+namespace clipn {
+
+/// y = x W^T + b with W [out, in] as scale[out] times integers of [-127, 127], in panels of kPanel outputs, each
+/// [in / 4, kPanel, 4]. What is stored or taken without a LayerNorm is T. in is a multiple of 4, out of kPanel.
+template <typename T>
+class Int8Linear {
+ public:
+  /// The left side of products: one thread's rows as codes (int8.inl), and the tile that takes the sums.
+  class Rows {
+   public:
+    void reserve(int64_t rows, int64_t width);
+    void set(const T* given, int64_t rows, int64_t width);
+    void set_norm(const Norm& norm, const float* x, int64_t rows, int64_t width);
+    void set_any(int64_t rows, int64_t width);
+
+   private:
+    friend class Int8Linear;
+    int64_t count_ = 0, width_ = 0;
+    Buffer<uint8_t> codes_;
+    Buffer<float> step_, least_, row_;
+    Buffer<int32_t> sums_;
+  };
+
+  /// Moves size from the rows to the weights, or back, input by input, without changing what the linear gives: SmoothQuant
+  /// (Xiao et al., ICML 2023, equation 4 with alpha 1/2). A few inputs thirty times as large as the others, which CLIP's
+  /// networks have, would otherwise leave these few codes. How large an input is comes from the LayerNorm itself, 3
+  /// |weight| + |bias|, so that no images are needed (bench/README.md has what it changes).
+  static at::Tensor balance(Norm& norm, const at::Tensor& weight);
+
+  /// @throws Error(CLIPN_MODEL_CONTRACT) for weights that are not finite: as codes they would be numbers.
+  Int8Linear(const at::Tensor& weight, const at::Tensor& bias);
+
+  int64_t in() const { return in_; }
+  int64_t out() const { return out_; }
+  int64_t panels() const { return out_ / kPanel; }
+
+  void multiply_only(int64_t panel, Rows& a) const;
+  void store(int64_t panel, Rows& a, cpu::Activation activation, T* out, int64_t ld_out) const;
+  void add(int64_t panel, Rows& a, float* to, int64_t ld_to) const;
+  void product(int64_t panel, Rows& a, float* to, int64_t ld_to) const;
+
+ private:
+  cpu::Channels channels(int64_t panel) const;
+
+  int64_t in_, out_;
+  Buffer<int8_t> weight_;
+  Buffer<float> scale_, sum_, bias_;
+};
+
+}  // namespace clipn
+
+#endif  // CLIPN_TOWER_INT8_LINEAR_H_
