@@ -338,7 +338,7 @@ function choicesSection(results: Results): Section {
   const model = results.precision?.find((each) => each.result.model.includes('ViT-B/16'))?.result;
   const changed = (contender: string, precision: string) => {
     const row = contender === 'clipn-native' && model?.rows.find((each) => each.precision === precision);
-    return row ? `${(100 * (1 - row.sameVerdict)).toFixed(1)} %` : '';
+    return row ? `${(100 * (1 - row.sameVerdict)).toFixed(2)} %` : '';
   };
   return {
     title: 'All precisions: ViT-B/16, pixels to features (guarded: to verdicts)',

@@ -197,7 +197,15 @@ describe('tables of a run', () => {
       table.rows.find((each) => each[0] === name && each[1] === precision)!;
 
     test('tells rates at every batch, memory, the smallest cosine of all batches, and verdicts changed', () => {
-      assert.deepEqual(line('clipn-native', 'int8').slice(2), ['20.0', '20.0', '20.0', '', '300', '0.999700', '1.0 %']);
+      assert.deepEqual(line('clipn-native', 'int8').slice(2), [
+        '20.0',
+        '20.0',
+        '20.0',
+        '',
+        '300',
+        '0.999700',
+        '1.00 %',
+      ]);
       assert.deepEqual(line('onnxruntime-node', 'int8').slice(2, 5), ['13.3', '13.3', '13.3']);
     });
 
