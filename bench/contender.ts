@@ -14,7 +14,8 @@ export interface Contender {
   ask(request: Request): Promise<Answer>;
   /** Resident memory now and at most; null where the system does not tell. */
   memory(): { rssBytes: number; peakBytes: number } | null;
-  close(): void;
+  /** Resolves when its process has ended. */
+  close(): Promise<void>;
 }
 
 /** Starts `command` with `env` added to ours; what it prints on stderr goes to `log`. */
@@ -59,8 +60,9 @@ export async function startContender(
         1024 * Number(new RegExp(`^${key}:\\s+(\\d+) kB`, 'm').exec(readFileSync(status, 'utf8'))?.[1]);
       return { rssBytes: bytes('VmRSS'), peakBytes: bytes('VmHWM') };
     },
-    close() {
+    async close() {
       child.stdin.end();
+      await failure;
     },
   };
 }

@@ -5,7 +5,8 @@ import type { Case } from './peers/serve';
 
 export interface ContenderSpec {
   name: string;
-  precision: 'fp32' | 'tf32' | 'bf16' | 'int8';
+  /** `guarded`: verdicts as of fp32, most of them from int8 (what has no verdicts has no such precision). */
+  precision: 'fp32' | 'tf32' | 'bf16' | 'int8' | 'guarded';
   device: 'cpu' | 'cuda';
   /** A program of peers/ and its arguments. */
   program: string;
@@ -15,8 +16,9 @@ export interface ContenderSpec {
 /** ViT-B/16 at 224: what one image takes in matrix products. */
 const TOKENS = 197;
 const WIDTH = 768;
-const BLOCK_FLOP = TOKENS * 12 * WIDTH * WIDTH * 2 + 2 * TOKENS * TOKENS * WIDTH * 2;
-const TOWER_FLOP = (TOKENS - 1) * (3 * 16 * 16) * WIDTH * 2 + 12 * BLOCK_FLOP;
+const LINEARS_FLOP = 12 * TOKENS * 12 * WIDTH * WIDTH * 2;
+const ATTENTION_FLOP = 12 * 2 * TOKENS * TOKENS * WIDTH * 2;
+const TOWER_FLOP = (TOKENS - 1) * (3 * 16 * 16) * WIDTH * 2 + LINEARS_FLOP + ATTENTION_FLOP;
 /** Of the square product that rates the GPU. */
 const MATRIX_SIDE = 8192;
 
@@ -36,6 +38,8 @@ const onGpu = (name: string, precision: ContenderSpec['precision'], engine?: str
 export const CONTENDERS = {
   fp32: contender('clipn-native', 'fp32', 'clipn.ts'),
   bf16: contender('clipn-native', 'bf16', 'clipn.ts'),
+  int8: contender('clipn-native', 'int8', 'clipn.ts'),
+  guarded: contender('clipn-native', 'guarded', 'clipn.ts'),
   ortFp32: contender('onnxruntime-node', 'fp32', 'onnxruntime.ts'),
   ortInt8: contender('onnxruntime-node', 'int8', 'onnxruntime.ts'),
   hfFp32: contender('transformers.js', 'fp32', 'transformers.ts'),
@@ -86,10 +90,11 @@ const run = (contender: ContenderKey, work: Case): Run => ({
   ...(CONTENDERS[contender].name === 'clipn-native' && { ours: true }),
 });
 
-type Towers = 'fp32' | 'bf16' | 'ortFp32' | 'ortInt8' | 'hfFp32' | 'eagerFp32' | 'eagerBf16' | 'compileBf16';
+/** What the table of all precisions compares at every batch. */
+const TOWERS = ['fp32', 'bf16', 'int8', 'ortFp32', 'ortInt8', 'hfInt8', 'compileBf16'] as const;
 
-/** Towers, and the bare linears in every way there is: the bound is the fastest of them. */
-function towers(batch: number, rounds: number, who: readonly Towers[], variants: readonly string[]): Block {
+/** Towers, and the bare linears in every way there is: the bound is the fastest of them. Guarded images go to verdicts. */
+function towers(batch: number, rounds: number, more: readonly ContenderKey[], variants: readonly string[]): Block {
   const linears = (contender: ContenderKey, variant?: string): Run => ({
     contender,
     case: { kind: 'linears', batch, ...(variant !== undefined && { variant }) },
@@ -105,7 +110,12 @@ function towers(batch: number, rounds: number, who: readonly Towers[], variants:
     items: batch,
     unit: 'images',
     rounds,
-    runs: [...who.map((key) => run(key, { kind: 'tower', batch })), linears('fp32'), linears('bf16'), ...other],
+    runs: [
+      ...[...TOWERS, ...more].map((key) => run(key, { kind: 'tower', batch })),
+      { ...run('guarded', { kind: 'raw', count: batch }), name: 'clipn-native, RGB to verdicts' },
+      ...(['fp32', 'bf16', 'int8'] as const).map((key) => linears(key)),
+      ...other,
+    ],
   };
 }
 
@@ -158,23 +168,24 @@ function gpuTower(batch: number, rounds: number): Block {
   };
 }
 
+const EVERYONE = [
+  ...(['fp32', 'bf16', 'int8', 'guarded'] as const),
+  ...(['ortFp32', 'ortInt8', 'hfFp32', 'hfInt8', 'eagerFp32', 'eagerBf16'] as const),
+];
 const FILES = 32;
 const GPU_FILES = 1024;
-const everyone: Towers[] = ['fp32', 'bf16', 'ortFp32', 'ortInt8', 'hfFp32', 'eagerFp32', 'eagerBf16', 'compileBf16'];
 
 export const BLOCKS: Block[] = [
-  towers(8, 7, everyone, ['packed', 'mm', 'mkl']),
-  towers(1, 9, ['fp32', 'bf16', 'ortFp32', 'ortInt8', 'eagerFp32', 'eagerBf16'], ['packed', 'mm']),
-  towers(32, 3, ['fp32', 'bf16'], ['packed']),
+  towers(8, 7, ['hfFp32', 'eagerFp32', 'eagerBf16'], ['packed', 'mm', 'mkl']),
+  towers(1, 9, ['eagerFp32', 'eagerBf16'], ['packed', 'mm']),
+  towers(32, 5, [], ['packed']),
   {
     group: 'files',
     title: `End to end: ${FILES} JPEG files, about 500 × 400, to features (clipn-native: to verdicts, 1000 labels)`,
     items: FILES,
     unit: 'images',
     rounds: 3,
-    runs: (['fp32', 'bf16', 'ortFp32', 'ortInt8', 'hfFp32', 'hfInt8', 'eagerFp32', 'eagerBf16'] as const).map((key) =>
-      run(key, { kind: 'files', count: FILES }),
-    ),
+    runs: EVERYONE.map((key) => run(key, { kind: 'files', count: FILES })),
   },
   scores(1, 1000, 15),
   scores(8, 1000, 15),
@@ -205,8 +216,14 @@ export const BLOCKS: Block[] = [
 /** Operations of one call of the case in matrix products; undefined where they are not what it is about. */
 export function flopOf(work: Case): number | undefined {
   if (work.kind === 'tower') return work.batch * TOWER_FLOP;
+  if (work.kind === 'linears') return work.batch * LINEARS_FLOP;
   return work.kind === 'matrix' ? 2 * work.side ** 3 : undefined;
 }
+
+/** Towers whose process is started alone, for load time and memory, and what it then runs. */
+export const PROCESSES: { contender: ContenderKey; case: Case }[] = BLOCKS[0]!.runs
+  .filter(({ case: work }) => work.kind !== 'linears')
+  .map(({ contender, case: work }) => ({ contender, case: work }));
 
 /**
  * Peers keep the memory of large results instead of mapping it anew at each call, which would slow them at large batches;

@@ -42,6 +42,7 @@ export interface ProcessResult {
   versions: Record<string, string>;
   startMs: number;
   loadMs: number | null;
+  /** Resident after some batches of 8, and at most. */
   rssBytes: number | null;
   peakBytes: number | null;
 }
@@ -63,6 +64,20 @@ export interface NativeRow {
   /** Microseconds of wall time a call: median over the repetitions, and their spread. */
   median: number;
   spread: number;
+}
+
+/** What the machine's vector units reach, in 10⁹ operations a second: a product and its sum are two. */
+export interface PeakResult {
+  rows: {
+    precision: string;
+    instruction: string;
+    threads: number;
+    rate: Times;
+    /** Of the fastest round: the peak. */
+    best: number;
+  }[];
+  /** A faster unit that is there and was not measured. */
+  unmeasured: string | null;
 }
 
 export interface LoopResult {
@@ -119,6 +134,7 @@ export interface Results {
   processes: ProcessResult[];
   overhead?: ProgramResult<OverheadRow[]>;
   native?: ProgramResult<NativeRow[]>;
+  peak?: ProgramResult<PeakResult>;
   loop?: ProgramResult<LoopResult>;
   small?: ProgramResult<BenchResult>;
   precision?: ProgramResult<PrecisionResult>[];

@@ -3,6 +3,7 @@
  *
  *   npm run bench                      all of it: tables, build/bench/results.json
  *   npm run bench -- tower 'batch 32'  only these groups, or tables by a part of their title; other results are kept
+ *   npm run bench -- peak processes    what the vector units reach; load time and memory of each tower's process alone
  *   npm run bench -- gpu               the tower and whole checks on a GPU, beside PyTorch on it; only when named
  *   npm run bench -- --record          also writes bench/RESULTS.md      --threads N
  */
@@ -16,50 +17,75 @@ import type { BenchResult } from '../lib/measure/bench';
 import { timesOf } from '../lib/measure/timing';
 import { type Contender, startContender } from './contender';
 import { nativeBenchmarks } from './native';
+import { measurePeak } from './peak';
 import type { Missing } from './peers/serve';
-import { BLOCKS, type Block, CONTENDERS, type ContenderKey, commandOf, envOf, flopOf } from './plan';
+import { BLOCKS, type Block, CONTENDERS, type ContenderKey, commandOf, envOf, flopOf, PROCESSES } from './plan';
 import { BENCH_FILES, findPython, PHOTOS, vitB16, writeOnnx, writePixels } from './prepare';
 import { type BlockResult, type ProcessResult, type Results, type Row, startResults, writeResults } from './results';
 import { forTerminal, recordIn } from './tables';
 
 const ROOT = path.join(__dirname, '..');
 const SETTLE_MS = 30;
-const PROGRAMS = ['overhead', 'loop', 'small', 'native'] as const;
+const PROGRAMS = ['peak', 'processes', 'overhead', 'loop', 'small', 'native'] as const;
+/** Starts of each process; what is told is the start of median load time. */
+const STARTS = 3;
 
 const say = (text: string) => process.stderr.write(`${text}\n`);
+
+type Given = Parameters<typeof commandOf>[1];
 
 /** Starts contenders on first need and keeps them: a process that waits takes no time. */
 class Contenders {
   readonly #started = new Map<ContenderKey, Contender | Missing>();
 
-  constructor(private readonly given: Parameters<typeof commandOf>[1] & { python: string | null }) {}
+  constructor(private readonly given: Given) {}
 
   async get(key: ContenderKey): Promise<Contender | Missing> {
     const known = this.#started.get(key);
     if (known) return known;
-    const spec = CONTENDERS[key];
-    const started =
-      spec.program.endsWith('.py') && this.given.python === ''
-        ? { missing: 'no Python with torch' }
-        : await startContender(commandOf(spec, this.given), envOf(spec), path.join(BENCH_FILES, 'logs', `${key}.log`));
+    const started = await start(key, this.given, envOf(CONTENDERS[key]));
     this.#started.set(key, started);
     return started;
   }
 
-  /** Load time and memory of those that hold a model. */
-  processes(): ProcessResult[] {
-    return [...this.#started].flatMap(([key, started]) => {
-      if ('missing' in started || started.loadMs === null) return [];
-      const { rssBytes = null, peakBytes = null } = started.memory() ?? {};
-      const { name, precision } = CONTENDERS[key];
-      const { versions, startMs, loadMs } = started;
-      return [{ contender: name, precision, versions, startMs, loadMs, rssBytes, peakBytes }];
-    });
+  async close(): Promise<void> {
+    for (const started of this.#started.values()) if (!('missing' in started)) await started.close();
   }
+}
 
-  close(): void {
-    for (const started of this.#started.values()) if (!('missing' in started)) started.close();
+async function start(key: ContenderKey, given: Given, env: Record<string, string>): Promise<Contender | Missing> {
+  const spec = CONTENDERS[key];
+  if (spec.program.endsWith('.py') && given.python === '') return { missing: 'no Python with torch' };
+  return await startContender(commandOf(spec, given), env, path.join(BENCH_FILES, 'logs', `${key}.log`));
+}
+
+/**
+ * Load time and memory of each tower, in a process that holds it and its runtime and nothing else. One runs at a time and
+ * in a plain environment: the setting that makes peers faster keeps memory that they gave back.
+ */
+async function measureProcesses(given: Given): Promise<ProcessResult[]> {
+  const found: ProcessResult[] = [];
+  for (const { contender: key, case: work } of PROCESSES) {
+    const { name, precision } = CONTENDERS[key];
+    say(`  ${name} ${precision}`);
+    const starts: ProcessResult[] = [];
+    for (let i = 0; i < STARTS; i++) {
+      const started = await start(key, given, {});
+      if ('missing' in started) break;
+      const { versions, startMs, loadMs } = started;
+      let answer = await started.ask({ op: 'prepare', case: work });
+      for (let call = 0; call < 3 && answer.error === undefined; call++) {
+        answer = await started.ask({ op: 'run', case: work });
+      }
+      const { rssBytes = null, peakBytes = null } = started.memory() ?? {};
+      await started.close();
+      if (answer.error !== undefined) break;
+      starts.push({ contender: name, precision, versions, startMs, loadMs, rssBytes, peakBytes });
+    }
+    starts.sort((a, b) => (a.loadMs ?? 0) - (b.loadMs ?? 0));
+    found.push(...starts.slice(Math.floor(starts.length / 2)).slice(0, 1));
   }
+  return found;
 }
 
 /** The smallest cosine of corresponding rows; the batch repeats the reference's images. */
@@ -142,8 +168,22 @@ function jsonOf<T>(args: readonly string[]): T {
   return JSON.parse(stdout) as T;
 }
 
+/** What contenders are given: everything they read is written. */
+async function prepare(threads: number): Promise<Given> {
+  const { checkpoint, model } = await vitB16();
+  writeOnnx(checkpoint, await writePixels(model));
+  const python = findPython('numpy, PIL, torch') ?? '';
+  return { files: BENCH_FILES, checkpoint, threads, python, photos: await findImages([PHOTOS]) };
+}
+
 async function runPrograms(results: Results, wanted: (name: string) => boolean): Promise<void> {
   const when = new Date().toISOString();
+  if (wanted('peak')) {
+    say('peak');
+    const peak = measurePeak(results.threads);
+    if ('missing' in peak) say(`SKIPPED: ${peak.missing}`);
+    else results.peak = { command: 'npm run bench -- peak', when, result: peak };
+  }
   if (wanted('overhead')) {
     say('overhead');
     results.overhead = {
@@ -194,24 +234,23 @@ async function main(): Promise<void> {
   const results = await startResults(threads);
   const blocks =
     positionals.length === 0 ? BLOCKS.filter(({ group }) => group !== 'gpu') : positionals.flatMap(blocksOf);
-  if (blocks.length > 0) {
-    const { checkpoint, model } = await vitB16();
-    const pixels = await writePixels(model);
-    writeOnnx(checkpoint, pixels);
-    const python = findPython('numpy, PIL, torch') ?? '';
-    const photos = await findImages([PHOTOS]);
-    const contenders = new Contenders({ files: BENCH_FILES, checkpoint, threads: results.threads, python, photos });
+  const given = blocks.length > 0 || wanted('processes') ? await prepare(results.threads) : undefined;
+  if (given && wanted('processes')) {
+    say('processes');
+    results.processes = await measureProcesses(given);
+    writeResults(results);
+  }
+  if (given && blocks.length > 0) {
+    const contenders = new Contenders(given);
     try {
       for (const block of blocks) {
         say(block.title);
         const result = await runBlock(block, contenders);
-        // The first tower block is that of batch 8: what later ones need would count otherwise.
-        if (block === BLOCKS[0]) results.processes = contenders.processes();
         results.blocks = [...results.blocks.filter(({ title }) => title !== block.title), result];
         writeResults(results);
       }
     } finally {
-      contenders.close();
+      await contenders.close();
     }
   }
   await runPrograms(results, wanted);

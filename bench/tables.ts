@@ -4,7 +4,16 @@ import { table } from '../lib/cli/terminal';
 import type { BenchResult } from '../lib/measure/bench';
 import type { Times } from '../lib/measure/timing';
 import { clopperPearson } from '../lib/metrics/intervals';
-import type { BlockResult, LoopResult, PrecisionResult, ProcessResult, ProgramResult, Results, Row } from './results';
+import type {
+  BlockResult,
+  LoopResult,
+  PeakResult,
+  PrecisionResult,
+  ProcessResult,
+  ProgramResult,
+  Results,
+  Row,
+} from './results';
 
 /** A heading, the command, a table: what both renderings print. */
 export interface Section {
@@ -22,7 +31,7 @@ const megabytes = (bytes: number | null) => (bytes === null ? '-' : (bytes / 1e6
 const perhaps = (value: number | null) => (value === null ? '-' : digits(value));
 const spread = ({ median, p10, p90 }: Times) => `${digits(median)} (${digits(p10)}–${digits(p90)})`;
 
-/** fp32 is compared with fp32; what trades accuracy for speed, with its like. */
+/** A precision is compared with its own; where we have not measured it, what trades accuracy for speed with its like. */
 const classOf = (row: Row) => (row.precision === 'fp32' ? 'fp32' : 'reduced');
 
 /** The fastest way found to run the linears alone; undefined when none ran. */
@@ -38,7 +47,7 @@ const find = (block: BlockResult | undefined, precision: string, contender = 'cl
 
 /** Columns after the name, by group; a cell may be empty. */
 const COLUMNS: Record<string, string[]> = {
-  tower: ['precision', 'images/s', 'ms (p10–p90)', 'clipn-native is', 'of the bound', 'cosine'],
+  tower: ['precision', 'images/s', 'ms (p10–p90)', 'clipn-native is', 'of the bound', 'of the peak', 'cosine'],
   files: ['precision', 'images/s', 'ms (p10–p90)', 'clipn-native is'],
   scores: ['images/s', 'ms (p10–p90)', 'clipn-native is'],
   pixels: ['images/s', 'ms (p10–p90)', 'clipn-native is'],
@@ -54,20 +63,36 @@ const matrixRate = (block: BlockResult | undefined) => {
   return product && teraflops(product);
 };
 
-function blockSection(block: BlockResult): Section {
+/** The fastest instruction of a precision on all threads, 10⁹ operations a second; unknown where a faster unit is there. */
+export function peakOf({ peak, threads }: Results, precision: string): number | undefined {
+  if (peak === undefined || (peak.result.unmeasured !== null && precision !== 'fp32')) return undefined;
+  const rates = peak.result.rows.filter((row) => row.precision === precision && row.threads === threads);
+  return rates.length > 0 ? Math.max(...rates.map(({ best }) => best)) : undefined;
+}
+
+/** What a row does in a second as a share of that. */
+function ofPeak(results: Results, row: Row | undefined): string {
+  const rate = row && teraflops(row);
+  const peak = row && peakOf(results, row.precision);
+  return rate === undefined || peak === undefined ? '' : ((1000 * rate) / peak).toFixed(2);
+}
+
+function blockSection(results: Results, block: BlockResult): Section {
   const columns = COLUMNS[block.group] ?? [];
   const rows = block.rows.map((row) => {
     const { ms } = row;
     const bound = boundOf(block, row.precision);
     const [rate, peak] = [teraflops(row), matrixRate(block)];
-    const ours = block.rows.find((each) => each.ours && each.ms && classOf(each) === classOf(row));
+    const own = block.rows.filter((each) => each.ours && each.ms && each.kind === row.kind);
+    const ours =
+      own.find((each) => each.precision === row.precision) ?? own.find((each) => classOf(each) === classOf(row));
     const cells: Record<string, string> = {
       precision: row.precision,
       'images/s': ms && row.kind !== 'matrix' ? digits((1000 * block.items) / ms.median) : '-',
       'ms (p10–p90)': ms ? spread(ms) : (row.missing ?? ''),
-      'clipn-native is':
-        ms && ours && !row.ours && row.kind === ours.kind ? `${(ms.median / ours.ms!.median).toFixed(2)} ×` : '',
+      'clipn-native is': ms && ours && !row.ours ? `${(ms.median / ours.ms!.median).toFixed(2)} ×` : '',
       'of the bound': ms && bound ? (bound.ms!.median / ms.median).toFixed(2) : '',
+      'of the peak': ofPeak(results, row),
       'TFLOP/s': rate === undefined ? '' : digits(rate),
       'of the matrix rate': rate === undefined || peak === undefined ? '' : (rate / peak).toFixed(2),
       cosine: row.cosine === undefined ? '' : row.cosine.toFixed(6),
@@ -84,13 +109,21 @@ function blockSection(block: BlockResult): Section {
 }
 
 /** A goal, what was measured (undefined: nothing), and whether that meets it. */
-function goal(name: string, wanted: string, got: number | undefined, met: (got: number) => boolean, unit = '') {
+function goal(
+  name: string,
+  wanted: string,
+  got: number | undefined,
+  met: (got: number) => boolean,
+  unit = '',
+  shown: (got: number) => string = digits,
+) {
   if (got === undefined) return [name, wanted, '-', 'not measured'];
-  return [name, wanted, `${digits(got)}${unit}`, met(got) ? 'met' : 'missed'];
+  return [name, wanted, `${shown(got)}${unit}`, met(got) ? 'met' : 'missed'];
 }
 
 const atLeast = (least: number) => (got: number) => got >= least;
 const above = (least: number) => (got: number) => got > least;
+const below = (most: number) => (got: number) => got < most;
 const ratio = (a: Row | undefined, b: Row | undefined) => (a?.ms && b?.ms ? b.ms.median / a.ms.median : undefined);
 const goalTable = (title: string, command: string, rows: string[][]): Section => ({
   title,
@@ -100,17 +133,64 @@ const goalTable = (title: string, command: string, rows: string[][]): Section =>
   right: [1, 2],
 });
 
-function goalsSection({ blocks, loop }: Results): Section {
-  const tower = (batch: number) => blocks.find(({ title }) => title.endsWith(`image tower, batch ${batch}`));
+const towerBlock = ({ blocks }: Results, batch: number) =>
+  blocks.find(({ title }) => title.endsWith(`image tower, batch ${batch}`));
+const BATCHES = [1, 8, 32];
+
+/** The smallest cosine of a tower over all batches; undefined when none has one. */
+function worstCosine(results: Results, precision: string, contender?: string): number | undefined {
+  const rows = BATCHES.map((batch) => find(towerBlock(results, batch), precision, contender));
+  const known = rows.flatMap((row) => row?.cosine ?? []);
+  return known.length > 0 ? Math.min(...known) : undefined;
+}
+
+const rssOf = ({ processes }: Results, precision: string, contender = 'clipn-native') =>
+  processes.find((each) => each.contender === contender && each.precision === precision)?.rssBytes ?? undefined;
+
+/** What int8 is for: faster than what a JavaScript user picks today and than bf16, more exact than the one, smaller than the other. */
+function int8Goals(results: Results): string[][] {
+  const int8 = (batch: number) => find(towerBlock(results, batch), 'int8');
+  const speed = BATCHES.flatMap((batch) => {
+    const block = towerBlock(results, batch);
+    const theirs = ratio(int8(batch), find(block, 'int8', 'onnxruntime-node'));
+    return [
+      goal(`int8 tower, batch ${batch}: times onnxruntime-node int8`, '≥ 1.5', theirs, atLeast(1.5)),
+      goal(`int8 tower, batch ${batch}: times bf16`, '≥ 1.6', ratio(int8(batch), find(block, 'bf16')), atLeast(1.6)),
+    ];
+  });
+  const [cosine, theirs] = [worstCosine(results, 'int8'), worstCosine(results, 'int8', 'onnxruntime-node')];
+  const six = (value: number) => value.toFixed(6);
+  const [memory, ofBf16] = [rssOf(results, 'int8'), rssOf(results, 'bf16')];
+  const share = memory !== undefined && ofBf16 !== undefined ? memory / ofBf16 : undefined;
+  return [
+    ...speed,
+    goal('int8 tower: cosine of features at worst', '≥ 0.9995', cosine, atLeast(0.9995), '', six),
+    theirs === undefined
+      ? goal("int8 tower: cosine at worst, above onnxruntime-node int8's", '-', undefined, above(0))
+      : goal(
+          "int8 tower: cosine at worst, above onnxruntime-node int8's",
+          `> ${six(theirs)}`,
+          cosine,
+          above(theirs),
+          '',
+          six,
+        ),
+    goal("int8 tower: memory of its process, of bf16's", '< 1', share, below(1)),
+  ];
+}
+
+function goalsSection(results: Results): Section {
+  const { loop } = results;
+  const tower = (batch: number) => towerBlock(results, batch);
   const eight = tower(8);
   const bf16 = find(eight, 'bf16');
-  const precisions = ['bf16', 'fp32'] as const;
+  const precisions = ['int8', 'bf16', 'fp32'] as const;
   const ofLinears = precisions.map((precision) => {
     const bound = eight && boundOf(eight, precision);
     const name = `${precision} tower, batch 8: of the bare linears' rate`;
     return goal(name, '≥ 0.80', ratio(find(eight, precision), bound), atLeast(0.8));
   });
-  const larger = precisions.map((precision) => {
+  const larger = (['bf16', 'fp32'] as const).map((precision) => {
     const [large, small] = [find(tower(32), precision), find(eight, precision)];
     const perImage = large && small && (4 * small.ms!.median) / large.ms!.median;
     return goal(`${precision} tower: batch 32 per image, times batch 8`, '≥ 1', perImage, atLeast(1));
@@ -125,6 +205,7 @@ function goalsSection({ blocks, loop }: Results): Section {
     goal('bf16 tower, batch 8: times onnxruntime-node int8', '> 1', int8, above(1)),
     goal('fp32 tower, batch 8: times onnxruntime-node fp32', '> 1', fp32, above(1)),
     ...larger,
+    ...int8Goals(results),
     goal('event loop under load, p99', '< 20 ms', p99, (got) => got < 20, ' ms'),
   ]);
 }
@@ -149,8 +230,8 @@ function gpuGoalsSection(blocks: readonly BlockResult[]): Section {
 
 function processSection(processes: readonly ProcessResult[]): Section {
   return {
-    title: 'Processes: load time and memory, ViT-B/16, after batches of 8',
-    command: 'npm run bench -- tower',
+    title: 'Processes: load time and memory of one with an image tower alone, ViT-B/16, after batches of 8',
+    command: 'npm run bench -- processes',
     header: ['', 'precision', 'start to ready, s', 'of that, loading, s', 'RSS, MB', 'RSS at most, MB', 'versions'],
     rows: processes.map(({ contender, precision, versions, startMs, loadMs, rssBytes, peakBytes }) => [
       contender,
@@ -216,6 +297,78 @@ function loopSection({ command, result }: ProgramResult<LoopResult>): Section {
   };
 }
 
+function peakSection({ command, result }: ProgramResult<PeakResult>): Section {
+  const more = result.unmeasured === null ? '' : `; not measured: ${result.unmeasured}`;
+  return {
+    title: `What the vector units reach, in multiply-adds of registers${more}`,
+    command,
+    header: ['', 'precision', 'threads', 'Gop/s, fastest round', 'median (p10–p90)'],
+    rows: result.rows.map(({ instruction, precision, threads, best, rate }) => [
+      instruction,
+      precision,
+      String(threads),
+      digits(best),
+      spread(rate),
+    ]),
+    right: [2, 3, 4],
+  };
+}
+
+/** Rows of the table of all precisions: contender, precision, and what people call it. */
+const CHOICES = [
+  ['clipn-native', 'fp32'],
+  ['clipn-native', 'bf16'],
+  ['clipn-native', 'int8'],
+  ['clipn-native', 'guarded'],
+  ['onnxruntime-node', 'fp32'],
+  ['onnxruntime-node', 'int8'],
+  ['transformers.js', 'int8', 'q8'],
+  ['torch.compile, frozen', 'bf16'],
+] as const;
+
+/** All precisions and what people would use instead, a line each. */
+function choicesSection(results: Results): Section {
+  // `guarded` is one of verdicts: its rows go from pixels to them.
+  const rowOf = (batch: number, contender: string, precision: string) =>
+    towerBlock(results, batch)?.rows.find(
+      (row) =>
+        row.contender === contender &&
+        row.precision === precision &&
+        row.kind === (precision === 'guarded' ? 'raw' : 'tower'),
+    );
+  const model = results.precision?.find((each) => each.result.model.includes('ViT-B/16'))?.result;
+  const changed = (contender: string, precision: string) => {
+    const row = contender === 'clipn-native' && model?.rows.find((each) => each.precision === precision);
+    return row ? `${(100 * (1 - row.sameVerdict)).toFixed(2)} %` : '';
+  };
+  return {
+    title: 'All precisions: ViT-B/16, pixels to features (guarded: to verdicts)',
+    command: 'npm run bench -- peak processes tower',
+    header: [
+      '',
+      'precision',
+      ...BATCHES.map((batch) => `images/s, batch ${batch}`),
+      'of the peak, batch 8',
+      'RSS, MB',
+      'cosine at worst',
+      `verdicts changed${model ? ` of ${model.images}` : ''}`,
+    ],
+    rows: CHOICES.map(([contender, precision, called]) => [
+      contender,
+      called ?? precision,
+      ...BATCHES.map((batch) => {
+        const ms = rowOf(batch, contender, precision)?.ms;
+        return ms ? digits((1000 * batch) / ms.median) : '-';
+      }),
+      ofPeak(results, rowOf(8, contender, precision)),
+      megabytes(rssOf(results, precision, contender) ?? null),
+      worstCosine(results, precision, contender)?.toFixed(6) ?? '',
+      changed(contender, precision),
+    ]),
+    right: [2, 3, 4, 5, 6, 7, 8],
+  };
+}
+
 export function precisionSection({ command, result }: ProgramResult<PrecisionResult>): Section {
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const { model, data, images, labels, templates, sha256, rows } = result;
@@ -276,11 +429,13 @@ export function verdictSection({ command, result }: ProgramResult<PrecisionResul
 
 /** Every table of a run, in the order of RESULTS.md. What was not run is left out. */
 export function sections(results: Results): Section[] {
-  const { blocks, processes, overhead, native, loop, small, precision = [] } = results;
-  const of = (group: string) => blocks.filter((block) => block.group === group).map(blockSection);
+  const { blocks, processes, peak, overhead, native, loop, small, precision = [] } = results;
+  const of = (group: string) =>
+    blocks.filter((block) => block.group === group).map((block) => blockSection(results, block));
   const list: (Section | undefined)[] = [
-    blocks.some(({ group }) => group === 'tower') ? goalsSection(results) : undefined,
+    ...(blocks.some(({ group }) => group === 'tower') ? [choicesSection(results), goalsSection(results)] : []),
     ...of('tower'),
+    peak && peakSection(peak),
     ...precision.flatMap((entry) => [precisionSection(entry), verdictSection(entry)]),
     processes.length > 0 ? processSection(processes) : undefined,
     ...of('files'),

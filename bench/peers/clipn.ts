@@ -1,7 +1,7 @@
 /** clipn-native itself, through its API: what the others are compared with. */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { ClipnError, describeCore, type ImageInput, type LabelBank, loadModel } from '../../lib';
+import { ClipnError, describeCore, type ImageInput, type LabelBank, type LoadModelOptions, loadModel } from '../../lib';
 import { inOrder } from '../../lib/base/in-order';
 import { decodeImage } from '../../lib/images/decode';
 import { syntheticBank, unitRows } from '../../lib/measure/synthetic';
@@ -10,8 +10,8 @@ import { preparedPixels, SIDE } from './pixels';
 import { type Call, type Case, cycled, notHere, serve, workerArgs } from './serve';
 
 async function main(): Promise<void> {
-  const { files, precision, device, threads, photos } = workerArgs();
-  if (precision !== 'fp32' && precision !== 'bf16') throw new Error(`precision ${precision}`);
+  const { files, device, threads, photos, ...args } = workerArgs();
+  const precision = args.precision as NonNullable<LoadModelOptions['precision']>;
   if (device !== 'cpu' && device !== 'cuda') throw new Error(`device ${device}`);
   const core = await describeCore();
   if (device === 'cpu' && precision === 'bf16' && !core.cpuBf16) notHere('this CPU does not multiply bf16');
@@ -20,12 +20,14 @@ async function main(): Promise<void> {
   const limits = device === 'cuda' ? { batch: { max: 256 }, queue: { max: 1024 } } : {};
   const model = await loadModel(join(files, 'vit-b16.pt'), { precision, device, threads, ...limits }).catch(
     (error: unknown) => {
-      if (error instanceof ClipnError && error.code === 'ERR_CLIPN_CUDA_UNAVAILABLE') notHere(error.message);
+      // A GPU, or a precision, that this computer or version does not have.
+      const absent = ['ERR_CLIPN_CUDA_UNAVAILABLE', 'ERR_CLIPN_INVALID_ARG'];
+      if (error instanceof ClipnError && absent.includes(error.code)) notHere(error.message);
       throw error;
     },
   );
   const loadMs = performance.now() - start;
-  const { contentId } = model.info;
+  const { contentId, precision: used } = model.info;
   const banks = new Map<number, LabelBank>();
   /** A call that checks all images at once. */
   const checking = async (images: readonly ImageInput[]): Promise<Call> => {

@@ -80,18 +80,21 @@ static void store_linear(const float* tile, int64_t rows, int64_t columns, const
 }
 
 // p = e^{scale (s - row maximum)}, unnormalised, and 1 / its row sum. Row r sees its first `visible` + r * step
-// numbers; what follows, up to ld_p, is zero.
+// numbers; what follows, up to ld_p, is zero. ld is a multiple of 16, and ld_p at least ld. Spoils s: what a row does
+// not see of its last vector becomes -inf, so that no loop has a remainder.
 template <typename T>
-static void softmax(const float* s, int64_t rows, int64_t ld, int64_t visible, int64_t step, float scale, T* p,
-                    int64_t ld_p, float* inverse_sum) {
+static void softmax(float* s, int64_t rows, int64_t ld, int64_t visible, int64_t step, float scale, T* p, int64_t ld_p,
+                    float* inverse_sum) {
   const float e = scale * kLog2E;
   for (int64_t r = 0; r < rows; ++r, s += ld, p += ld_p, visible += step) {
+    const int64_t vectors = (visible + 15) / 16;
+    for (int64_t j = visible; j < 16 * vectors; ++j) s[j] = -__builtin_inff();
     float largest = s[0];
 #pragma omp simd reduction(max : largest)
-    for (int64_t j = 0; j < visible; ++j) largest = s[j] > largest ? s[j] : largest;
+    for (int64_t j = 0; j < 16 * vectors; ++j) largest = s[j] > largest ? s[j] : largest;
     float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < visible; ++j) {
+    for (int64_t j = 0; j < 16 * vectors; ++j) {
       const float term = exp2_below((s[j] - largest) * e);
       put(&p[j], term);
       sum += term;

@@ -26,6 +26,9 @@ int64_t padded_values(int64_t length) {
   return (length + step - 1) / step * step;
 }
 
+// From one row of probabilities to the next: the softmax writes whole vectors.
+int64_t probabilities_apart(int64_t length) { return std::max(padded_keys(length), padded_values(length)); }
+
 int64_t panel_of(int64_t column) { return column / kPanel; }
 
 float to_float(float value) { return value; }
@@ -72,7 +75,7 @@ void Transformer<T, Linear>::prepare(const Sequences& sequences) {
     s.keys.reserve(padded_keys(longest) * head);
     s.values.reserve(padded_values(longest) * head);
     s.scores.reserve(kMostQueries * std::max(padded_keys(longest), head));
-    s.probabilities.reserve(kMostQueries * padded_values(longest));
+    s.probabilities.reserve(kMostQueries * probabilities_apart(longest));
     s.inverse_sum.reserve(kMostQueries);
   }
   qkv_.reserve(rows * 3 * inner_);
@@ -111,7 +114,7 @@ void Transformer<T, Linear>::attend(const T* queries, int64_t ld_queries, const 
   for_each_task(sequences.count() * heads_, [&](int64_t task, int64_t thread) {
     const int64_t i = task / heads_, column = task % heads_ * head;
     const int64_t start = sequences.starts[i], length = sequences.starts[i + 1] - start;
-    const int64_t keys = padded_keys(length), depth = padded_values(length);
+    const int64_t keys = padded_keys(length), depth = padded_values(length), apart = probabilities_apart(length);
     const T* k = qkv_.data() + start * ld + inner_ + column;
     const T* v = k + inner_;
     Scratch& s = scratch(thread);
@@ -131,11 +134,11 @@ void Transformer<T, Linear>::attend(const T* queries, int64_t ld_queries, const 
       multiply(queries + row * ld_queries + column, ld_queries, packed_keys, keys, rows, keys, head, s.scores.data(),
                keys);
       kernels_.softmax(s.scores.data(), rows, keys, causal ? position + 1 : length, causal ? 1 : 0, scale_,
-                       s.probabilities.data(), depth, s.inverse_sum.data());
+                       s.probabilities.data(), apart, s.inverse_sum.data());
       if constexpr (std::is_same_v<T, float>) {
-        multiply(s.probabilities.data(), depth, v, ld, rows, head, length, s.scores.data(), head);
+        multiply(s.probabilities.data(), apart, v, ld, rows, head, length, s.scores.data(), head);
       } else {
-        multiply(s.probabilities.data(), depth, s.values.data(), head, rows, head, depth, s.scores.data(), head);
+        multiply(s.probabilities.data(), apart, s.values.data(), head, rows, head, depth, s.scores.data(), head);
       }
       kernels_.store_scaled(s.scores.data(), rows, head, s.inverse_sum.data(), out + row * inner_ + column, inner_);
       if (weighted == nullptr) continue;

@@ -62,14 +62,15 @@ const cells = (title: string, name: string, precision?: string) => {
 const EIGHT = 'ViT-B/16 image tower, batch 8';
 
 describe('tables of a run', () => {
-  test('fp32 is compared with fp32, bf16 with int8, and each with the fastest bare linears of its precision', () => {
-    // precision, images/s, ms, clipn-native is, of the bound, cosine
+  test('fp32 is compared with fp32, int8 with bf16 where we have none, and each with its fastest bare linears', () => {
+    // precision, images/s, ms, clipn-native is, of the bound, of the peak, cosine
     assert.deepEqual(cells(EIGHT, 'onnxruntime-node', 'fp32').slice(1), [
       'fp32',
       '8.00',
       '1000 (1000–1000)',
       '1.25 ×',
       '0.72',
+      '',
       '',
     ]);
     assert.deepEqual(cells(EIGHT, 'onnxruntime-node', 'int8').slice(2, 5), ['26.7', '300 (300–300)', '1.50 ×']);
@@ -79,9 +80,21 @@ describe('tables of a run', () => {
       '200 (200–200)',
       '',
       '0.75',
+      '',
       '0.999870',
     ]);
     assert.equal(cells(EIGHT, 'linears alone, packed', 'bf16')[4], '');
+  });
+
+  test('int8 is compared with our int8 as soon as there is one', () => {
+    const block = {
+      ...results.blocks[0]!,
+      rows: [...results.blocks[0]!.rows, row('clipn-native', 'int8', 'tower', 100)],
+    };
+    const { rows } = sections({ ...results, blocks: [block] }).find(({ title }) => title === EIGHT)!;
+    const cell = (name: string, precision: string) =>
+      rows.find((each) => each[0] === name && each[1] === precision)![4];
+    assert.equal(cell('onnxruntime-node', 'int8'), '3.00 ×');
   });
 
   test('what is not installed says so', () => {
@@ -97,6 +110,127 @@ describe('tables of a run', () => {
     assert.deepEqual(cells('Goals', "fp32 tower, batch 8: of the bare linears' rate").slice(2), ['0.900', 'met']);
     assert.equal(cells('Goals', 'bf16 tower, batch 8: times torch.compile bf16')[3], 'not measured');
     assert.deepEqual(cells('Goals', 'bf16 tower: batch 32 per image, times batch 8').slice(2), ['0.800', 'missed']);
+  });
+
+  const fast = (precision: string, threads: number, best: number) => ({
+    precision,
+    instruction: 'multiply-add',
+    threads,
+    best,
+    rate: exactly(best),
+  });
+  const peak = (unmeasured: string | null) => ({
+    command: 'npm run bench -- peak',
+    when: '2026-01-02T03:04:05.000Z',
+    result: {
+      rows: [fast('bf16', 2, 400), fast('bf16', 2, 300), fast('bf16', 1, 900), fast('fp32', 2, 200)],
+      unmeasured,
+    },
+  });
+  // 60 GFLOP in 200 ms are 300 Gop/s.
+  const measured: Results = {
+    ...results,
+    blocks: [block(EIGHT, 8, [row('clipn-native', 'bf16', 'tower', 200, { flop: 60e9 })])],
+  };
+  const shareOf = (what: Results) => sections(what).find(({ title }) => title === EIGHT)!.rows[0]![6];
+
+  test("a tower's rate is a share of the fastest instruction of its precision, on as many threads", () => {
+    assert.equal(shareOf({ ...measured, peak: peak(null) }), '0.75');
+  });
+
+  test('no share is told where a faster unit was not measured, or nothing was', () => {
+    assert.equal(shareOf({ ...measured, peak: peak('AMX') }), '');
+    assert.equal(shareOf(measured), '');
+  });
+
+  describe('the table of all precisions', () => {
+    const tower = (batch: number, ms: number, cosine: number) =>
+      block(`ViT-B/16 image tower, batch ${batch}`, batch, [
+        row('clipn-native', 'int8', 'tower', ms, { cosine }),
+        row('clipn-native', 'bf16', 'tower', 2 * ms, { cosine: 0.9999 }),
+        row('clipn-native', 'guarded', 'raw', 4 * ms),
+        row('onnxruntime-node', 'int8', 'tower', 1.5 * ms, { cosine: 0.9996 }),
+      ]);
+    const holds = (precision: string, rssBytes: number) => ({
+      contender: 'clipn-native',
+      precision,
+      versions: {},
+      startMs: 1,
+      loadMs: 1,
+      rssBytes,
+      peakBytes: rssBytes,
+    });
+    const whole: Results = {
+      ...results,
+      blocks: [tower(8, 400, 0.9997), tower(1, 50, 0.9998), tower(32, 1600, 0.9997)],
+      processes: [holds('int8', 300e6), holds('bf16', 400e6)],
+      precision: [
+        {
+          command: '',
+          when: '',
+          result: {
+            model: 'the ViT-B/16',
+            data: '',
+            images: 500,
+            sha256: '',
+            labels: 1,
+            templates: '',
+            rows: [
+              {
+                precision: 'int8',
+                used: 'int8',
+                cosineLeast: 1,
+                cosineMedian: 1,
+                sameLabel: 1,
+                sameVerdict: 0.99,
+                smallChange: 1,
+                largestChange: 0,
+                within: 1,
+              },
+            ],
+          },
+        },
+      ],
+    };
+    const table = sections(whole).find(({ title }) => title.startsWith('All precisions'))!;
+    const line = (name: string, precision: string) =>
+      table.rows.find((each) => each[0] === name && each[1] === precision)!;
+
+    test('tells rates at every batch, memory, the smallest cosine of all batches, and verdicts changed', () => {
+      assert.deepEqual(line('clipn-native', 'int8').slice(2), [
+        '20.0',
+        '20.0',
+        '20.0',
+        '',
+        '300',
+        '0.999700',
+        '1.00 %',
+      ]);
+      assert.deepEqual(line('onnxruntime-node', 'int8').slice(2, 5), ['13.3', '13.3', '13.3']);
+    });
+
+    test('takes guarded from images to verdicts, and says of what was not run that it was not', () => {
+      assert.deepEqual(line('clipn-native', 'guarded').slice(2, 5), ['5.00', '5.00', '5.00']);
+      assert.deepEqual(line('transformers.js', 'q8').slice(2), ['-', '-', '-', '', '-', '', '']);
+    });
+
+    test('int8 has goals of speed, accuracy and memory', () => {
+      const goals = sections(whole)
+        .find(({ title }) => title === 'Goals')!
+        .rows.filter(([name]) => name!.startsWith('int8 tower') && !name!.includes('linears'));
+      assert.deepEqual(
+        goals.map((cells) => cells.slice(1)),
+        [
+          ...[1, 8, 32].flatMap(() => [
+            ['≥ 1.5', '1.50', 'met'],
+            ['≥ 1.6', '2.00', 'met'],
+          ]),
+          ['≥ 0.9995', '0.999700', 'met'],
+          ['> 0.999600', '0.999700', 'met'],
+          ['< 1', '0.750', 'met'],
+        ],
+      );
+    });
   });
 
   test('on a GPU the tower stands beside compiled PyTorch and the rate of a matrix product', () => {
