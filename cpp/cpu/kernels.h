@@ -65,8 +65,8 @@ struct RowKernels {
   void (*layer_norm)(const float* x, int64_t rows, int64_t width, const float* weight, const float* bias, T* out);
   void (*store_linear)(const float* tile, int64_t rows, int64_t columns, const float* bias, Activation activation,
                        T* out, int64_t ld);
-  void (*softmax)(float* s, int64_t rows, int64_t ld, int64_t visible, int64_t step, float scale, T* p,
-                  int64_t ld_p, float* inverse_sum);
+  void (*softmax)(float* s, int64_t rows, int64_t ld, int64_t visible, int64_t step, float scale, T* p, int64_t ld_p,
+                  float* inverse_sum);
   void (*store_scaled)(const float* tile, int64_t rows, int64_t columns, const float* factor, T* out, int64_t ld);
   void (*quantise)(const T* x, int64_t rows, int64_t width, uint8_t* codes, float* step, float* least);
   void (*store_sums)(const int32_t* sums, int64_t rows, int64_t columns, const float* step, const float* least,

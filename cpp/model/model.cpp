@@ -173,8 +173,9 @@ Model::Model(const std::string& path, clipn_precision precision, clipn_device de
 #endif
   } else if (precision == CLIPN_INT8) {
     throw Error(CLIPN_MODEL_CONTRACT,
-                path + " is no model that `clipn-native export` wrote, or has sizes that the kernels do not take: it runs "
-                       "as it is, in fp32 or bf16, not in int8");
+                path +
+                    " is no model that `clipn-native export` wrote, or has sizes that the kernels do not take: it runs "
+                    "as it is, in fp32 or bf16, not in int8");
   } else {
     // A program that we did not write cannot be parted into towers: two of it, to have the labels in fp32.
     if (has_text && dtype_ != at::kFloat) {

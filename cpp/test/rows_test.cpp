@@ -75,7 +75,7 @@ class Rows : public PerTarget {
   template <typename T>
   void check_softmax(int64_t visible, int64_t step) {
     constexpr int64_t kRows = 6, kLd = 48, kLdP = 64;
-    const auto s = numbers(kRows * kLd, 40);
+    auto s = numbers(kRows * kLd, 40);
     std::vector<T> p(kRows * kLdP, T{1});
     std::vector<float> inverse(kRows);
     kernels<T>().softmax(s.data(), kRows, kLd, visible, step, 0.5F, p.data(), kLdP, inverse.data());

@@ -4,11 +4,14 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/conv2d.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/rand.h>
+#include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/stack.h>
@@ -24,8 +27,10 @@
 #include <sstream>
 #include <vector>
 
+#include "error.h"
 #include "model/module_author.h"
 #include "model/normalise.h"
+#include "tower/gemm.h"
 #include "tower/module_parts.h"
 #include "tower/pack.h"
 
@@ -185,6 +190,55 @@ TEST_F(RewrittenTower, KeepsTheDirectionOfFeaturesInBf16) {
   EXPECT_GT(smallest_cosine(towers->encode_images(images.batch), run(module, "encode_image", images.tensor())), 0.9995);
 }
 
+TEST_F(RewrittenTower, KeepsTheDirectionOfFeaturesInInt8) {
+  if (!int8_absence().empty()) GTEST_SKIP() << int8_absence();
+  const Images images(5);
+  const at::Tensor exact = run(module, "encode_image", images.tensor());
+  EXPECT_GT(smallest_cosine(rewritten(CLIPN_INT8)->encode_images(images.batch), exact), 0.998);
+}
+
+// A few inputs thirty times as large as the others, whose weights are as much smaller: the same function.
+TEST_F(RewrittenTower, KeepsTheDirectionInInt8WhenAFewInputsAreMuchLargerThanTheOthers) {
+  if (!int8_absence().empty()) GTEST_SKIP() << int8_absence();
+  const Images images(5);
+  const at::Tensor exact = run(module, "encode_image", images.tensor());
+  const torch::jit::Module blocks = child(child(child(module, "visual"), "transformer"), "resblocks");
+  for (uint32_t i = 0; i < kSmall.vision_layers; ++i) {
+    const torch::jit::Module block = child(blocks, std::to_string(i));
+    at::Tensor factor = at::ones({kSmall.vision_width});
+    factor[3] = factor[77] = 30;
+    for (const char* name : {"ln_1", "ln_2"}) {
+      weight(child(block, name), "weight").mul_(factor);
+      weight(child(block, name), "bias").mul_(factor);
+    }
+    weight(child(block, "attn"), "in_proj_weight").div_(factor);
+    weight(child(child(block, "mlp"), "c_fc"), "weight").div_(factor);
+  }
+  ASSERT_GT(smallest_cosine(run(module, "encode_image", images.tensor()), exact), 0.999999);
+  EXPECT_GT(smallest_cosine(rewritten(CLIPN_INT8)->encode_images(images.batch), exact), 0.998);
+}
+
+TEST_F(RewrittenTower, IsNotMadeInInt8OfWeightsThatAreNotFinite) {
+  if (!int8_absence().empty()) GTEST_SKIP() << int8_absence();
+  const torch::jit::Module blocks = child(child(child(module, "visual"), "transformer"), "resblocks");
+  weight(child(child(child(blocks, "1"), "mlp"), "c_proj"), "weight")[7][9] = std::nan("");
+  EXPECT_THROW(rewritten(CLIPN_INT8), Error);
+}
+
+TEST(Products, OfBytesAreExact) {
+  if (!int8_absence().empty()) GTEST_SKIP() << int8_absence();
+  for (const int64_t rows : {1, 5, 98, 128}) {
+    const int64_t depth = 768;
+    const at::Tensor a = at::randint(0, 256, {rows, depth}, at::kByte);
+    const at::Tensor weights = at::randint(-127, 128, {kPanel, depth}, at::kChar);
+    const at::Tensor packed = weights.reshape({kPanel, depth / 4, 4}).transpose(0, 1).contiguous();
+    at::Tensor sums = at::empty({rows, kPanel}, at::kInt);
+    multiply(a.const_data_ptr<uint8_t>(), depth, packed.const_data_ptr<int8_t>(), rows, depth,
+             sums.mutable_data_ptr<int32_t>());
+    EXPECT_TRUE(at::equal(sums.to(at::kDouble), at::matmul(a.to(at::kDouble), weights.to(at::kDouble).t())));
+  }
+}
+
 TEST_F(RewrittenTower, EncodesTextInFp32WhateverTheImagesPrecision) {
   const auto towers = rewritten(CLIPN_BF16), exact = rewritten(CLIPN_FP32);
   if (towers == nullptr) GTEST_SKIP() << "this machine or libtorch does not multiply bf16 in blocks";
@@ -206,7 +260,8 @@ TEST_F(RewrittenTower, GivesTheSameImageFeaturesWithoutTextTowers) {
 }
 
 TEST_F(RewrittenTower, GivesAnImageTheSameBitsInEveryBatch) {
-  for (const clipn_precision precision : {CLIPN_FP32, CLIPN_BF16}) {
+  for (const clipn_precision precision : {CLIPN_FP32, CLIPN_BF16, CLIPN_INT8}) {
+    if (precision == CLIPN_INT8 && !int8_absence().empty()) continue;
     const auto towers = rewritten(precision);
     if (towers == nullptr) continue;
     Images images(11);

@@ -28,8 +28,8 @@ static inline void quantise_row(const T* x, int64_t width, uint8_t* codes, float
   for (int64_t j = 0; j < width; ++j) codes[j] = (uint8_t)(int32_t)((number(x[j]) - low) * factor + 0.5f);
 }
 
-// Codes of [-127, 127] of one output's weights; scale, and scale times the sum of the codes. A weight that is not finite
-// makes the scale so.
+// Codes of [-127, 127] of one output's weights; scale, and scale times the sum of the codes. A weight that is not
+// finite makes the scale so.
 static void quantise_weights(const float* weights, int64_t width, int8_t* codes, float* scale, float* sum) {
   float largest = 0.0f, spoilt = 0.0f;
 #pragma omp simd reduction(max : largest) reduction(+ : spoilt)

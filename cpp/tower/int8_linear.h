@@ -27,10 +27,10 @@ class Int8Linear {
     Buffer<int32_t> sums_;
   };
 
-  /// Moves size from the rows to the weights, or back, input by input, without changing what the linear gives: SmoothQuant
-  /// (Xiao et al., ICML 2023, equation 4 with alpha 1/2). A few inputs thirty times as large as the others, which CLIP's
-  /// networks have, would otherwise leave these few codes. How large an input is comes from the LayerNorm itself, 3
-  /// |weight| + |bias|, so that no images are needed (bench/README.md has what it changes).
+  /// Moves size from the rows to the weights, or back, input by input, without changing what the linear gives:
+  /// SmoothQuant (Xiao et al., ICML 2023, equation 4 with alpha 1/2). A few inputs thirty times as large as the others,
+  /// which CLIP's networks have, would otherwise leave these few codes. How large an input is comes from the LayerNorm
+  /// itself, 3 |weight| + |bias|, so that no images are needed (bench/README.md has what it changes).
   static at::Tensor balance(Norm& norm, const at::Tensor& weight);
 
   /// @throws Error(CLIPN_MODEL_CONTRACT) for weights that are not finite: as codes they would be numbers.

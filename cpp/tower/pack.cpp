@@ -76,9 +76,9 @@ std::pair<Linear, Linear> attention(const Module& module, int64_t heads, Norm& b
   while (heads * packed % kPanel != 0) packed += kHeadStep;
   const int64_t inner = heads * packed, more = packed - head;
   return {Linear(with_zeros(qkv.reshape({3, heads, head, width}), 2, more).reshape({3 * inner, width}),
-                          with_zeros(qkv_bias.reshape({3, heads, head}), 2, more).reshape({3 * inner})),
+                 with_zeros(qkv_bias.reshape({3, heads, head}), 2, more).reshape({3 * inner})),
           Linear(with_zeros(out_weight.reshape({width, heads, head}), 2, more).reshape({width, inner}),
-                          drain_weight(out, "bias"))};
+                 drain_weight(out, "bias"))};
 }
 
 // A hidden layer of whole panels, which the kernels write: what is added to it is 0, stays 0 in the activation, and is
@@ -151,8 +151,8 @@ at::Tensor length_of(const at::Tensor& rows) {
 
 at::Tensor unit(const at::Tensor& rows) { return rows / length_of(rows); }
 
-// An image tower whose blocks multiply as Linear does, the rest in T. Labels are encoded once and meet every image: their
-// towers are fp32, whatever T is.
+// An image tower whose blocks multiply as Linear does, the rest in T. Labels are encoded once and meet every image:
+// their towers are fp32, whatever T is.
 template <typename T, typename Linear = PackedLinear<T>>
 class TypedTowers : public PackedTowers {
  public:

@@ -33,8 +33,8 @@ static inline float quick_gelu(float x) {
   return x >= 0.0f ? r : r * t;
 }
 
-// out = (x - mean) / sqrt(variance + 1e-5) * weight + bias of one row. Inlined by force: of a copy for a known number of
-// rows g++ 12 leaves the sums unvectorised.
+// out = (x - mean) / sqrt(variance + 1e-5) * weight + bias of one row. Inlined by force: of a copy for a known number
+// of rows g++ 12 leaves the sums unvectorised.
 template <typename T>
 __attribute__((always_inline)) static inline void norm_row(const float* x, int64_t width, const float* weight,
                                                            const float* bias, T* out) {

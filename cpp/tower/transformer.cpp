@@ -52,7 +52,7 @@ int64_t Sequences::longest() const {
 
 template <typename T, typename Linear>
 Transformer<T, Linear>::Transformer(std::vector<Block<Linear>> blocks, int64_t heads, cpu::Activation activation,
-                            Attention attention)
+                                    Attention attention)
     : blocks_(std::move(blocks)),
       heads_(heads),
       width_(blocks_.front().out.out()),
@@ -90,7 +90,7 @@ void Transformer<T, Linear>::layer_norm(const Norm& norm, const float* x, int64_
 // Columns [first, end) of q, k, v of all rows, to the same columns of out [rows, 3 inner].
 template <typename T, typename Linear>
 void Transformer<T, Linear>::to_qkv(const Block<Linear>& block, const float* x, int64_t rows, int64_t first_column,
-                            int64_t end_column, T* out) {
+                                    int64_t end_column, T* out) {
   const RowBlocks blocks(rows);
   const int64_t ld = 3 * inner_;
   for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
@@ -106,8 +106,8 @@ void Transformer<T, Linear>::to_qkv(const Block<Linear>& block, const float* x, 
 // softmax(q k^T / sqrt(head)) v. Queries are rows of qkv_, or one row a sequence when only the readout is asked for;
 // then `weighted` [rows, inner] takes the summands, each value times its weight.
 template <typename T, typename Linear>
-void Transformer<T, Linear>::attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only, T* out,
-                            T* weighted) {
+void Transformer<T, Linear>::attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only,
+                                    T* out, T* weighted) {
   const int64_t head = inner_ / heads_, ld = 3 * inner_;
   const cpu::Kernels& kernels = cpu::kernels();
   const bool causal = attention_ == Attention::kCausal;
@@ -228,7 +228,7 @@ void Transformer<T, Linear>::run_linears(int64_t rows) {
 
 template <typename T, typename Linear>
 void Transformer<T, Linear>::project(const Norm& norm, const PackedLinear<T>& linear, const float* x, int64_t rows,
-                             float* out) {
+                                     float* out) {
   const RowBlocks blocks(rows);
   for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
     const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
@@ -241,8 +241,8 @@ void Transformer<T, Linear>::project(const Norm& norm, const PackedLinear<T>& li
 }
 
 template <typename T, typename Linear>
-void Transformer<T, Linear>::project_contributions(const Norm& norm, const PackedLinear<T>& linear, const float* readout,
-                                           const Sequences& sequences, float* out) {
+void Transformer<T, Linear>::project_contributions(const Norm& norm, const PackedLinear<T>& linear,
+                                                   const float* readout, const Sequences& sequences, float* out) {
   const Linear& to_width = blocks_.back().out;
   const float* weight = norm.weight.const_data_ptr<float>();
   float* inverse = inverse_deviation_.reserve(sequences.rows());  // of the readout row that a row adds to

@@ -71,7 +71,8 @@ class Transformer {
   };
 
   void layer_norm(const Norm& norm, const float* x, int64_t rows, T* out) const;
-  void to_qkv(const Block<Linear>& block, const float* x, int64_t rows, int64_t first_column, int64_t end_column, T* out);
+  void to_qkv(const Block<Linear>& block, const float* x, int64_t rows, int64_t first_column, int64_t end_column,
+              T* out);
   void attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only, T* out,
               T* weighted = nullptr);
   void finish(const Block<Linear>& block, const T* attended, float* x, int64_t rows);

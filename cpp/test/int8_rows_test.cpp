@@ -1,0 +1,226 @@
+// Codes of rows and of weights, and sums of codes turned to numbers again, against double precision, on every CPU
+// target.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "targets.h"
+
+namespace clipn {
+namespace {
+
+class Int8Rows : public PerTarget {
+ protected:
+  // In [-scale, scale], other numbers for another seed.
+  static std::vector<float> numbers(size_t count, float scale, uint32_t seed = 7) {
+    std::vector<float> out(count);
+    for (float& value : out) {
+      seed = seed * 1664525u + 1013904223u;
+      value = (static_cast<float>(seed >> 8) / (1 << 23) - 1) * scale;
+    }
+    return out;
+  }
+
+  static float value(float number) { return number; }
+  static float value(uint16_t bits) { return __builtin_bit_cast(float, static_cast<uint32_t>(bits) << 16); }
+
+  template <typename T>
+  static std::vector<T> stored(const std::vector<float>& numbers) {
+    std::vector<T> out;
+    for (float number : numbers) {
+      if constexpr (std::is_same_v<T, float>) {
+        out.push_back(number);
+      } else {
+        out.push_back(static_cast<uint16_t>(__builtin_bit_cast(uint32_t, number) >> 16));
+      }
+    }
+    return out;
+  }
+
+  template <typename T>
+  const cpu::RowKernels<T>& kernels() const {
+    if constexpr (std::is_same_v<T, float>) {
+      return GetParam()->fp32;
+    } else {
+      return GetParam()->bf16;
+    }
+  }
+
+  template <typename T>
+  void check_codes(float scale) {
+    constexpr int64_t kRows = 5, kWidth = 83;
+    const std::vector<T> x = stored<T>(numbers(kRows * kWidth, scale));
+    std::vector<uint8_t> codes(kRows * kWidth);
+    std::vector<float> step(kRows), least(kRows);
+    kernels<T>().quantise(x.data(), kRows, kWidth, codes.data(), step.data(), least.data());
+    for (int64_t r = 0; r < kRows; ++r) {
+      const auto row = codes.begin() + r * kWidth;
+      EXPECT_EQ(*std::min_element(row, row + kWidth), 0);
+      EXPECT_EQ(*std::max_element(row, row + kWidth), 255);
+      for (int64_t j = 0; j < kWidth; ++j) {
+        const double number = static_cast<double>(least[r]) + static_cast<double>(step[r]) * row[j];
+        ASSERT_NEAR(number, value(x[r * kWidth + j]), step[r] * 0.501) << r << ", " << j;
+      }
+    }
+  }
+
+  // What store_sums gives for one tile of random codes, against the formula.
+  template <typename T>
+  void check_store(cpu::Activation activation, double (*exact)(double), double tolerance) {
+    constexpr int64_t kRows = 5, kColumns = 64, kLd = 70;
+    std::vector<int32_t> sums(kRows * kColumns);
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] = static_cast<int32_t>(i * 7919 % 20011) - 10000;
+    const auto step = numbers(kRows, 0.01F, 1), least = numbers(kRows, 2, 2), scale = numbers(kColumns, 0.05F, 3),
+               sum = numbers(kColumns, 1, 4), bias = numbers(kColumns, 1, 5);
+    std::vector<T> out(kRows * kLd, T{1});
+    kernels<T>().store_sums(sums.data(), kRows, kColumns, step.data(), least.data(),
+                            {scale.data(), sum.data(), bias.data()}, activation, out.data(), kLd);
+    for (int64_t r = 0; r < kRows; ++r) {
+      for (int64_t j = 0; j < kColumns; ++j) {
+        const double number = static_cast<double>(step[r]) * sums[r * kColumns + j] * scale[j] +
+                              static_cast<double>(least[r]) * sum[j] + bias[j];
+        const double expected = exact(number);
+        ASSERT_NEAR(value(out[r * kLd + j]), expected, tolerance + std::abs(expected) / 128) << r << ", " << j;
+      }
+      ASSERT_EQ(out[r * kLd + kColumns], T{1}) << "wrote past the row";
+    }
+  }
+};
+
+double gelu_of(double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }
+double quick_gelu_of(double x) { return x / (1 + std::exp(-1.702 * x)); }
+double same(double x) { return x; }
+
+TEST_P(Int8Rows, CodesAreWithinHalfAStepAndUseTheWholeRange) {
+  check_codes<float>(3);
+  check_codes<float>(1e-20F);
+  check_codes<float>(1e20F);
+  check_codes<uint16_t>(3);
+}
+
+TEST_P(Int8Rows, ARowOfOneNumberIsExact) {
+  const std::vector<float> x(48, 0.3F);
+  std::vector<uint8_t> codes(48, 9);
+  float step = 1, least = 1;
+  GetParam()->fp32.quantise(x.data(), 1, 48, codes.data(), &step, &least);
+  EXPECT_EQ(step, 0.0F);
+  EXPECT_EQ(least, 0.3F);
+  EXPECT_EQ(codes, std::vector<uint8_t>(48, 0));
+}
+
+TEST_P(Int8Rows, ARowThatIsNotFiniteDoesNotBecomeNumbers) {
+  std::vector<float> x = numbers(48, 1);
+  x[5] = std::numeric_limits<float>::infinity();
+  std::vector<uint8_t> codes(48);
+  float step = 1, least = 1;
+  GetParam()->fp32.quantise(x.data(), 1, 48, codes.data(), &step, &least);
+  EXPECT_FALSE(std::isfinite(step));
+}
+
+TEST_P(Int8Rows, CodesAfterALayerNormAreThoseOfItsFormula) {
+  constexpr int64_t kRows = 3, kWidth = 77;
+  const auto x = numbers(kRows * kWidth, 3), weight = numbers(kWidth, 2, 8), bias = numbers(kWidth, 1, 9);
+  std::vector<float> row(kWidth), step(kRows), least(kRows);
+  std::vector<uint8_t> codes(kRows * kWidth);
+  GetParam()->quantise_norm(x.data(), kRows, kWidth, weight.data(), bias.data(), row.data(), codes.data(), step.data(),
+                            least.data());
+  for (int64_t r = 0; r < kRows; ++r) {
+    double mean = 0, variance = 0;
+    for (int64_t j = 0; j < kWidth; ++j) mean += x[r * kWidth + j] / static_cast<double>(kWidth);
+    for (int64_t j = 0; j < kWidth; ++j) variance += std::pow(x[r * kWidth + j] - mean, 2) / kWidth;
+    for (int64_t j = 0; j < kWidth; ++j) {
+      const double expected = (x[r * kWidth + j] - mean) / std::sqrt(variance + 1e-5) * weight[j] + bias[j];
+      const double number = static_cast<double>(least[r]) + static_cast<double>(step[r]) * codes[r * kWidth + j];
+      ASSERT_NEAR(number, expected, step[r] * 0.501 + 2e-6);
+    }
+  }
+}
+
+TEST_P(Int8Rows, WeightsAreWithinHalfAStepAndTheirSumIsThatOfTheCodes) {
+  constexpr int64_t kWidth = 91;
+  const auto weights = numbers(kWidth, 0.4F);
+  std::vector<int8_t> codes(kWidth);
+  float scale = 0, sum = 0;
+  GetParam()->quantise_weights(weights.data(), kWidth, codes.data(), &scale, &sum);
+  int total = 0, largest = 0;
+  for (int64_t k = 0; k < kWidth; ++k) {
+    ASSERT_NEAR(static_cast<double>(scale) * codes[k], weights[k], scale * 0.501);
+    total += codes[k];
+    largest = std::max(largest, std::abs(codes[k]));
+  }
+  EXPECT_EQ(largest, 127);
+  EXPECT_FLOAT_EQ(sum, scale * static_cast<float>(total));
+}
+
+TEST_P(Int8Rows, WeightsThatAreNotFiniteMakeTheScaleSo) {
+  for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    auto weights = numbers(64, 1);
+    weights[33] = wrong;
+    std::vector<int8_t> codes(64);
+    float scale = 0, sum = 0;
+    GetParam()->quantise_weights(weights.data(), 64, codes.data(), &scale, &sum);
+    EXPECT_FALSE(std::isfinite(scale));
+  }
+}
+
+TEST_P(Int8Rows, SumsBecomeNumbersWithBiasAndActivation) {
+  check_store<float>(cpu::Activation::kNone, same, 1e-5);
+  check_store<uint16_t>(cpu::Activation::kNone, same, 1e-5);
+  check_store<float>(cpu::Activation::kGelu, gelu_of, 2.1e-4);  // int8.inl: within 2e-4
+  check_store<uint16_t>(cpu::Activation::kGelu, gelu_of, 2.1e-4);
+  check_store<float>(cpu::Activation::kQuickGelu, quick_gelu_of, 1e-5);
+}
+
+TEST_P(Int8Rows, SumsAreAdded) {
+  constexpr int64_t kRows = 3, kColumns = 64, kLd = 65;
+  std::vector<int32_t> sums(kRows * kColumns);
+  for (size_t i = 0; i < sums.size(); ++i) sums[i] = static_cast<int32_t>(i * 7919 % 20011) - 10000;
+  const auto step = numbers(kRows, 0.01F, 1), least = numbers(kRows, 2, 2), scale = numbers(kColumns, 0.05F, 3),
+             sum = numbers(kColumns, 1, 4), bias = numbers(kColumns, 1, 5);
+  std::vector<float> to = numbers(kRows * kLd, 1, 6);
+  const std::vector<float> before = to;
+  GetParam()->add_sums(sums.data(), kRows, kColumns, step.data(), least.data(), {scale.data(), sum.data(), bias.data()},
+                       to.data(), kLd);
+  for (int64_t r = 0; r < kRows; ++r) {
+    for (int64_t j = 0; j < kColumns; ++j) {
+      const double expected = static_cast<double>(before[r * kLd + j]) +
+                              static_cast<double>(step[r]) * sums[r * kColumns + j] * scale[j] +
+                              static_cast<double>(least[r]) * sum[j] + bias[j];
+      ASSERT_NEAR(to[r * kLd + j], expected, 1e-5);
+    }
+    EXPECT_EQ(to[r * kLd + kColumns], before[r * kLd + kColumns]) << "wrote past the row";
+  }
+}
+
+TEST_P(Int8Rows, ProductsOfCodesAreExactForAnyNumberOfRows) {
+  if (GetParam()->multiply_codes == nullptr) GTEST_SKIP() << "a target whose products are oneDNN's";
+  if (!cpu::has_avx_vnni()) GTEST_SKIP() << "this machine has no AVX-VNNI";
+  for (const int64_t depth : {4, 64, 100}) {
+    for (int64_t rows = 1; rows <= 14; ++rows) {
+      std::vector<uint8_t> a(rows * depth);
+      std::vector<int8_t> b(depth * 64);
+      // The largest there are beside arbitrary ones.
+      for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<uint8_t>(i % 3 == 0 ? 255 : i * 37);
+      for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<int8_t>(i % 5 == 0 ? -127 : i * 91);
+      std::vector<int32_t> c(rows * 64 + 1, 12345);
+      GetParam()->multiply_codes(a.data(), depth, b.data(), rows, depth, c.data());
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t j = 0; j < 64; ++j) {
+          int32_t expected = 0;
+          for (int64_t k = 0; k < depth; ++k) expected += a[r * depth + k] * b[k / 4 * 256 + 4 * j + k % 4];
+          ASSERT_EQ(c[r * 64 + j], expected) << rows << " rows, " << depth << " inputs: " << r << ", " << j;
+        }
+      }
+      EXPECT_EQ(c.back(), 12345) << "wrote past the tile";
+    }
+  }
+}
+
+CLIPN_FOR_EVERY_TARGET(Int8Rows);
+
+}  // namespace
+}  // namespace clipn
