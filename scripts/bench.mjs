@@ -12,6 +12,7 @@ const PROGRAMS = [
   'drift',
   'eval-memory',
   'few-labels',
+  'guarded',
   'label-lint',
   'loop',
   'metrics',

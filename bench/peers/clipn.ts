@@ -27,7 +27,7 @@ async function main(): Promise<void> {
     },
   );
   const loadMs = performance.now() - start;
-  const { contentId, precision: used } = model.info;
+  const { contentId } = model.info;
   const banks = new Map<number, LabelBank>();
   /** A call that checks all images at once. */
   const checking = async (images: readonly ImageInput[]): Promise<Call> => {

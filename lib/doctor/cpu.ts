@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 
 /** The features that decide speed, as /proc/cpuinfo spells them. */
-const CPU_FEATURES = ['avx2', 'avx512f', 'avx512_bf16', 'amx_bf16', 'amx_int8'] as const;
+const CPU_FEATURES = ['avx2', 'avx512f', 'avx512_bf16', 'avx512_vnni', 'avx_vnni', 'amx_bf16', 'amx_int8'] as const;
 
 export function readCpu(): { model: string | null; features: string[] } {
   if (!existsSync('/proc/cpuinfo')) return { model: null, features: [] };
