@@ -1,6 +1,11 @@
 // Compiled with baseline flags and without link-time optimisation: it runs before anything is known about the CPU.
 #include "cpu/dispatch.h"
 
+#if defined(CLIPN_X86_TARGETS)
+#include <cpuid.h>
+#endif
+
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -11,6 +16,17 @@ namespace clipn::cpu {
 namespace {
 
 constexpr const char* kNames[] = {"avx512", "avx2", "base"};
+
+#if defined(CLIPN_X86_TARGETS)
+enum class Register : uint8_t { kEax, kEdx };
+
+// A bit of CPUID's leaf 7, for what __builtin_cpu_supports does not know in every compiler.
+bool extended_feature(unsigned int subleaf, Register where, unsigned int bit) {
+  unsigned int eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid_count(7, subleaf, &eax, &ebx, &ecx, &edx) == 0) return false;
+  return ((where == Register::kEax ? eax : edx) >> bit & 1U) != 0;
+}
+#endif
 
 std::string names(const std::vector<const Kernels*>& targets) {
   std::string text;
@@ -59,7 +75,15 @@ const Kernels& kernels() {
 bool has_avx_vnni() {
 #if defined(CLIPN_X86_TARGETS)
   __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("avxvnni");
+  return __builtin_cpu_supports("avx2") && extended_feature(1, Register::kEax, 4);
+#else
+  return false;
+#endif
+}
+
+bool has_amx_bf16() {
+#if defined(CLIPN_X86_TARGETS)
+  return extended_feature(0, Register::kEdx, 22);
 #else
   return false;
 #endif

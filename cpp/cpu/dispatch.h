@@ -21,6 +21,9 @@ const Kernels& kernels();
 // Whether the CPU has AVX-VNNI, which Kernels::multiply_codes takes.
 bool has_avx_vnni();
 
+// Whether the CPU multiplies bf16 in tiles.
+bool has_amx_bf16();
+
 }  // namespace clipn::cpu
 
 #endif  // CLIPN_CPU_DISPATCH_H_

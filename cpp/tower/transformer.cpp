@@ -22,7 +22,7 @@ constexpr int64_t kMostQueries = 64;
 // Keys are padded to whole vectors, values to whole AMX tiles of bf16 where there is AMX, else to pairs.
 int64_t padded_keys(int64_t length) { return (length + 15) / 16 * 16; }
 int64_t padded_values(int64_t length) {
-  static const int64_t step = __builtin_cpu_supports("amx-bf16") ? 32 : 2;
+  static const int64_t step = cpu::has_amx_bf16() ? 32 : 2;
   return (length + step - 1) / step * step;
 }
 
