@@ -175,17 +175,21 @@ describe('tables of a run', () => {
             sha256: '',
             labels: 1,
             templates: '',
-            rows: [
+            rows: [],
+            verdicts: [
+              { threshold: 'keeps 0.9', answers: 'int8', verdicts: 9, labels: 9 },
+              { threshold: 'keeps 0.95', answers: 'int8', verdicts: 5, labels: 2 },
               {
-                precision: 'int8',
-                used: 'int8',
-                cosineLeast: 1,
-                cosineMedian: 1,
-                sameLabel: 1,
-                sameVerdict: 0.99,
-                smallChange: 1,
-                largestChange: 0,
-                within: 1,
+                threshold: 'keeps 0.95',
+                answers: 'guarded, int8 first, margins of 7 held out',
+                verdicts: 3,
+                labels: 3,
+              },
+              {
+                threshold: 'keeps 0.95',
+                answers: 'guarded, int8 first, margins of 48 drawn images',
+                verdicts: 1,
+                labels: 0,
               },
             ],
           },
@@ -197,20 +201,13 @@ describe('tables of a run', () => {
       table.rows.find((each) => each[0] === name && each[1] === precision)!;
 
     test('tells rates at every batch, memory, the smallest cosine of all batches, and verdicts changed', () => {
-      assert.deepEqual(line('clipn-native', 'int8').slice(2), [
-        '20.0',
-        '20.0',
-        '20.0',
-        '',
-        '300',
-        '0.999700',
-        '1.00 %',
-      ]);
+      assert.deepEqual(line('clipn-native', 'int8').slice(2), ['20.0', '20.0', '20.0', '', '300', '0.999700', '5, 2']);
       assert.deepEqual(line('onnxruntime-node', 'int8').slice(2, 5), ['13.3', '13.3', '13.3']);
     });
 
     test('takes guarded from images to verdicts, and says of what was not run that it was not', () => {
-      assert.deepEqual(line('clipn-native', 'guarded').slice(2, 5), ['5.00', '5.00', '5.00']);
+      const guarded = line('clipn-native', 'guarded');
+      assert.deepEqual([...guarded.slice(2, 5), guarded.at(-1)], ['5.00', '5.00', '5.00', '1, 0']);
       assert.deepEqual(line('transformers.js', 'q8').slice(2), ['-', '-', '-', '', '-', '', '']);
     });
 
