@@ -44,7 +44,7 @@ export interface FittedCalibration extends Thresholds {
   scores: number[];
   /** With a threshold for each class: [C], taken from the score of an image whose top label it is, in order of the labels. */
   offsets?: number[];
-  /** Of a guarded model: how far its first tower was from fp32 on these images (`marginOver` of docs/precision.md's units). */
+  /** Of a guarded model: how far its first tower was from fp32 on these images and the OOD images given (`marginOver` of docs/precision.md's units). */
   guard?: FittedGuard;
   /** ISO 8601. */
   created: string;

@@ -14,6 +14,7 @@ export interface FittedFor {
   preprocessing: string;
   /** Whether images are turned as their EXIF orientation says. */
   exif: boolean;
+  /** Of the images' features; 'bf16, labels fp32' and so for fp16, since earlier versions had labels in bf16 too. */
   precision: string;
   /** Of the names, in order. */
   labels: string;
@@ -30,6 +31,12 @@ export interface ScoringModel {
   config: Preprocessing & Pick<ModelConfig, 'scale'>;
 }
 
+/** Another name than what earlier versions wrote where these had other labels. */
+function arithmetics(precision: Precision): string {
+  const images = featurePrecision(precision);
+  return images === 'bf16' || images === 'fp16' ? `${images}, labels fp32` : images;
+}
+
 /** @param negatives the words that the score compares with; none for another score */
 export function fittedFor(
   model: ScoringModel,
@@ -42,7 +49,7 @@ export function fittedFor(
     scale: model.config.scale,
     preprocessing: preprocessingHash(model.config),
     exif,
-    precision: featurePrecision(model.precision),
+    precision: arithmetics(model.precision),
     labels: labelsHash(bank.labels),
     templates: bank.templates.sha256,
     ...(negatives && { negatives: negativesHash(negatives) }),

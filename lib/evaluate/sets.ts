@@ -58,12 +58,15 @@ export async function storedFeatures(
   options: FeatureOptions,
 ): Promise<{ store: FeatureStore; readable: IdAndOod<ReadableSet> }> {
   const { signal } = options;
+  const precision = featurePrecision(model.info.precision);
+  // What is kept of patches depends on the labels, which earlier versions encoded in the images' precision.
+  const labels = precision === 'fp32' ? [] : ['labels fp32'];
   const identity: StoreIdentity = {
     contentId: model.info.contentId,
-    precision: featurePrecision(model.info.precision),
+    precision,
     preprocessing: preprocessingText(model.info.config, options),
     dim: model.info.embedDim,
-    patches: options.patches ? jsonHash([bank.labels, bank.templates.sha256]) : '',
+    patches: options.patches ? jsonHash([bank.labels, bank.templates.sha256, ...labels]) : '',
   };
   const folder = options.store ?? join(cacheDir(), 'features', jsonHash(identity).slice(0, 16));
   const paths = sets.flatMap((set) => set.images.map((image) => resolve(set.folder, image)));

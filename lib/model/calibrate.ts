@@ -119,7 +119,7 @@ export async function calibrate(
     images: id.scores.length,
     scores: fitted.scores,
     ...(fitted.offsets && { offsets: fitted.offsets }),
-    ...guardField(model.info.first, id.differences),
+    ...guardField(model.info.first, [...id.differences, ...(others?.differences ?? [])]),
     created: new Date().toISOString(),
     fittedFor: fittedFor(model.info, bank, decoding, needsNegatives(score) ? words : undefined),
   };
@@ -151,8 +151,16 @@ function assertThresholdOptions(
   }
 }
 
-/** The margins of a guarded model on these images; none of them where the score is too near 1 to tell. */
+/**
+ * Of fewer images margins are none: of normally distributed differences one lies beyond four times the root mean square of n
+ * with probability 0.08 % at 19 (Student's t), 1.6 % at 4, 16 % at 1.
+ */
+const FEWEST_FOR_MARGINS = 19;
+
+/** The margins of a guarded model on these images; none where they are few, or the score is too near 1 to tell. */
 function guardField(first: ModelInfo['first'], differences: readonly Differences[]): { guard?: FittedGuard } {
+  const known = differences.filter(({ score }) => score !== undefined);
+  if (known.length < FEWEST_FOR_MARGINS) return {};
   const { score, label } = marginsOf(differences, false);
   if (first === null || !Number.isFinite(score) || !Number.isFinite(label)) return {};
   return { guard: { first, images: differences.length, score, label } };

@@ -267,9 +267,8 @@ export class Detector {
     signal: AbortSignal | undefined,
   ) {
     const start = (input: ImageInput, leave: AbortSignal) => this.#answer(input, consumer, kind, leave);
-    const { room } = this.#host.queue;
-    // Behind an image that waits for its second tower whole batches are to go on.
-    return inOrder(source, start, { window: this.#guard ? 2 * room : room, signal });
+    const { room, roomForTwice } = this.#host.queue;
+    return inOrder(source, start, { window: this.#guard ? roomForTwice : room, signal });
   }
 
   /** An image that cannot be read is a `CheckFailure`; whatever else goes wrong is thrown. */

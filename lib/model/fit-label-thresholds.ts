@@ -39,7 +39,7 @@ export async function fitLabelThresholds(
   assertArguments({ target: ['number', target] });
   thresholdsOf(0, bank);
   assertPhotos(bank, photos, { target });
-  const detector = await model.createDetector(bank, { ...decoding, present: 0 });
+  const detector = await model.detectorFor(bank, { ...decoding, present: 0 }, false, false);
   const thresholds: Record<string, number> = {};
   for (const label of bank.labels) {
     const shares: number[] = [];

@@ -113,6 +113,11 @@ export class ImageQueue {
     return Math.min(this.#limits.queueMax, 2 * this.#limits.batchMax + this.#setup.decoders);
   }
 
+  /** Images that a list or stream reads ahead where some are encoded twice: behind one that waits, whole batches go on. */
+  get roomForTwice(): number {
+    return Math.min(this.#limits.queueMax, 2 * this.room);
+  }
+
   /**
    * Resolves with the consumer's answer. On abort it rejects at once: what waits leaves the queue and is never computed,
    * what is in a batch is computed and dropped. The other images of the batch are not affected.

@@ -39,6 +39,7 @@ export interface ModelInfo {
 }
 
 const NO_FIRST = 'this CPU multiplies neither int8 nor bf16 faster than fp32';
+const NO_FIRST_AS_IS = 'the file runs as it is, not in int8, and this CPU multiplies bf16 no faster than fp32';
 
 /** @throws ERR_CLIPN_MODEL_FORMAT when the file's methods are not those that its clipn.json promises */
 export function modelInfo(path: string, native: NativeModel, placement: Placement, config: ModelConfig): ModelInfo {
@@ -50,7 +51,7 @@ export function modelInfo(path: string, native: NativeModel, placement: Placemen
     deviceReason: placement.reason,
     precision: placement.first ? ('guarded' as const) : placement.precision,
     first: placement.first ?? null,
-    firstReason: placement.first === null ? NO_FIRST : null,
+    firstReason: placement.first === null ? (native.rewritten ? NO_FIRST : NO_FIRST_AS_IS) : null,
     embedDim: config.embedDim,
     imageSize: config.imageSize,
     contextLength: config.contextLength,

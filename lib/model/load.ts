@@ -1,10 +1,10 @@
 /** From the path of a model file to a model at work on a lane of its own. */
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
-import type { Arithmetic } from '../native/addon';
+import type { Arithmetic, NativeModel } from '../native/addon';
 import { openEngine } from '../native/engine';
 import { closeLane, openLane, runTask } from '../native/lane';
-import { choosePlacement, type Device, type Precision } from '../native/placement';
+import { choosePlacement, type Device, type FirstPrecision, type Placement, type Precision } from '../native/placement';
 import { modelPath } from '../weights/model-cache';
 import { checkModelFile } from '../weights/model-file';
 import { assertSha256, withTrustedCopy } from '../weights/trusted-copy';
@@ -76,10 +76,10 @@ async function openModel(file: string, path: string, opening: Opening, limits: Q
         return native;
       };
       const native = await open(placement.precision, false);
-      const first = placement.first ? (await open(placement.first, true)).handle : undefined;
-      const info = modelInfo(path, native, placement, config);
+      const first = await openFirst(placement, engine.core.cpuBf16, open);
+      const info = modelInfo(path, native, { ...placement, ...(first && { first: first.precision }) }, config);
       const { handle, tokenizerJson } = native;
-      return new Model(info, { engine, lane, handle, first, tokenizerJson }, limits);
+      return new Model(info, { engine, lane, handle, first: first?.handle, tokenizerJson }, limits);
     } catch (error) {
       for (const handle of handles) engine.addon.closeModel(handle);
       throw error;
@@ -88,4 +88,29 @@ async function openModel(file: string, path: string, opening: Opening, limits: Q
     await closeLane(lane);
     throw error;
   }
+}
+
+interface FirstTower {
+  precision: FirstPrecision | null;
+  handle?: unknown;
+}
+
+/**
+ * The first tower of a guarded model; else undefined. A file that runs as it is has no int8: bf16 is its first, where the
+ * CPU has that.
+ */
+async function openFirst(
+  { first }: Placement,
+  cpuBf16: boolean,
+  open: (precision: Arithmetic, imageOnly: boolean) => Promise<NativeModel>,
+): Promise<FirstTower | undefined> {
+  if (first === undefined) return undefined;
+  if (first === null) return { precision: null };
+  try {
+    return { precision: first, handle: (await open(first, true)).handle };
+  } catch (error) {
+    const runsAsItIs = error instanceof ClipnError && error.code === 'ERR_CLIPN_MODEL_CONTRACT';
+    if (first !== 'int8' || !runsAsItIs) throw error;
+  }
+  return cpuBf16 ? { precision: 'bf16', handle: (await open('bf16', true)).handle } : { precision: null };
 }

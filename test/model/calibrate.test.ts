@@ -191,7 +191,18 @@ describe('a calibration is refused, naming what differs, with', () => {
   });
   test('another precision', async () => {
     await using half = await loadModel(model.info.path, { precision: 'bf16' });
-    await refused(() => half.createDetector(bank, { calibration: fitted }), /precision \(there fp32, here bf16\)/);
+    await refused(
+      () => half.createDetector(bank, { calibration: fitted }),
+      /precision \(there fp32, here bf16, labels/,
+    );
+  });
+  test('bf16 of earlier versions, whose labels were bf16 too', async () => {
+    await using half = await loadModel(model.info.path, { precision: 'bf16' });
+    const earlier = { ...fitted, fittedFor: { ...fitted.fittedFor, precision: 'bf16' } };
+    await refused(
+      () => half.createDetector(bank, { calibration: earlier }),
+      /precision \(there bf16, here bf16, labels fp32\)/,
+    );
   });
   for (const [key, value, message] of [
     ['contentId', '0'.repeat(64), /another model \(there 00000000…/],

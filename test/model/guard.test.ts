@@ -9,6 +9,8 @@ import {
   type CheckResult,
   calibrate,
   type DetectorOptions,
+  describeCore,
+  fitLabelThresholds,
   type LabelBank,
   loadModel,
   type Model,
@@ -19,9 +21,12 @@ import { drawings } from '../../lib/images/drawings';
 import { findImages } from '../../lib/images/find';
 import type { ImageInput } from '../../lib/images/image-input';
 import { modelInfo } from '../../lib/model/info';
+import { exportModel } from '../../lib/weights/export';
 import { smallModel } from '../../lib/weights/small-model';
 import { apiModel } from '../support/api-model';
+import { writeCheckpoint } from '../support/checkpoint-writer';
 import { repository } from '../support/paths';
+import { SMALLEST, smallestFiles } from '../support/tiny-model';
 
 const LABELS = ['dog', 'cat', 'car', 'bus', 'bird', 'flower', 'boat', 'chair', 'tree', 'cup', 'horse', 'shoe'];
 const NO_CACHE = { cache: false, templates: 'plain' };
@@ -205,12 +210,53 @@ describe('a guard', () => {
     assert.ok(Math.abs(score - expected) < 1e-4, `${score} is not ${expected}`);
   });
 
+  onGuarded('of a calibration comes from its OOD images, too', async () => {
+    const [id, ood] = [photos, drawings(5)];
+    const { calibration } = await calibrate(model, bank, id, { score: 'gap', target: 0.5, ood });
+    assert.equal(calibration.guard!.images, id.length + ood.length);
+    const expected = widthOf(await gapDifferences([...id, ...ood]));
+    assert.ok(Math.abs(calibration.guard!.score - expected) < 1e-4, `${calibration.guard!.score} is not ${expected}`);
+  });
+
+  onGuarded('of a calibration on fewer than 19 images comes from drawn ones', async () => {
+    const fitted = async (images: number) => {
+      const which = drawings(5).slice(0, images);
+      return (await calibrate(model, bank, which, { score: 'gap', target: 0.5 })).calibration;
+    };
+    const [few, enough] = [await fitted(18), await fitted(19)];
+    assert.deepEqual([few.guard, enough.guard?.images], [undefined, 19]);
+    assert.equal((await model.createDetector(bank, { calibration: few })).guard!.source, 'drawn images');
+  });
+
   onGuarded('of another first precision is not used', async () => {
     const { calibration } = await calibrate(model, bank, images, { score: 'gap' });
     const first = model.info.first === 'bf16' ? 'int8' : 'bf16';
     const other = { ...calibration, guard: { ...calibration.guard!, first } } as typeof calibration;
     assert.equal((await model.createDetector(bank, { calibration: other })).guard!.source, 'drawn images');
   });
+});
+
+onGuarded('thresholds of labels by themselves are fitted in fp32', async () => {
+  const each = Object.fromEntries(LABELS.map((label) => [label, photos]));
+  const [found, expected] = [
+    await fitLabelThresholds(model, bank, each, { target: 0.5 }),
+    await fitLabelThresholds(exact, bank, each, { target: 0.5 }),
+  ];
+  assert.deepEqual(found, expected);
+});
+
+test('of a file that runs as it is the first tower is bf16, where the CPU has that', async () => {
+  const checkpoint = path.join(folder, 'odd.checkpoint');
+  const files = await smallestFiles(folder);
+  // The kernels take even patches only.
+  await writeCheckpoint(checkpoint, { ...SMALLEST, imageSize: 9, patchSize: 3 }, { scheme: 'flat' });
+  const file = path.join(folder, 'odd.pt');
+  await exportModel(checkpoint, file, files.options);
+  await using odd = await loadModel(file, { device: 'cpu', precision: 'guarded' });
+  const { rewritten, first, firstReason } = odd.info;
+  const { cpuBf16 } = await describeCore();
+  assert.deepEqual([rewritten, first], [false, cpuBf16 ? 'bf16' : null]);
+  if (!cpuBf16) assert.match(firstReason!, /runs as it is/);
 });
 
 onGuarded('a calibration fitted by a guarded model is that of fp32, and either takes the other’s', async () => {

@@ -180,6 +180,11 @@ describe('batches', () => {
     assert.deepEqual(calls, [{ features: [2, -2, 4, -4], pixels: [2, 2, 2, 4, 4, 4] }]);
   });
 
+  test('what is read ahead for two towers never fills more than the queue', () => {
+    const roomOf = (max: number) => heldQueue({ max: 8 }, { max }, 4).queue.roomForTwice;
+    assert.deepEqual([64, 30, 10].map(roomOf), [40, 30, 10]);
+  });
+
   test("a consumer's work is handed over before the next batch", async () => {
     const order: string[] = [];
     const queue = new ImageQueue({
