@@ -113,12 +113,14 @@ TEST_P(Int8Rows, ARowOfOneNumberIsExact) {
 }
 
 TEST_P(Int8Rows, ARowThatIsNotFiniteDoesNotBecomeNumbers) {
-  std::vector<float> x = numbers(48, 1);
-  x[5] = std::numeric_limits<float>::infinity();
-  std::vector<uint8_t> codes(48);
-  float step = 1, least = 1;
-  GetParam()->fp32.quantise(x.data(), 1, 48, codes.data(), &step, &least);
-  EXPECT_FALSE(std::isfinite(step));
+  for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    std::vector<float> x = numbers(48, 1);
+    x[5] = wrong;
+    std::vector<uint8_t> codes(48);
+    float step = 1, least = 1;
+    GetParam()->fp32.quantise(x.data(), 1, 48, codes.data(), &step, &least);
+    EXPECT_FALSE(std::isfinite(step));
+  }
 }
 
 TEST_P(Int8Rows, CodesAfterALayerNormAreThoseOfItsFormula) {

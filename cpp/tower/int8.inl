@@ -13,14 +13,15 @@ static inline float number(uint16_t bits) { return __builtin_bit_cast(float, (ui
 
 template <typename T>
 static inline void quantise_row(const T* x, int64_t width, uint8_t* codes, float* step, float* least) {
-  float low = number(x[0]), high = low;
-#pragma omp simd reduction(min : low) reduction(max : high)
+  float low = number(x[0]), high = low, spoilt = 0.0f;
+#pragma omp simd reduction(min : low) reduction(max : high) reduction(+ : spoilt)
   for (int64_t j = 0; j < width; ++j) {
     const float value = number(x[j]);
     low = value < low ? value : low;
     high = value > high ? value : high;
+    spoilt += 0.0f * value;  // NaN is neither lower nor higher, and must not become a code
   }
-  const float range = high - low;
+  const float range = high - low + spoilt;
   const float factor = range > 0.0f ? 255.0f / range : 0.0f;
   *step = range / 255.0f;
   *least = low;

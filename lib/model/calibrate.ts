@@ -5,7 +5,7 @@ import { calibratedScore, type FittedCalibration, type FittedGuard } from '../de
 import { assertEnough, type UnreadableImage } from '../decide/conformal';
 import { fitThresholds, promiseOf, type ScoredImages, type ThresholdOptions } from '../decide/fit-thresholds';
 import { fittedFor } from '../decide/fitted-for';
-import { type Differences, marginsOf } from '../decide/guard';
+import { type Differences, FEWEST_FOR_MARGINS, marginsOf } from '../decide/guard';
 import { defaultScore } from '../decide/rule';
 import type { DecodeOptions } from '../images/decode';
 import type { ImageInput } from '../images/image-input';
@@ -150,12 +150,6 @@ function assertThresholdOptions(
     });
   }
 }
-
-/**
- * Of fewer images margins are none: of normally distributed differences one lies beyond four times the root mean square of n
- * with probability 0.08 % at 19 (Student's t), 1.6 % at 4, 16 % at 1.
- */
-const FEWEST_FOR_MARGINS = 19;
 
 /** The margins of a guarded model on these images; none where they are few, or the score is too near 1 to tell. */
 function guardField(first: ModelInfo['first'], differences: readonly Differences[]): { guard?: FittedGuard } {

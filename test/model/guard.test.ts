@@ -20,6 +20,7 @@ import {
 import { drawings } from '../../lib/images/drawings';
 import { findImages } from '../../lib/images/find';
 import type { ImageInput } from '../../lib/images/image-input';
+import { drawnMargins } from '../../lib/model/guard';
 import { modelInfo } from '../../lib/model/info';
 import { exportModel } from '../../lib/weights/export';
 import { smallModel } from '../../lib/weights/small-model';
@@ -308,3 +309,11 @@ function widthOf(differences: number[]): number {
   const rms = Math.sqrt(differences.reduce((sum, x) => sum + x * x, 0) / differences.length);
   return Math.max(4 * rms, ...differences);
 }
+
+test('drawn images whose scores mostly tell nothing give no margin, so that every image is encoded again', () => {
+  const known = { score: 0.1, label: 0.1, present: [] };
+  const unknown = { ...known, score: undefined };
+  const of = (count: number) => [...Array(count).fill(known), ...Array(48 - count).fill(unknown)];
+  assert.ok(Math.abs(drawnMargins(of(19), false).score - 0.8) < 1e-12); // twice four times 0.1
+  assert.equal(drawnMargins(of(18), false).score, Number.NaN);
+});
