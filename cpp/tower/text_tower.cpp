@@ -50,6 +50,5 @@ at::Tensor TextTower<T>::encode(const int64_t* ids, int64_t n, int64_t l) {
 }
 
 template class TextTower<float>;
-template class TextTower<uint16_t>;
 
 }  // namespace clipn
