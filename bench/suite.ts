@@ -220,7 +220,8 @@ async function main(): Promise<void> {
     allowPositionals: true,
   });
   const programs: readonly string[] = PROGRAMS;
-  const blocksOf = (name: string) => BLOCKS.filter(({ group, title }) => group === name || title.includes(name));
+  const blocksOf = (name: string) =>
+    BLOCKS.filter(({ group, title }) => group === name || (group !== 'gpu' && title.includes(name)));
   const unknown = positionals.find((name) => !programs.includes(name) && blocksOf(name).length === 0);
   if (unknown !== undefined) {
     const groups = new Set(BLOCKS.map(({ group }) => group));
