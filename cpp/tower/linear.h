@@ -17,6 +17,10 @@ struct Norm {
 /// The kernels for rows of T.
 template <typename T>
 const cpu::RowKernels<T>& row_kernels();
+template <>
+const cpu::RowKernels<float>& row_kernels();
+template <>
+const cpu::RowKernels<uint16_t>& row_kernels();
 
 /// y = x W^T + b with W [out, in] packed once: panels of kPanel outputs, each [in, width] for fp32 and
 /// [in / 2, width, 2] for bf16.
