@@ -45,9 +45,8 @@ static void quantise_weights(const float* weights, int64_t width, int8_t* codes,
 #pragma omp simd reduction(+ : total)
   for (int64_t k = 0; k < width; ++k) {
     const float value = weights[k] * factor;
-    const int32_t code = (int32_t)(value + (value < 0.0f ? -0.5f : 0.5f));
-    codes[k] = (int8_t)code;
-    total += code;
+    codes[k] = (int8_t)(int32_t)(value + (value < 0.0f ? -0.5f : 0.5f));
+    total += codes[k];
   }
   *sum = *scale * (float)total;
 }
