@@ -8,26 +8,16 @@
 #include <limits>
 #include <vector>
 
+#include "rows_reference.h"
 #include "targets.h"
 
 namespace clipn {
 namespace {
 
+using namespace reference;
+
 class Int8Rows : public PerTarget {
  protected:
-  // In [-scale, scale], other numbers for another seed.
-  static std::vector<float> numbers(size_t count, float scale, uint32_t seed = 7) {
-    std::vector<float> out(count);
-    for (float& value : out) {
-      seed = seed * 1664525u + 1013904223u;
-      value = (static_cast<float>(seed >> 8) / (1 << 23) - 1) * scale;
-    }
-    return out;
-  }
-
-  static float value(float number) { return number; }
-  static float value(uint16_t bits) { return __builtin_bit_cast(float, static_cast<uint32_t>(bits) << 16); }
-
   template <typename T>
   static std::vector<T> stored(const std::vector<float>& numbers) {
     std::vector<T> out;
@@ -43,11 +33,7 @@ class Int8Rows : public PerTarget {
 
   template <typename T>
   const cpu::RowKernels<T>& kernels() const {
-    if constexpr (std::is_same_v<T, float>) {
-      return GetParam()->fp32;
-    } else {
-      return GetParam()->bf16;
-    }
+    return row_kernels<T>(*GetParam());
   }
 
   template <typename T>
@@ -91,10 +77,6 @@ class Int8Rows : public PerTarget {
   }
 };
 
-double gelu_of(double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }
-double quick_gelu_of(double x) { return x / (1 + std::exp(-1.702 * x)); }
-double same(double x) { return x; }
-
 TEST_P(Int8Rows, CodesAreWithinHalfAStepAndUseTheWholeRange) {
   check_codes<float>(3);
   check_codes<float>(1e-20F);
@@ -131,13 +113,10 @@ TEST_P(Int8Rows, CodesAfterALayerNormAreThoseOfItsFormula) {
   GetParam()->quantise_norm(x.data(), kRows, kWidth, weight.data(), bias.data(), row.data(), codes.data(), step.data(),
                             least.data());
   for (int64_t r = 0; r < kRows; ++r) {
-    double mean = 0, variance = 0;
-    for (int64_t j = 0; j < kWidth; ++j) mean += x[r * kWidth + j] / static_cast<double>(kWidth);
-    for (int64_t j = 0; j < kWidth; ++j) variance += std::pow(x[r * kWidth + j] - mean, 2) / kWidth;
+    const std::vector<double> expected = layer_norm(x.data() + r * kWidth, weight, bias);
     for (int64_t j = 0; j < kWidth; ++j) {
-      const double expected = (x[r * kWidth + j] - mean) / std::sqrt(variance + 1e-5) * weight[j] + bias[j];
       const double number = static_cast<double>(least[r]) + static_cast<double>(step[r]) * codes[r * kWidth + j];
-      ASSERT_NEAR(number, expected, step[r] * 0.501 + 2e-6);
+      ASSERT_NEAR(number, expected[j], step[r] * 0.501 + 2e-6);
     }
   }
 }
@@ -170,11 +149,11 @@ TEST_P(Int8Rows, WeightsThatAreNotFiniteMakeTheScaleSo) {
 }
 
 TEST_P(Int8Rows, SumsBecomeNumbersWithBiasAndActivation) {
-  check_store<float>(cpu::Activation::kNone, same, 1e-5);
-  check_store<uint16_t>(cpu::Activation::kNone, same, 1e-5);
-  check_store<float>(cpu::Activation::kGelu, gelu_of, 2.1e-4);  // int8.inl: within 2e-4
-  check_store<uint16_t>(cpu::Activation::kGelu, gelu_of, 2.1e-4);
-  check_store<float>(cpu::Activation::kQuickGelu, quick_gelu_of, 1e-5);
+  check_store<float>(cpu::Activation::kNone, identity, 1e-5);
+  check_store<uint16_t>(cpu::Activation::kNone, identity, 1e-5);
+  check_store<float>(cpu::Activation::kGelu, gelu, 2.1e-4);  // int8.inl: within 2e-4
+  check_store<uint16_t>(cpu::Activation::kGelu, gelu, 2.1e-4);
+  check_store<float>(cpu::Activation::kQuickGelu, quick_gelu, 1e-5);
 }
 
 TEST_P(Int8Rows, SumsAreAdded) {

@@ -5,24 +5,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "rows_reference.h"
 #include "targets.h"
 
 namespace clipn {
 namespace {
 
-// In [-scale, scale], the same on each call.
-std::vector<float> numbers(size_t count, float scale) {
-  std::vector<float> out(count);
-  uint32_t state = 7;
-  for (float& value : out) {
-    state = state * 1664525u + 1013904223u;
-    value = (static_cast<float>(state >> 8) / (1 << 23) - 1) * scale;
-  }
-  return out;
-}
-
-double value(float number) { return number; }
-double value(uint16_t bits) { return __builtin_bit_cast(float, static_cast<uint32_t>(bits) << 16); }
+using namespace reference;
 
 // bf16 keeps 8 bits: half a unit in the last place is 2^-9.
 template <typename T>
@@ -34,10 +23,7 @@ class Rows : public PerTarget {
  public:
   template <typename T>
   const cpu::RowKernels<T>& kernels() const {
-    if constexpr (std::is_same_v<T, float>)
-      return GetParam()->fp32;
-    else
-      return GetParam()->bf16;
+    return row_kernels<T>(*GetParam());
   }
 
   template <typename T>
@@ -47,11 +33,9 @@ class Rows : public PerTarget {
     std::vector<T> out(kRows * kWidth);
     kernels<T>().layer_norm(x.data(), kRows, kWidth, weight.data(), bias.data(), out.data());
     for (int64_t r = 0; r < kRows; ++r) {
-      double mean = 0, variance = 0;
-      for (int64_t j = 0; j < kWidth; ++j) mean += x[r * kWidth + j] / static_cast<double>(kWidth);
-      for (int64_t j = 0; j < kWidth; ++j) variance += std::pow(x[r * kWidth + j] - mean, 2) / kWidth;
+      const std::vector<double> row = layer_norm(x.data() + r * kWidth, weight, bias);
       for (int64_t j = 0; j < kWidth; ++j) {
-        const double expected = (x[r * kWidth + j] - mean) / std::sqrt(variance + 1e-5) * weight[j] + bias[j];
+        const double expected = row[j];
         ASSERT_NEAR(value(out[r * kWidth + j]), expected, tolerance<T>(expected) * 4);
       }
     }
@@ -90,10 +74,6 @@ class Rows : public PerTarget {
     }
   }
 };
-
-double gelu(double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }
-double quick_gelu(double x) { return x / (1 + std::exp(-1.702 * x)); }
-double identity(double x) { return x; }
 
 TEST_P(Rows, LayerNormIsTheFormula) {
   check_layer_norm<float>();
