@@ -17,7 +17,7 @@ namespace clipn {
 
 /// Columns of a product that are computed together: with 64 the tile of a row block stays in L1, and one panel of the
 /// weights in L2.
-inline constexpr int64_t kPanel = 64;
+inline constexpr int64_t kPanel = cpu::kPanelColumns;
 
 /// Rows that are computed together, at most: a block's activations stay in L2 (128 x 3072 bf16 = 0.8 MB).
 inline constexpr int64_t kMostRows = 128;

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "cpu/dispatch.h"
@@ -55,11 +54,8 @@ at::Tensor Int8Linear<T>::balance(Norm& norm, const at::Tensor& weight) {
 
 template <typename T>
 Int8Linear<T>::Int8Linear(const at::Tensor& weight, const at::Tensor& bias)
-    : in_(weight.size(1)), out_(weight.size(0)) {
+    : in_(weight.size(1)), out_(weight.size(0)), bias_(stored_bias(bias, out_)) {
   const at::Tensor dense = weight.to(at::kFloat).contiguous();
-  const at::Tensor dense_bias =
-      bias.defined() ? bias.to(at::kFloat).contiguous() : at::zeros({out_}, at::TensorOptions(at::kFloat));
-  std::memcpy(bias_.reserve(out_), dense_bias.const_data_ptr<float>(), static_cast<size_t>(out_) * sizeof(float));
   const float* from = dense.const_data_ptr<float>();
   int8_t* to = weight_.reserve(out_ * in_);
   float* scale = scale_.reserve(out_);

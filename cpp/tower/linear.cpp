@@ -14,6 +14,15 @@ constexpr int64_t kMostInputs = 3072 / static_cast<int64_t>(sizeof(T));
 
 }  // namespace
 
+Buffer<float> stored_bias(const at::Tensor& bias, int64_t outputs) {
+  Buffer<float> stored;
+  float* to = stored.reserve(outputs);  // zeros
+  if (!bias.defined()) return stored;
+  const at::Tensor dense = bias.to(at::kFloat).contiguous();
+  std::memcpy(to, dense.const_data_ptr<float>(), static_cast<size_t>(outputs) * sizeof(float));
+  return stored;
+}
+
 template <>
 const cpu::RowKernels<float>& row_kernels() {
   return cpu::kernels().fp32;
@@ -51,7 +60,7 @@ void PackedLinear<T>::Rows::set_any(int64_t rows, int64_t width) {
 
 template <typename T>
 PackedLinear<T>::PackedLinear(const at::Tensor& weight, const at::Tensor& bias)
-    : in_(weight.size(1)), out_(weight.size(0)) {
+    : in_(weight.size(1)), out_(weight.size(0)), bias_(stored_bias(bias, out_)) {
   const at::Tensor dense = weight.to(c10::CppTypeToScalarType<Element<T>>::value).contiguous();
   const T* from = static_cast<const T*>(dense.const_data_ptr());
   T* to = weight_.reserve(out_ * in_);
@@ -62,9 +71,6 @@ PackedLinear<T>::PackedLinear(const at::Tensor& weight, const at::Tensor& bias)
     kernels.transpose_words(reinterpret_cast<const uint32_t*>(from + panel * kPanel * in_), panel_width(panel), words,
                             words, reinterpret_cast<uint32_t*>(to + panel * kPanel * in_), panel_width(panel));
   });
-  const at::Tensor dense_bias =
-      bias.defined() ? bias.to(at::kFloat).contiguous() : at::zeros({out_}, at::TensorOptions(at::kFloat));
-  std::memcpy(bias_.reserve(out_), dense_bias.const_data_ptr<float>(), static_cast<size_t>(out_) * sizeof(float));
 }
 
 template <typename T>

@@ -14,6 +14,9 @@ struct Norm {
   at::Tensor weight, bias;
 };
 
+/// The bias of a linear with `outputs`, fp32: zeros for an undefined one.
+Buffer<float> stored_bias(const at::Tensor& bias, int64_t outputs);
+
 /// The kernels for rows of T.
 template <typename T>
 const cpu::RowKernels<T>& row_kernels();
