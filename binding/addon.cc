@@ -1,4 +1,4 @@
-// The module's exports: openCore, describeCore, closeModel, closeTeacher, Lane.
+// The module's exports: openCore, describeCore, int8Absence, closeModel, closeTeacher, Lane.
 #include <napi.h>
 
 #include "core_library.h"
@@ -49,21 +49,27 @@ Napi::Value open_core_async(const Napi::CallbackInfo& info) {
 // describeCore(): {torchVersion, cpuTarget, cpuCapability, cpuBf16}
 Napi::Value describe_core(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  const Core* core = opened_core();
-  if (core == nullptr) throw coded_error(env, "ERR_CLIPN_INTERNAL", "openCore has not been called");
   clipn_core_info about{};
   about.size = sizeof(about);
   clipn_error error{};
-  const clipn_status status = core->core_describe(&about, &error);
+  const clipn_status status = require_core(env).core_describe(&about, &error);
   if (status != CLIPN_OK) throw coded_error(env, error_code(status), error.text);
   Napi::Object out = Napi::Object::New(env);
   out.Set("torchVersion", about.torch_version);
   out.Set("cpuTarget", about.cpu_target);
   out.Set("cpuCapability", about.cpu_capability);
   out.Set("cpuBf16", about.cpu_bf16 != 0);
-  out.Set("cpuInt8", *about.int8_absence == '\0');
-  out.Set("int8Absence", about.int8_absence);
   return out;
+}
+
+// int8Absence(): why int8 is refused on this CPU; empty when it is not
+Napi::Value int8_absence(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const char* absence = nullptr;
+  clipn_error error{};
+  const clipn_status status = require_core(env).int8_absence(&absence, &error);
+  if (status != CLIPN_OK) throw coded_error(env, error_code(status), error.text);
+  return Napi::String::New(env, absence);
 }
 
 // The driver's start and the plugin's take a second: libuv's pool is the place for them.
@@ -109,9 +115,7 @@ class OpenCuda : public Napi::AsyncWorker {
 
 // openCuda(plugin: string): Promise<{missing, reason, driver, devices, capability, memory, name}>; '' for no plugin
 Napi::Value open_cuda_async(const Napi::CallbackInfo& info) {
-  const Core* core = opened_core();
-  if (core == nullptr) throw coded_error(info.Env(), "ERR_CLIPN_INTERNAL", "openCore has not been called");
-  auto worker = std::make_unique<OpenCuda>(info.Env(), *core, info[0].As<Napi::String>());
+  auto worker = std::make_unique<OpenCuda>(info.Env(), require_core(info.Env()), info[0].As<Napi::String>());
   const Napi::Promise promise = worker->promise();
   worker.release()->Queue();  // the worker deletes itself when it has settled
   return promise;
@@ -120,6 +124,7 @@ Napi::Value open_cuda_async(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("openCore", Napi::Function::New<open_core_async>(env, "openCore"));
   exports.Set("describeCore", Napi::Function::New<describe_core>(env, "describeCore"));
+  exports.Set("int8Absence", Napi::Function::New<int8_absence>(env, "int8Absence"));
   exports.Set("openCuda", Napi::Function::New<open_cuda_async>(env, "openCuda"));
   exports.Set("closeModel", Napi::Function::New<close_model>(env, "closeModel"));
   exports.Set("closeTeacher", Napi::Function::New<close_teacher>(env, "closeTeacher"));

@@ -34,6 +34,7 @@ Core find_all(void* library) {
                                                   std::to_string(CLIPN_ABI_VERSION >> 16)};
   }
   find(library, "clipn_core_describe", found.core_describe);
+  find(library, "clipn_int8_absence", found.int8_absence);
   find(library, "clipn_lane_create", found.lane_create);
   find(library, "clipn_lane_post", found.lane_post);
   find(library, "clipn_lane_cancel", found.lane_cancel);

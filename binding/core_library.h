@@ -11,6 +11,7 @@
 struct Core {
   decltype(&clipn_abi_version) abi_version;
   decltype(&clipn_core_describe) core_describe;
+  decltype(&clipn_int8_absence) int8_absence;
   decltype(&clipn_lane_create) lane_create;
   decltype(&clipn_lane_post) lane_post;
   decltype(&clipn_lane_cancel) lane_cancel;

@@ -6,6 +6,8 @@
 
 #include <string>
 
+#include "core_library.h"
+
 inline const char* error_code(clipn_status status) {
   switch (status) {
     case CLIPN_INVALID_ARG:
@@ -37,4 +39,10 @@ inline Napi::Error coded_error(Napi::Env env, const char* code, const std::strin
   Napi::Error error = Napi::Error::New(env, text);
   error.Set("code", Napi::String::New(env, code));
   return error;
+}
+
+inline const Core& require_core(Napi::Env env) {
+  const Core* core = opened_core();
+  if (core == nullptr) throw coded_error(env, "ERR_CLIPN_INTERNAL", "openCore has not been called");
+  return *core;
 }

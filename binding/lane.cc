@@ -17,12 +17,6 @@ Napi::Function Lane::define(Napi::Env env) {
        InstanceMethod<&Lane::close>("close"), InstanceMethod<&Lane::shut_down_now>("shutDownNow")});
 }
 
-static const Core& require_core(Napi::Env env) {
-  const Core* core = opened_core();
-  if (core == nullptr) throw coded_error(env, "ERR_CLIPN_INTERNAL", "openCore has not been called");
-  return *core;
-}
-
 // new Lane(threads: number)
 Lane::Lane(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Lane>(info), core_(require_core(info.Env())) {
   Napi::Env env = info.Env();

@@ -141,7 +141,13 @@ clipn_status clipn_core_describe(clipn_core_info* out, clipn_error* error) {
     out->cpu_target = clipn::cpu::kernels().name;
     out->cpu_capability = capability.c_str();
     out->cpu_bf16 = multiplies_bf16() ? 1 : 0;
-    out->int8_absence = clipn::int8_absence().c_str();
+  });
+}
+
+clipn_status clipn_int8_absence(const char** out, clipn_error* error) {
+  return guard(error, [&] {
+    require(out, "clipn_int8_absence", "out");
+    *out = clipn::int8_absence().c_str();
   });
 }
 

@@ -47,6 +47,10 @@ TEST(CoreArguments, OfCoreDescribe) {
               [&](clipn_error* e) { return clipn_core_describe(&out, e); });
 }
 
+TEST(CoreArguments, OfInt8Absence) {
+  expect_said("clipn_int8_absence: out is null", [](clipn_error* e) { return clipn_int8_absence(nullptr, e); });
+}
+
 TEST(CoreArguments, OfLaneCreate) {
   const auto options = sized<clipn_lane_options>(), older = shortened(options);
   clipn_lane* lane = nullptr;

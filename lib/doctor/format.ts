@@ -17,7 +17,7 @@ export function formatDiagnosis(d: Diagnosis): string {
       ? d.libtorch.message.split('\n')[0]!.replace(' Looked at:', '')
       : `${d.libtorch.version}+${d.libtorch.flavour} (${d.libtorch.source}) ${d.libtorch.dir}`;
   const probe = d.probe.ok
-    ? `works: core for libtorch ${d.probe.core.torchVersion}, kernels ${d.probe.core.cpuTarget}, libtorch's own ${d.probe.core.cpuCapability}, bf16 ${d.probe.core.cpuBf16 ? 'yes' : 'no'}, int8 ${d.probe.core.cpuInt8 ? 'yes' : `no: ${d.probe.core.int8Absence}`}`
+    ? `works: core for libtorch ${d.probe.core.torchVersion}, kernels ${d.probe.core.cpuTarget}, libtorch's own ${d.probe.core.cpuCapability}, bf16 ${d.probe.core.cpuBf16 ? 'yes' : 'no'}, int8 ${d.probe.int8Absence === '' ? 'yes' : `no: ${d.probe.int8Absence}`}`
     : `${d.probe.code}: ${d.probe.message}`;
   const rows: [string, string][] = [
     ['clipn-native', `${d.package} on ${d.platform}-${d.arch}${d.libc === null ? '' : `, ${d.libc}`}`],

@@ -4,14 +4,17 @@ import { type CudaInfo, openCuda } from '../native/cuda';
 import { openEngine } from '../native/engine';
 
 /** `cuda` is absent when looking for it ended the process. */
-export type ProbeReport = { ok: true; core: CoreInfo; cuda?: CudaInfo } | { ok: false; code: string; message: string };
+export type ProbeReport =
+  | { ok: true; core: CoreInfo; int8Absence: string; cuda?: CudaInfo }
+  | { ok: false; code: string; message: string };
 
 async function report(): Promise<ProbeReport> {
   try {
     const engine = await openEngine(process.argv[2]);
     // First what is known: a driver at fault may end this process.
-    process.send?.({ ok: true, core: engine.core });
-    return { ok: true, core: engine.core, cuda: await openCuda(engine) };
+    const known = { ok: true as const, core: engine.core, int8Absence: engine.addon.int8Absence() };
+    process.send?.(known);
+    return { ...known, cuda: await openCuda(engine) };
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     return { ok: false, code: code ?? 'ERR_CLIPN_INTERNAL', message };

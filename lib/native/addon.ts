@@ -47,10 +47,6 @@ export interface CoreInfo {
   cpuCapability: string;
   /** The CPU multiplies bf16 matrices natively. */
   cpuBf16: boolean;
-  /** The CPU multiplies int8 matrices natively, exactly, and faster than fp32: tried when the core is loaded. */
-  cpuInt8: boolean;
-  /** What speaks against int8; empty where nothing does. */
-  int8Absence: string;
 }
 
 /** Of an image tower. */
@@ -222,6 +218,8 @@ export interface NativeLane {
 export interface Addon {
   openCore(preload: string[], core: string): Promise<void>;
   describeCore(): CoreInfo;
+  /** Why int8 is refused on this CPU; empty when it is not. Tried at the first call, which takes milliseconds. */
+  int8Absence(): string;
   /** Looks at the GPU; with the path of a plugin also opens it, for the whole process. */
   openCuda(plugin: string): Promise<NativeCuda>;
   closeModel(handle: unknown): void;

@@ -51,13 +51,14 @@ export async function choosePlacement(
     const why = cuda === null ? '' : `, and ${cuda.reason}`;
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision fp16 needs CUDA${why}; on a CPU use fp32 or bf16`);
   }
-  const { cpuBf16, cpuInt8, int8Absence } = engine.core;
+  const { cpuBf16 } = engine.core;
   const reason = cuda?.reason ?? null;
+  const absence = precision === 'int8' || precision === 'guarded' ? engine.addon.int8Absence() : '';
   if (precision === 'guarded') {
-    return { device: 'cpu', precision: 'fp32', first: cpuInt8 ? 'int8' : cpuBf16 ? 'bf16' : null, reason };
+    return { device: 'cpu', precision: 'fp32', first: absence === '' ? 'int8' : cpuBf16 ? 'bf16' : null, reason };
   }
-  if (precision === 'int8' && !cpuInt8) {
-    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision int8: ${int8Absence}`, {
+  if (absence !== '') {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision int8: ${absence}`, {
       hint: "Use precision 'guarded', which takes the fastest that this CPU has, or 'auto' or 'fp32'.",
     });
   }

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { text as readText } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
-import { describeCore } from '../../lib';
+import { openEngine } from '../../lib/native/engine';
 import { apiModel } from '../support/api-model';
 import { cliProgram } from '../support/built';
 import { repository } from '../support/paths';
@@ -243,8 +243,8 @@ test('check --precision guarded tells with --json which arithmetic answered, whe
   const { code, out, err } = await cli('check', red, '--device', 'cpu', ...flags);
   assert.equal(code, 0, err);
   const { precision } = JSON.parse(out);
-  const { cpuBf16, cpuInt8 = false } = await describeCore();
-  if (cpuBf16 || cpuInt8) assert.match(precision, /^(fp32|bf16|int8)$/);
+  const { addon, core } = await openEngine();
+  if (core.cpuBf16 || addon.int8Absence() === '') assert.match(precision, /^(fp32|bf16|int8)$/);
   else assert.equal(precision, undefined);
 });
 

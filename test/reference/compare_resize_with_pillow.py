@@ -47,7 +47,6 @@ class CoreInfo(ctypes.Structure):
         ("cpu_target", ctypes.c_char_p),
         ("cpu_capability", ctypes.c_char_p),
         ("cpu_bf16", ctypes.c_uint32),
-        ("int8_absence", ctypes.c_char_p),
     ]
 
 

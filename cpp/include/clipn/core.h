@@ -61,11 +61,14 @@ typedef struct clipn_core_info {
   const char* cpu_target;     /* kernels chosen at run time: "base", "avx2" or "avx512"; static */
   const char* cpu_capability; /* libtorch's own choice, e.g. "AVX512"; static */
   uint32_t cpu_bf16;          /* 1 when the CPU has AVX-512-BF16 or AMX-BF16 */
-  const char* int8_absence;   /* why CLIPN_INT8 is refused on this CPU; "" when it is not; static */
 } clipn_core_info;
 
 /* INVALID_ARG when CLIPN_CPU names an unknown target or one this machine lacks. */
 CLIPN_API clipn_status clipn_core_describe(clipn_core_info* out, clipn_error* error);
+
+/* Why CLIPN_INT8 is refused on this CPU; "" when it is not; static. The first call takes milliseconds: it multiplies.
+ */
+CLIPN_API clipn_status clipn_int8_absence(const char** out, clipn_error* error);
 
 /* ---- lanes: one thread and a first-in-first-out queue ------------------------------------------------------------ */
 
@@ -147,8 +150,8 @@ enum { CLIPN_ENCODE_IMAGE = 1, CLIPN_ENCODE_IMAGE_PATCHES = 2, CLIPN_ENCODE_TEXT
 
 typedef struct clipn_model_options {
   uint32_t size;
-  clipn_precision precision; /* of the image tower's arithmetic, whatever the file stores: FP32 or BF16, on CUDA FP16,
-                                too. Text is encoded in FP32 */
+  clipn_precision precision; /* of the image tower's arithmetic, whatever the file stores: FP32 or BF16, on a CPU INT8
+                                and on CUDA FP16, too. Text is encoded in FP32 */
   clipn_device device;       /* CUDA: DEVICE_UNAVAILABLE unless clipn_cuda_open has opened it */
   uint32_t image_only;       /* 1: no text tower is kept, and the model has none of the text methods */
 } clipn_model_options;
