@@ -11,28 +11,16 @@ import { findImages } from '../lib/images/find';
 import type { ImageInput } from '../lib/images/image-input';
 import { loadLabelsFile } from '../lib/labels/labels-file';
 import { timesOf } from '../lib/measure/timing';
-import { smallModel } from '../lib/weights/small-model';
-import { vitB16WithText } from './prepare';
+import { PHOTO_FLAGS, photoInputs } from './prepare';
 
 const KEPT = 0.95;
 
 async function main(): Promise<void> {
-  const text = { type: 'string' } as const;
   const { values, positionals: folders } = parseArgs({
-    options: {
-      model: text,
-      vit: { type: 'boolean' },
-      'labels-file': text,
-      templates: text,
-      count: { ...text, default: '256' },
-      batch: { ...text, default: '32' },
-    },
+    options: { ...PHOTO_FLAGS, count: { type: 'string', default: '256' }, batch: { type: 'string', default: '32' } },
     allowPositionals: true,
   });
-  const file = values.vit ? (await vitB16WithText()).model : (values.model ?? smallModel()?.model);
-  if (file === undefined || folders.length === 0 || values['labels-file'] === undefined) {
-    throw new Error('usage: npm run bench -- guarded FOLDER… --labels-file F [--model M | --vit] [--templates S]');
-  }
+  const { model: file, labelsFile } = await photoInputs(values, folders);
   const [count, batch] = [Number(values.count), Number(values.batch)];
   const found = await findImages(folders);
   const images: ImageInput[] = [];
@@ -40,7 +28,7 @@ async function main(): Promise<void> {
   const lists = Array.from({ length: Math.ceil(count / batch) }, (_, i) => images.slice(i * batch, (i + 1) * batch));
 
   const own = await loadModel(file, { device: 'cpu' });
-  const labels = await loadLabelsFile(values['labels-file']);
+  const labels = await loadLabelsFile(labelsFile);
   const bank = await own.createLabelBank(labels, { templates: values.templates });
   const answers = async (detector: Detector, list: readonly ImageInput[]) => {
     const all = await detector.check(list);

@@ -29,8 +29,7 @@ import type { ImageInput } from '../lib/images/image-input';
 import { loadLabelsFile } from '../lib/labels/labels-file';
 import { cosinesOf, drawnImages } from '../lib/model/drawn';
 import { decidingRow, drawnMargins, measuredRows } from '../lib/model/guard';
-import { smallModel } from '../lib/weights/small-model';
-import { vitB16WithText } from './prepare';
+import { PHOTO_FLAGS, photoInputs } from './prepare';
 import { type PrecisionResult, startResults, writeResults } from './results';
 import { precisionSection, printed, verdictSection } from './tables';
 
@@ -180,26 +179,16 @@ function keeping(share: number, rows: readonly Deciding[]): number {
 }
 
 async function main(): Promise<void> {
-  const text = { type: 'string' } as const;
   const { values, positionals: folders } = parseArgs({
     options: {
-      model: text,
-      vit: { type: 'boolean' },
-      'labels-file': text,
-      templates: text,
-      count: { ...text, default: '500' },
-      data: text,
+      ...PHOTO_FLAGS,
+      count: { type: 'string', default: '500' },
+      data: { type: 'string' },
       json: { type: 'boolean' },
     },
     allowPositionals: true,
   });
-  const model = values.vit ? (await vitB16WithText()).model : (values.model ?? smallModel()?.model);
-  const labelsFile = values['labels-file'];
-  if (model === undefined || folders.length === 0 || labelsFile === undefined) {
-    throw new Error(
-      'usage: npm run bench -- precision FOLDER… --labels-file F [--model M | --vit] [--templates S] [--count 500]',
-    );
-  }
+  const { model, labelsFile } = await photoInputs(values, folders);
   const { paths, sha256 } = await choose(folders, Number(values.count));
   const labels = await loadLabelsFile(labelsFile);
   if (paths.length <= HELD_OUT) throw new Error(`--count must exceed ${HELD_OUT}, the images held out`);

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { exportModel, loadModel } from '../lib';
 import { decodeImage } from '../lib/images/decode';
 import { findImages } from '../lib/images/find';
+import { smallModel } from '../lib/weights/small-model';
 import { cachedCheckpoint } from '../test/support/checkpoint-writer';
 
 const ROOT = path.join(__dirname, '..');
@@ -25,6 +26,24 @@ export async function vitB16(): Promise<{ checkpoint: string; model: string }> {
 export async function vitB16WithText(): Promise<{ checkpoint: string; model: string }> {
   const checkpoint = await cachedCheckpoint('ViT-B-16', { optimizer: true });
   return { checkpoint, model: await exported(checkpoint, 'vit-b16-text.pt', false) };
+}
+
+const TEXT = { type: 'string' } as const;
+
+/** Flags of benchmarks on photos: FOLDER… --labels-file F [--model M | --vit] [--templates S]. */
+export const PHOTO_FLAGS = { model: TEXT, vit: { type: 'boolean' }, 'labels-file': TEXT, templates: TEXT } as const;
+
+/** The model and the file of labels that those flags name; the small model by default. @throws what is missing */
+export async function photoInputs(
+  flags: { model?: string; vit?: boolean; 'labels-file'?: string },
+  folders: readonly string[],
+): Promise<{ model: string; labelsFile: string }> {
+  const model = flags.vit ? (await vitB16WithText()).model : (flags.model ?? smallModel()?.model);
+  const labelsFile = flags['labels-file'];
+  if (model === undefined || folders.length === 0 || labelsFile === undefined) {
+    throw new Error('usage: npm run bench -- NAME FOLDER… --labels-file F [--model M | --vit] [--templates S]');
+  }
+  return { model, labelsFile };
 }
 
 /** The model file of a checkpoint, written again after either changed: the checkpoint or the core. */
