@@ -248,6 +248,11 @@ export async function saveCalibration(calibration: Calibration, path: string): P
   await writeThenRename(path, (temporary) => writeFile(temporary, text));
 }
 
+/** What is taken from the score of an image whose nearest label is `top`; 0 where classes have no thresholds of their own. */
+export function offsetOf(calibration: Calibration, top: number): number {
+  return calibration.formatVersion === 3 ? (calibration.offsets?.[top] ?? 0) : 0;
+}
+
 /**
  * The number that a calibration compares with its thresholds: the score, less the offset of the top label if it has any.
  * NaN when the image has no such score.
@@ -255,8 +260,7 @@ export async function saveCalibration(calibration: Calibration, path: string): P
  * @param top index of the nearest label
  */
 export function calibratedScore(calibration: Calibration, scores: Partial<Scores>, top: number): number {
-  const offset = calibration.formatVersion === 3 ? (calibration.offsets?.[top] ?? 0) : 0;
-  return (scores[calibration.score] ?? Number.NaN) - offset;
+  return (scores[calibration.score] ?? Number.NaN) - offsetOf(calibration, top);
 }
 
 /** The p-value of "this image is ID" (`pValueOf`); undefined when the calibration holds no scores. */

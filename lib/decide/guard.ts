@@ -3,6 +3,7 @@
  * threshold than the two arithmetics differ. Pure. docs/precision.md
  */
 import type { DecidingScore, Scores } from '../scores/names';
+import { offsetOf } from './calibration';
 import type { Decision } from './rule';
 
 /** What the answer for one image rests on. */
@@ -26,8 +27,8 @@ export interface Margins {
   present?: number | undefined;
 }
 
-/** Shares whose steps vanish towards 0 and 1: they are compared by their log-odds, in which an error means the same everywhere. */
-const SHARES: readonly DecidingScore[] = ['atd', 'ctw', 'msp', 'negLabel', 'ole'];
+/** Scores that are shares, whose steps vanish towards 0 and 1: they are compared by their log-odds, in which an error means the same everywhere. */
+const IN_LOG_ODDS: readonly DecidingScore[] = ['atd', 'ctw', 'msp', 'negLabel', 'ole'];
 
 /** What a score stored as float32 may be off, relative: near 1 its log-odds are not known to less. */
 const ROUNDING = 2 ** -22;
@@ -43,7 +44,7 @@ const logOdds = (share: number): number =>
  */
 function distance(score: DecidingScore, scores: Scores, threshold: number): number {
   const value = scores[score] ?? Number.NaN;
-  if (!SHARES.includes(score)) return Math.abs(value - threshold);
+  if (!IN_LOG_ODDS.includes(score)) return Math.abs(value - threshold);
   if (Number.isNaN(value)) return Number.NaN;
   const [low, high, at] = [logOdds(value * (1 - ROUNDING)), logOdds(value * (1 + ROUNDING)), logOdds(threshold)];
   if (at < low) return low - at;
@@ -76,7 +77,7 @@ export function distancesOf(
         return [distance(decision.score, scores, decision.threshold)];
       case 'calibrated': {
         const { calibration } = decision;
-        const offset = calibration.formatVersion === 3 ? (calibration.offsets?.[top] ?? 0) : 0;
+        const offset = offsetOf(calibration, top);
         const thresholds = new Set([calibration.in, calibration.out]);
         return [...thresholds].map((threshold) => distance(calibration.score, scores, threshold + offset));
       }
