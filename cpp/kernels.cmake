@@ -14,8 +14,9 @@ function(clipn_add_objects name)
   set(CLIPN_KERNEL_OBJECTS ${CLIPN_KERNEL_OBJECTS} $<TARGET_OBJECTS:${name}> PARENT_SCOPE)
 endfunction()
 
-# The math options change no result here; they only let the compiler vectorise comparisons.
-set(CLIPN_KERNEL_OPTIONS -O3 -fopenmp-simd -fno-math-errno -fno-trapping-math)
+# The math options change no result here; they only let the compiler vectorise comparisons. Vectors of sixteen numbers are passed
+# between functions of one file alone, so that their ABI is nobody's business.
+set(CLIPN_KERNEL_OPTIONS -O3 -fopenmp-simd -fno-math-errno -fno-trapping-math -Wno-psabi)
 set(clipn_targets base)
 set(clipn_flags_avx2 -mavx2 -mfma)
 set(clipn_flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma)

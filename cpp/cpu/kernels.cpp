@@ -9,6 +9,8 @@
 
 namespace clipn::cpu::CLIPN_CPU_TARGET {
 
+#include "cpu/lanes.inl"
+// After the lanes.
 #include "cpu/exp2.inl"
 #include "image/resize.inl"
 #include "score/score.inl"

@@ -97,12 +97,15 @@ TEST_P(Rows, SoftmaxSeesWhatItMaySee) {
 }
 
 TEST_P(Rows, KeysAreTransposedAndPadded) {
-  constexpr int64_t kRowCount = 21, kColumns = 5, kLd = 8, kPadded = 32;
-  std::vector<uint32_t> in(kRowCount * kLd), out(kColumns * kPadded, 1);
-  for (size_t i = 0; i < in.size(); ++i) in[i] = static_cast<uint32_t>(i + 1);
-  GetParam()->transpose_words(in.data(), kRowCount, kLd, kColumns, out.data(), kPadded);
-  for (int64_t j = 0; j < kColumns; ++j) {
-    for (int64_t i = 0; i < kPadded; ++i) ASSERT_EQ(out[j * kPadded + i], i < kRowCount ? in[i * kLd + j] : 0u);
+  constexpr int64_t kRowCount = 37, kLd = 40, kPadded = 48;
+  // None, one and two whole squares, and what is left beside them.
+  for (const int64_t columns : {5, 16, 37}) {
+    std::vector<uint32_t> in(kRowCount * kLd), out(columns * kPadded, 1);
+    for (size_t i = 0; i < in.size(); ++i) in[i] = static_cast<uint32_t>(i + 1);
+    GetParam()->transpose_words(in.data(), kRowCount, kLd, columns, out.data(), kPadded);
+    for (int64_t j = 0; j < columns; ++j) {
+      for (int64_t i = 0; i < kPadded; ++i) ASSERT_EQ(out[j * kPadded + i], i < kRowCount ? in[i * kLd + j] : 0u);
+    }
   }
 }
 

@@ -13,13 +13,21 @@ static inline float number(uint16_t bits) { return __builtin_bit_cast(float, (ui
 
 template <typename T>
 static inline void quantise_row(const T* x, int64_t width, uint8_t* codes, float* step, float* least) {
-  float low = number(x[0]), high = low, spoilt = 0.0f;
-#pragma omp simd reduction(min : low) reduction(max : high) reduction(+ : spoilt)
-  for (int64_t j = 0; j < width; ++j) {
+  const int64_t whole = width / kLanes * kLanes;
+  const Lanes first = all_lanes(number(x[0]));
+  Lanes lows = first, highs = first, spoiling = {};
+  for (int64_t j = 0; j < whole; j += kLanes) {
+    const Lanes values = load_lanes(x + j);
+    lows = smaller(values, lows);
+    highs = larger(values, highs);
+    spoiling += 0.0f * values;  // NaN is neither lower nor higher, and must not become a code
+  }
+  float low = folded<smaller>(lows), high = folded<larger>(highs), spoilt = folded<sum_of>(spoiling);
+  for (int64_t j = whole; j < width; ++j) {
     const float value = number(x[j]);
     low = value < low ? value : low;
     high = value > high ? value : high;
-    spoilt += 0.0f * value;  // NaN is neither lower nor higher, and must not become a code
+    spoilt += 0.0f * value;
   }
   const float range = high - low + spoilt;
   const float factor = range > 0.0f ? 255.0f / range : 0.0f;

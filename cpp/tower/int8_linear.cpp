@@ -57,9 +57,9 @@ Int8Linear<T>::Int8Linear(const at::Tensor& weight, const at::Tensor& bias)
     : in_(weight.size(1)), out_(weight.size(0)), bias_(stored_bias(bias, out_)) {
   const at::Tensor dense = weight.to(at::kFloat).contiguous();
   const float* from = dense.const_data_ptr<float>();
-  int8_t* to = weight_.reserve(out_ * in_);
-  float* scale = scale_.reserve(out_);
-  float* sum = sum_.reserve(out_);
+  int8_t* to = weight_.reserve_to_fill(out_ * in_);
+  float* scale = scale_.reserve_to_fill(out_);
+  float* sum = sum_.reserve_to_fill(out_);
   const cpu::Kernels& kernels = cpu::kernels();
   for_each_task(panels(), [&](int64_t panel, int64_t) {
     std::vector<int8_t> codes(static_cast<size_t>(kPanel * in_));

@@ -34,18 +34,24 @@ static inline float quick_gelu(float x) {
 }
 
 // out = (x - mean) / sqrt(variance + 1e-5) * weight + bias of one row. Inlined by force: of a copy for a known number
-// of rows g++ 12 leaves the sums unvectorised.
+// of rows g++ 12 leaves the loops unvectorised.
 template <typename T>
 __attribute__((always_inline)) static inline void norm_row(const float* x, int64_t width, const float* weight,
                                                            const float* bias, T* out) {
-  float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t j = 0; j < width; ++j) sum += x[j];
+  const int64_t whole = width / kLanes * kLanes;
+  Lanes sums = {};
+  for (int64_t j = 0; j < whole; j += kLanes) sums += load_lanes(x + j);
+  float sum = folded<sum_of>(sums);
+  for (int64_t j = whole; j < width; ++j) sum += x[j];
   const float mean = sum / (float)width;
-  float squares = 0.0f;
-#pragma omp simd reduction(+ : squares)
-  for (int64_t j = 0; j < width; ++j) squares += (x[j] - mean) * (x[j] - mean);
-  const float factor = 1.0f / __builtin_sqrtf(squares / (float)width + 1e-5f);
+  Lanes squares = {};
+  for (int64_t j = 0; j < whole; j += kLanes) {
+    const Lanes off = load_lanes(x + j) - mean;
+    squares += off * off;
+  }
+  float square = folded<sum_of>(squares);
+  for (int64_t j = whole; j < width; ++j) square += (x[j] - mean) * (x[j] - mean);
+  const float factor = 1.0f / __builtin_sqrtf(square / (float)width + 1e-5f);
 #pragma omp simd
   for (int64_t j = 0; j < width; ++j) put(&out[j], (x[j] - mean) * factor * weight[j] + bias[j]);
 }
@@ -79,6 +85,9 @@ static void store_linear(const float* tile, int64_t rows, int64_t columns, const
   }
 }
 
+static inline Lanes exp2_for(const float*, Lanes v) { return exp2_below(v); }
+static inline Lanes exp2_for(const uint16_t*, Lanes v) { return coarse_exp2_below(v); }
+
 // p = e^{scale (s - row maximum)}, unnormalised, and 1 / its row sum. Row r sees its first `visible` + r * step
 // numbers; what follows, up to ld_p, is zero. ld is a multiple of 16, and ld_p at least ld. Spoils s: what a row does
 // not see of its last vector becomes -inf, so that no loop has a remainder.
@@ -87,20 +96,19 @@ static void softmax(float* s, int64_t rows, int64_t ld, int64_t visible, int64_t
                     float* inverse_sum) {
   const float e = scale * kLog2E;
   for (int64_t r = 0; r < rows; ++r, s += ld, p += ld_p, visible += step) {
-    const int64_t vectors = (visible + 15) / 16;
-    for (int64_t j = visible; j < 16 * vectors; ++j) s[j] = -__builtin_inff();
-    float largest = s[0];
-#pragma omp simd reduction(max : largest)
-    for (int64_t j = 0; j < 16 * vectors; ++j) largest = s[j] > largest ? s[j] : largest;
-    float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < 16 * vectors; ++j) {
-      const float term = exp2_below((s[j] - largest) * e);
-      put(&p[j], term);
+    const int64_t end = (visible + kLanes - 1) / kLanes * kLanes;
+    for (int64_t j = visible; j < end; ++j) s[j] = -__builtin_inff();
+    Lanes largest = load_lanes(s);
+    for (int64_t j = kLanes; j < end; j += kLanes) largest = larger(load_lanes(s + j), largest);
+    const float most = folded<larger>(largest);
+    Lanes sum = {};
+    for (int64_t j = 0; j < end; j += kLanes) {
+      const Lanes term = exp2_for(p, (load_lanes(s + j) - most) * e);
+      store_lanes(p + j, term);
       sum += term;
     }
     for (int64_t j = visible; j < ld_p; ++j) p[j] = T{0};
-    inverse_sum[r] = 1.0f / sum;
+    inverse_sum[r] = 1.0f / folded<sum_of>(sum);
   }
 }
 
@@ -113,15 +121,44 @@ static void store_scaled(const float* tile, int64_t rows, int64_t columns, const
   }
 }
 
+// Exchanges the quarters off the diagonal of every square of 2 kStep rows and lanes.
+template <int32_t kStep>
+static inline void exchange_quarters(WordLanes* rows) {
+  constexpr WordLanes kLane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const WordLanes above = (kLane & kStep) == 0 ? kLane : kLane + (int32_t)kLanes - kStep;
+  for (int32_t i = 0; i < kLanes; ++i) {
+    if ((i & kStep) != 0) continue;
+    const WordLanes a = rows[i], b = rows[i + kStep];
+    rows[i] = __builtin_shuffle(a, b, above);
+    rows[i + kStep] = __builtin_shuffle(a, b, above + kStep);
+  }
+}
+
+// out[j, i] = in[i, j] of sixteen rows of sixteen words.
+static inline void transpose_square(const uint32_t* in, int64_t ld, uint32_t* out, int64_t ld_out) {
+  WordLanes rows[kLanes];
+#pragma GCC unroll 16
+  for (int64_t i = 0; i < kLanes; ++i) __builtin_memcpy(&rows[i], in + i * ld, sizeof rows[i]);
+  exchange_quarters<8>(rows);
+  exchange_quarters<4>(rows);
+  exchange_quarters<2>(rows);
+  exchange_quarters<1>(rows);
+#pragma GCC unroll 16
+  for (int64_t i = 0; i < kLanes; ++i) __builtin_memcpy(out + i * ld_out, &rows[i], sizeof rows[i]);
+}
+
 // out[j, i] = in[i, j] for `rows` x `columns` words of 32 bits; rows up to `padded` are zero. A bf16 pair is one word,
 // so this turns keys into the right-hand side of q k^T, and weights into that of x W^T, for either type.
 static void transpose_words(const uint32_t* in, int64_t rows, int64_t ld, int64_t columns, uint32_t* out,
                             int64_t padded) {
-  constexpr int64_t kSide = 16;  // a cache line of words: each is read and written whole
-  for (int64_t i = 0; i < padded; i += kSide) {
-    const int64_t side = padded - i < kSide ? padded - i : kSide;
+  for (int64_t i = 0; i < padded; i += kLanes) {
+    const int64_t side = padded - i < kLanes ? padded - i : kLanes;
     const int64_t height = rows - i < side ? (rows > i ? rows - i : 0) : side;
-    for (int64_t j = 0; j < columns; ++j) {
+    int64_t j = 0;
+    for (; height == kLanes && j + kLanes <= columns; j += kLanes) {
+      transpose_square(in + i * ld + j, ld, out + j * padded + i, padded);
+    }
+    for (; j < columns; ++j) {
       uint32_t* to = out + j * padded + i;
       for (int64_t k = 0; k < height; ++k) to[k] = in[(i + k) * ld + j];
       for (int64_t k = height; k < side; ++k) to[k] = 0;

@@ -63,8 +63,11 @@ interface Opening {
 /** @param path the model's name: `file`, or what it is a copy of */
 async function openModel(file: string, path: string, opening: Opening, limits: QueueLimits): Promise<Model> {
   const { device, precision, threads, libtorch, signal } = opening;
+  // libtorch is loaded while the file is verified, each a good part of a second; what is wrong with the file is told first.
+  const opened = openEngine(libtorch);
+  opened.catch(() => undefined);
   const config = await checkModelFile(file, signal);
-  const engine = await openEngine(libtorch);
+  const engine = await opened;
   const placement = await choosePlacement(engine, device, precision);
   const lane = openLane(engine, threads);
   try {
