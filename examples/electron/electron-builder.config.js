@@ -1,0 +1,24 @@
+/** Configuration of electron-builder: what is packed, and what lies beside the archive because it is opened by path. */
+const path = require('node:path');
+const { fetchLibtorch } = require('clipn-native');
+
+module.exports = async () => {
+  const { dir: libtorch } = await fetchLibtorch(); // downloads once, later finds its copy
+  return {
+    appId: 'org.example.one-of-yours',
+    productName: 'One of yours',
+    files: ['*.js', 'page/**', '!electron-builder.config.js'],
+    asar: true,
+    // Not `**/*.node` alone: the core and libvips end in .so.
+    asarUnpack: ['node_modules/clipn-native/prebuilds/**', 'node_modules/@img/**'],
+    extraResources: [
+      {
+        from: path.dirname(libtorch),
+        to: 'libtorch',
+        filter: ['lib/lib{c10,gomp*,torch,torch_cpu}.so*', 'version.py', 'build-version'],
+      },
+      { from: require.resolve('clipn-native-model-small/model.pt'), to: 'model.pt' },
+    ],
+    linux: { target: 'AppImage', category: 'Graphics' },
+  };
+};

@@ -1,0 +1,117 @@
+/// <reference lib="dom" />
+/** The page of examples/electron in Chromium, with its own worker behind the bridge: what Electron does, done by playwright. */
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import type { Event, Open, Request } from '../../examples/electron/messages';
+
+export interface ExamplePage {
+  page: Page;
+  /** What the worker said, oldest first. */
+  events: Event[];
+  /** What its console and its requests said that is none of the page's own files. */
+  complaints: string[];
+  /** Drops files and folders of this disk on the page, as the system does. */
+  drop(...paths: string[]): Promise<void>;
+  /** What the user will choose in the next dialogue. */
+  willChoose(...paths: string[]): void;
+  close(): Promise<void>;
+}
+
+type CreateWorker = (send: (event: Event) => void) => (request: Request | Open) => Promise<void>;
+
+/** As a text: a function would bring along what tsx adds to it. */
+const BRIDGE = `
+  const listeners = [];
+  window.tell = (event, bytes) => {
+    for (const key in bytes) event[key] = Uint8Array.from(atob(bytes[key]), (character) => character.charCodeAt(0));
+    for (const listener of listeners) listener(event);
+  };
+  window.clipn = {
+    send: (request) => window.sendToWorker(request),
+    onEvent: (listener) => listeners.push(listener),
+    pathOf: (file) => window.dropped?.[file.name] ?? '',
+    choose: () => window.choosePaths(),
+  };
+`;
+
+/** An event, and its bytes in base64, which playwright would send as lists of numbers. */
+function apart(event: Event): [plain: Event, bytes: Record<string, string>] {
+  const entries = Object.entries(event);
+  const isBytes = (value: unknown) => value instanceof Uint8Array;
+  const bytes = entries.filter(([, value]) => isBytes(value));
+  return [
+    Object.fromEntries(entries.filter(([, value]) => !isBytes(value))) as unknown as Event,
+    Object.fromEntries(bytes.map(([key, value]) => [key, Buffer.from(value).toString('base64')])),
+  ];
+}
+
+/** @param folder of the installed example */
+export async function openExample(
+  browser: Browser,
+  folder: string,
+  open: Omit<Open, 'type'>,
+  options: BrowserContextOptions = {},
+): Promise<ExamplePage> {
+  const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
+  const page = await context.newPage();
+  const { createWorker } = require(path.join(folder, 'worker.js')) as { createWorker: CreateWorker };
+
+  const events: Event[] = [];
+  let telling = Promise.resolve();
+  const work = createWorker((event) => {
+    events.push(event);
+    // One after the other, as messages of a port come.
+    telling = telling.then(() => page.evaluate(([plain, bytes]) => window.tell(plain, bytes), apart(event))).catch(() => {});
+  });
+  const opened = work({ type: 'open', ...open });
+
+  let chosen: string[] = [];
+  await page.exposeFunction('sendToWorker', (request: Request) => {
+    void opened.then(() => work(request));
+  });
+  await page.exposeFunction('choosePaths', () => chosen);
+  await page.addInitScript(BRIDGE);
+
+  const complaints: string[] = [];
+  const address = pathToFileURL(path.join(folder, 'page/index.html')).href;
+  page.on('console', (message) => complaints.push(message.text()));
+  page.on('pageerror', (error) => complaints.push(String(error.stack)));
+  page.on('request', (request) => {
+    const url = request.url();
+    if (!url.startsWith('blob:') && path.dirname(url) !== path.dirname(address)) complaints.push(url);
+  });
+  await page.goto(address);
+
+  return {
+    page,
+    events,
+    complaints,
+    async drop(...paths) {
+      await page.evaluate(
+        (names) => {
+          window.dropped = names;
+        },
+        Object.fromEntries(paths.map((each) => [path.basename(each), each])),
+      );
+      const session = await context.newCDPSession(page);
+      const data = { items: [], files: paths, dragOperationsMask: 1 };
+      for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
+        await session.send('Input.dispatchDragEvent', { type, x: 200, y: 200, data });
+      }
+      await session.detach();
+    },
+    willChoose(...paths) {
+      chosen = paths;
+    },
+    close: () => context.close(),
+  };
+}
+
+declare global {
+  interface Window {
+    /** The test's side of the bridge. */
+    tell(event: Event, bytes: Record<string, string>): void;
+    dropped?: Record<string, string>;
+  }
+}
