@@ -1,15 +1,15 @@
 /// <reference lib="dom" />
 /** The report in a real Chromium. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import type { AxeResults, RunOptions } from 'axe-core';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import type { EvalResult } from '../../lib/evaluate/result';
 import { renderReport } from '../../lib/report/render';
+import { violations } from '../support/axe';
 import { launchBrowser, skipWithoutBrowser } from '../support/chromium';
 import { exampleResult, hostile, plainResult } from '../support/eval-result';
 
@@ -98,16 +98,6 @@ describe('the report in Chromium', () => {
       const channels = getComputedStyle(document.documentElement).backgroundColor.match(/\d+/g)!.map(Number);
       return channels.reduce((sum, channel) => sum + channel, 0) / 3;
     });
-
-  /** Rules of accessibility that the page breaks, with the elements. */
-  async function violations(page: Page): Promise<string[]> {
-    await page.evaluate(readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8'));
-    return page.evaluate(async () => {
-      const { axe } = globalThis as unknown as { axe: { run(options: RunOptions): Promise<AxeResults> } };
-      const found = await axe.run({ resultTypes: ['violations'] });
-      return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join()}`);
-    });
-  }
 
   check('draws a histogram and a ROC curve per OOD set, loads nothing, and breaks no rule of axe', () =>
     withPage('full', { viewport: DESKTOP }, async (page) => {

@@ -1,4 +1,4 @@
-/** An installed Chromium, driven by playwright-core, for tests of the report. */
+/** An installed Chromium, driven by playwright-core, for tests of pages. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { type Browser, chromium } from 'playwright-core';

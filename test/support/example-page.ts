@@ -5,11 +5,26 @@ import { pathToFileURL } from 'node:url';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import type { Event, Open, Request } from '../../examples/electron/messages';
 
+type CreateWorker = (send: (event: Event) => void) => (request: Request | Open) => Promise<void>;
+
+export interface ExampleWorker {
+  work(request: Request): Promise<void>;
+  /** Where its events go from now on. */
+  listener: (event: Event) => void;
+}
+
+/** The worker in this process. @param folder of the installed example */
+export async function startWorker(folder: string, open: Omit<Open, 'type'>): Promise<ExampleWorker> {
+  const { createWorker } = require(path.join(folder, 'worker.js')) as { createWorker: CreateWorker };
+  const work = createWorker((event) => worker.listener(event));
+  const worker: ExampleWorker = { work, listener: () => {} };
+  await work({ type: 'open', ...open });
+  return worker;
+}
+
 export interface ExamplePage {
   page: Page;
-  /** What the worker said, oldest first. */
-  events: Event[];
-  /** What its console and its requests said that is none of the page's own files. */
+  /** What its console said, and requests for anything but its own files. */
   complaints: string[];
   /** Drops files and folders of this disk on the page, as the system does. */
   drop(...paths: string[]): Promise<void>;
@@ -18,9 +33,7 @@ export interface ExamplePage {
   close(): Promise<void>;
 }
 
-type CreateWorker = (send: (event: Event) => void) => (request: Request | Open) => Promise<void>;
-
-/** As a text: a function would bring along what tsx adds to it. */
+/** The page with preload.js's bridge; as a text, for a function would bring along what tsx adds to it. */
 const BRIDGE = `
   const listeners = [];
   window.tell = (event, bytes) => {
@@ -50,26 +63,20 @@ function apart(event: Event): [plain: Event, bytes: Record<string, string>] {
 export async function openExample(
   browser: Browser,
   folder: string,
-  open: Omit<Open, 'type'>,
+  worker: ExampleWorker,
   options: BrowserContextOptions = {},
 ): Promise<ExamplePage> {
   const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
   const page = await context.newPage();
-  const { createWorker } = require(path.join(folder, 'worker.js')) as { createWorker: CreateWorker };
-
-  const events: Event[] = [];
   let telling = Promise.resolve();
-  const work = createWorker((event) => {
-    events.push(event);
-    // One after the other, as messages of a port come.
-    telling = telling.then(() => page.evaluate(([plain, bytes]) => window.tell(plain, bytes), apart(event))).catch(() => {});
-  });
-  const opened = work({ type: 'open', ...open });
-
+  worker.listener = (event) => {
+    // One after the other, as the messages of a port come; a page that is closed hears nothing.
+    telling = telling
+      .then(() => page.evaluate(([plain, bytes]) => window.tell(plain, bytes), apart(event)))
+      .catch(() => {});
+  };
   let chosen: string[] = [];
-  await page.exposeFunction('sendToWorker', (request: Request) => {
-    void opened.then(() => work(request));
-  });
+  await page.exposeFunction('sendToWorker', (request: Request) => void worker.work(request));
   await page.exposeFunction('choosePaths', () => chosen);
   await page.addInitScript(BRIDGE);
 
@@ -85,15 +92,12 @@ export async function openExample(
 
   return {
     page,
-    events,
     complaints,
     async drop(...paths) {
-      await page.evaluate(
-        (names) => {
-          window.dropped = names;
-        },
-        Object.fromEntries(paths.map((each) => [path.basename(each), each])),
-      );
+      const byName = Object.fromEntries(paths.map((each) => [path.basename(each), each]));
+      await page.evaluate((names) => {
+        window.dropped = names;
+      }, byName);
       const session = await context.newCDPSession(page);
       const data = { items: [], files: paths, dragOperationsMask: 1 };
       for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {

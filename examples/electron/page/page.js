@@ -17,6 +17,8 @@ const photos = new Map();
 let labels = JSON.parse(localStorage.getItem('labels') ?? 'null') ?? FIRST_LABELS;
 let isReady = false;
 let isJudging = false;
+/** Judging has ended, and nothing has come since that starts it. */
+let hasStopped = false;
 /** Held against scores; null: the model's own rule decides. @type {number | null} */
 let threshold = null;
 /** @type {Photo | undefined} */
@@ -42,7 +44,10 @@ function make(name, className, ...children) {
 }
 
 /** @param {number} share */
-const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.01 ? 1 : 0)} %`;
+const percent = (share) => (share > 0 && share < 0.005 ? 'under 1 %' : `${(100 * share).toFixed(0)} %`);
+
+/** @param {string} message */
+const asSentence = (message) => message.replace(/[^.]$/, '$&.');
 
 /** @param {Answer} answer */
 const verdictOf = ({ verdict, score }) => (threshold === null ? verdict : score >= threshold ? 'in' : 'out');
@@ -51,6 +56,7 @@ const verdictOf = ({ verdict, score }) => (threshold === null ? verdict : score 
 const heard = {
   labels({ warnings }) {
     isReady = true;
+    hasStopped = false;
     for (const photo of photos.values()) {
       photo.answer = undefined;
       photo.failure = undefined;
@@ -61,6 +67,7 @@ const heard = {
     drawDetails();
   },
   photos({ photos: added }) {
+    hasStopped = false;
     for (const { id, name } of added) {
       const photo = { id, name, card: makeCard(id, name) };
       photos.set(id, photo);
@@ -90,6 +97,7 @@ const heard = {
   },
   judging({ now }) {
     isJudging = now;
+    hasStopped = !now;
   },
   picture({ id, bytes }) {
     const photo = photos.get(id);
@@ -141,7 +149,8 @@ function drawCard({ card, answer, failure }) {
   const verdict = answer ? verdictOf(answer) : failure ? 'error' : 'waiting';
   card.dataset.verdict = verdict;
   chip.textContent = verdict === 'waiting' ? '…' : verdict;
-  label.textContent = answer ? `${verdict === 'out' ? 'nearest: ' : ''}${answer.label}` : (failure?.message ?? '');
+  label.textContent = answer ? `${answer.label}${verdict === 'out' ? '?' : ''}` : failure ? 'cannot be read' : '';
+  if (failure) card.classList.add('unseeable');
 }
 
 /** @param {Photo} photo @param {Blob} file */
@@ -190,7 +199,7 @@ function drawAll() {
   progress.value = judged;
   progress.hidden = judged === all;
   element('stop').hidden = !isJudging;
-  element('go').hidden = isJudging || judged === all || !isReady;
+  element('go').hidden = !hasStopped || judged === all;
   drawHistogram(answers);
   drawThreshold();
 }
@@ -209,7 +218,7 @@ function drawHistogram(answers) {
   for (const { score } of answers) bins[Math.min(BINS - 1, Math.floor(score * BINS))] += 1;
   const most = Math.max(1, ...bins);
   const bars = bins.map((count, bin) => {
-    const bar = make('i', threshold !== null && (bin + 0.5) / BINS < threshold ? 'out' : '');
+    const bar = make('i', threshold === null ? '' : (bin + 0.5) / BINS < threshold ? 'out' : 'in');
     bar.style.height = `${(100 * count) / most}%`;
     return bar;
   });
@@ -222,6 +231,7 @@ function drawThreshold() {
       ? 'The model’s own rule decides: a photo is out when “none of your classes” is likeliest. Move to set a threshold.'
       : `In from a score of ${threshold.toFixed(2)} on. The bars show the scores of your photos.`;
   element('threshold-text').textContent = text;
+  element('threshold').classList.toggle('unset', threshold === null);
   element('own-rule').hidden = threshold === null;
 }
 
@@ -236,7 +246,7 @@ function drawWarnings(warnings) {
 
 /** @param {{ message: string, hint: string }} failure */
 function drawError({ message, hint }) {
-  element('error-message').textContent = message;
+  element('error-message').textContent = asSentence(message);
   element('error-hint').textContent = hint;
   element('error').hidden = false;
 }
@@ -283,7 +293,7 @@ function drawDetails() {
   const { name, failure } = chosen;
   element('large-name').textContent = name;
   drawVerdict();
-  element('sentence').textContent = failure ? `${failure.message} ${failure.hint}` : '';
+  element('sentence').textContent = failure ? `${asSentence(failure.message)} ${failure.hint}` : '';
   element('shares').replaceChildren();
   element('map-choice').hidden = true;
   element('map-note').hidden = true;
