@@ -11,6 +11,8 @@ const DOCUMENTS = [
   'CONTRIBUTING.md',
   'models/small/README.md',
   'bench/README.md',
+  'examples/electron/README.md',
+  'examples/server/README.md',
   ...readdirSync(path.join(repository, 'docs')).map((name) => `docs/${name}`),
 ];
 /** A row of a table must fit a terminal of 120 columns. */

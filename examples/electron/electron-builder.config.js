@@ -3,7 +3,8 @@ const path = require('node:path');
 const { fetchLibtorch } = require('clipn-native');
 
 module.exports = async () => {
-  const { dir: libtorch } = await fetchLibtorch(); // downloads once, later finds its copy
+  // Downloads once, and later finds its copy.
+  const libtorch = process.env.CLIPN_LIBTORCH ?? path.dirname((await fetchLibtorch()).dir);
   return {
     appId: 'org.example.one-of-yours',
     productName: 'One of yours',
@@ -13,7 +14,7 @@ module.exports = async () => {
     asarUnpack: ['node_modules/clipn-native/prebuilds/**', 'node_modules/@img/**'],
     extraResources: [
       {
-        from: path.dirname(libtorch),
+        from: libtorch,
         to: 'libtorch',
         filter: ['lib/lib{c10,gomp*,torch,torch_cpu}.so*', 'version.py', 'build-version'],
       },

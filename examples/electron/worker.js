@@ -100,9 +100,8 @@ function createWorker(send) {
     }
   }
 
-  async function clear() {
+  function clear() {
     stop();
-    await judging;
     photos.clear();
   }
 
@@ -112,7 +111,11 @@ function createWorker(send) {
     if (photo?.state === 'answered') send({ type: 'picture', id, bytes: await readFile(photo.path) });
   }
 
-  /** Asks only for the last photo: who leafs through many does not wait for each. @param {Request & { type: 'explain' }} request */
+  /**
+   * Of the last photo asked about alone: who leafs through many does not wait for each.
+   *
+   * @param {Request & { type: 'explain' }} request
+   */
   async function explain({ id, threshold }) {
     explainStop.abort();
     explainStop = new AbortController();

@@ -44,7 +44,7 @@ function make(name, className, ...children) {
 }
 
 /** @param {number} share */
-const percent = (share) => (share > 0 && share < 0.005 ? 'under 1 %' : `${(100 * share).toFixed(0)} %`);
+const percent = (share) => (share > 0 && share < 0.005 ? '< 1 %' : `${(100 * share).toFixed(0)} %`);
 
 /** @param {string} message */
 const asSentence = (message) => message.replace(/[^.]$/, '$&.');
@@ -149,7 +149,7 @@ function drawCard({ card, answer, failure }) {
   const verdict = answer ? verdictOf(answer) : failure ? 'error' : 'waiting';
   card.dataset.verdict = verdict;
   chip.textContent = verdict === 'waiting' ? '…' : verdict;
-  label.textContent = answer ? `${answer.label}${verdict === 'out' ? '?' : ''}` : failure ? 'cannot be read' : '';
+  label.textContent = answer ? `${answer.label}${verdict === 'out' ? '?' : ''}` : failure ? 'unreadable' : '';
   if (failure) card.classList.add('unseeable');
 }
 
