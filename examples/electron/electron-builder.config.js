@@ -8,8 +8,9 @@ module.exports = async () => {
   return {
     appId: 'org.example.one-of-yours',
     productName: 'One of yours',
-    files: ['*.js', 'page/**', '!electron-builder.config.js'],
+    files: ['*.js', 'page/**', '!electron-builder.config.js', '!node_modules/clipn-native-model-small'],
     asar: true,
+    npmRebuild: false, // Node-API: the binaries for Node serve Electron
     // Not `**/*.node` alone: the core and libvips end in .so.
     asarUnpack: ['node_modules/clipn-native/prebuilds/**', 'node_modules/@img/**'],
     extraResources: [

@@ -5,17 +5,17 @@ import { copyFileSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, wr
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { violations } from '../support/axe';
 import { launchBrowser, skipWithoutBrowser } from '../support/chromium';
 import { installExample } from '../support/example';
-import { type ExamplePage, type ExampleWorker, openExample, startWorker } from '../support/example-page';
+import { type ExamplePage, openExample, startWorker } from '../support/example-page';
 import { photos, repository } from '../support/paths';
 
 const WIDE = { width: 1200, height: 800 };
 const MIDDLE = { width: 800, height: 600 };
 const NARROW = { width: 320, height: 640 };
-const BATCH = 120;
+const BATCH = 80;
 const HOSTILE = '<img src=x onerror="window.pwned=1">.jpg';
 const photo = (name: string) => path.join(photos, `${name}.jpg`);
 
@@ -26,13 +26,15 @@ describe('the page of examples/electron in Chromium', () => {
   const scratch = mkdtempSync(path.join(tmpdir(), 'clipn-electron-'));
   let example: ReturnType<typeof installExample>;
   let browser: Browser;
-  let worker: ExampleWorker;
+  let app: ExamplePage;
 
   before(async () => {
     if (skipWithoutBrowser) return;
     example = installExample('electron');
     const model = path.join(repository, 'models/small/model.pt');
-    [browser, worker] = await Promise.all([launchBrowser(), startWorker(example.folder, { model })]);
+    const [launched, worker] = await Promise.all([launchBrowser(), startWorker(example.folder, { model })]);
+    browser = launched;
+    app = await openExample(browser, example.folder, worker, { viewport: WIDE });
   });
   after(async () => {
     await browser?.close();
@@ -41,14 +43,10 @@ describe('the page of examples/electron in Chromium', () => {
   });
 
   /** Hands over the page when its model is ready; fails if it complained. */
-  async function withPage(options: BrowserContextOptions, use: (app: ExamplePage) => Promise<void>): Promise<void> {
-    const app = await openExample(browser, example.folder, worker, { viewport: WIDE, ...options });
-    try {
-      await status(app.page, 'Ready');
-      await use(app);
-    } finally {
-      await app.close();
-    }
+  async function withPage(use: (app: ExamplePage) => Promise<void>): Promise<void> {
+    await app.reset();
+    await status(app.page, 'Ready');
+    await use(app);
     assert.deepEqual(app.complaints, []);
   }
 
@@ -65,7 +63,7 @@ describe('the page of examples/electron in Chromium', () => {
       );
 
   check('judges dropped photos as the README has it, says why, and shows where', () =>
-    withPage({}, async ({ page, drop }) => {
+    withPage(async ({ page, drop }) => {
       await drop(photo('boats'), photo('cat'), photo('rocket'));
       await status(page, '3 photos');
       assert.deepEqual(await cards(page), ['boats.jpg in', 'cat.jpg out', 'rocket.jpg out']);
@@ -87,7 +85,7 @@ describe('the page of examples/electron in Chromium', () => {
   );
 
   check('judges anew when classes are taken away and added, and keeps them', () =>
-    withPage({}, async ({ page, drop }) => {
+    withPage(async ({ page, drop }) => {
       await drop(photo('boats'));
       await verdict(page, 'In: ferry');
       await page.getByRole('button', { name: 'Remove ferry' }).click();
@@ -106,7 +104,7 @@ describe('the page of examples/electron in Chromium', () => {
   );
 
   check('holds scores against a threshold, and goes back to the rule of the model', () =>
-    withPage({}, async ({ page, drop }) => {
+    withPage(async ({ page, drop }) => {
       const names = ['boats', 'cat', 'coffee'];
       await drop(...names.map(photo));
       await status(page, '3 photos');
@@ -139,7 +137,7 @@ describe('the page of examples/electron in Chromium', () => {
       linkSync(path.join(folder, 'boats.jpg'), path.join(folder, i % 2 ? 'below' : '', `${i}.jpg`));
     }
     writeFileSync(path.join(folder, 'notes.txt'), 'no image, and not asked about');
-    return withPage({}, async ({ page, drop }) => {
+    return withPage(async ({ page, drop }) => {
       // Pressed by the page itself when it sees the first answers: a test would come late.
       await page.evaluate(() => {
         const said = document.getElementById('status')!;
@@ -152,13 +150,13 @@ describe('the page of examples/electron in Chromium', () => {
       });
       await drop(folder);
       await page.getByRole('button', { name: 'Go on' }).waitFor();
-      const judged = Number(/^(\d+) of 120 photos$/.exec((await page.getByRole('status').textContent())!)?.[1]);
+      const judged = Number(/^(\d+) of 80 photos$/.exec((await page.getByRole('status').textContent())!)?.[1]);
       assert.ok(judged > 0 && judged < BATCH, `${judged}`);
       assert.equal(await page.locator('#progress').evaluate((bar) => (bar as HTMLProgressElement).value), judged);
       assert.equal(await page.getByText('In ').first().textContent(), `In ${judged}`);
 
       await page.getByRole('button', { name: 'Go on' }).click();
-      await status(page, '120 photos');
+      await status(page, '80 photos');
       assert.deepEqual(new Set((await cards(page)).map((card) => card.split(' ')[1])), new Set(['in']));
       assert.equal(await page.locator('#progress').isVisible(), false);
       await page.getByText('Out 0').click();
@@ -170,7 +168,7 @@ describe('the page of examples/electron in Chromium', () => {
     const nothing = path.join(scratch, 'nothing');
     mkdirSync(nothing);
     copyFileSync(photo('cat'), path.join(scratch, HOSTILE));
-    return withPage({}, async ({ page, drop }) => {
+    return withPage(async ({ page, drop }) => {
       await drop(path.join(repository, 'README.md'), path.join(scratch, HOSTILE));
       await status(page, '2 photos, 1 could not be read');
       assert.deepEqual(await cards(page), ['README.md error', `${HOSTILE} out`]);
@@ -193,7 +191,7 @@ describe('the page of examples/electron in Chromium', () => {
   });
 
   check('works by keyboard alone', () =>
-    withPage({}, async ({ page, willChoose }) => {
+    withPage(async ({ page, willChoose }) => {
       const tabTo = async (selector: string) => {
         for (let stop = 0; stop < 40; stop++) {
           await page.keyboard.press('Tab');
@@ -229,7 +227,7 @@ describe('the page of examples/electron in Chromium', () => {
   );
 
   check('breaks no rule of axe, light and dark, in windows of any size', () =>
-    withPage({}, async ({ page, drop }) => {
+    withPage(async ({ page, drop }) => {
       assert.deepEqual(await violations(page), [], 'empty');
       await drop(photo('boats'), photo('coffee'), path.join(repository, 'README.md'));
       await status(page, '3 photos, 1 could not be read');

@@ -28,9 +28,10 @@ export interface ExamplePage {
   complaints: string[];
   /** Drops files and folders of this disk on the page, as the system does. */
   drop(...paths: string[]): Promise<void>;
+  /** Opens the page afresh, with no memory of before. */
+  reset(): Promise<void>;
   /** What the user will choose in the next dialogue. */
   willChoose(...paths: string[]): void;
-  close(): Promise<void>;
 }
 
 /** The page with preload.js's bridge; as a text, for a function would bring along what tsx adds to it. */
@@ -64,7 +65,7 @@ export async function openExample(
   browser: Browser,
   folder: string,
   worker: ExampleWorker,
-  options: BrowserContextOptions = {},
+  options: BrowserContextOptions,
 ): Promise<ExamplePage> {
   const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
   const page = await context.newPage();
@@ -89,6 +90,7 @@ export async function openExample(
     if (!url.startsWith('blob:') && path.dirname(url) !== path.dirname(address)) complaints.push(url);
   });
   await page.goto(address);
+  const session = await context.newCDPSession(page);
 
   return {
     page,
@@ -98,17 +100,21 @@ export async function openExample(
       await page.evaluate((names) => {
         window.dropped = names;
       }, byName);
-      const session = await context.newCDPSession(page);
       const data = { items: [], files: paths, dragOperationsMask: 1 };
       for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
         await session.send('Input.dispatchDragEvent', { type, x: 200, y: 200, data });
       }
-      await session.detach();
+    },
+    async reset() {
+      await page.evaluate(() => localStorage.clear());
+      await page.emulateMedia({ colorScheme: null });
+      await page.setViewportSize(options.viewport!);
+      complaints.length = 0;
+      await page.goto(address);
     },
     willChoose(...paths) {
       chosen = paths;
     },
-    close: () => context.close(),
   };
 }
 
