@@ -210,7 +210,7 @@ describe('the page of examples/electron in Chromium', () => {
       await page.getByText('steam engine').waitFor();
       await tabTo('#threshold');
       await page.keyboard.press('End');
-      await page.getByText('In 0').waitFor();
+      await page.getByRole('button', { name: 'own rule' }).waitFor();
       await tabTo('#own-rule');
       await page.keyboard.press('Space');
       await tabTo('.card');
