@@ -207,7 +207,7 @@ describe('the page of examples/electron in Chromium', () => {
       await tabTo('#label');
       await page.keyboard.type('steam engine');
       await page.keyboard.press('Enter');
-      await page.getByText('steam engine').waitFor();
+      await page.getByRole('button', { name: 'Remove steam engine' }).waitFor();
       await tabTo('#threshold');
       await page.keyboard.press('End');
       await page.getByRole('button', { name: 'own rule' }).waitFor();
