@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { findLibtorch } from '../../lib/libtorch/find';
+import { LIBTORCH_VERSION } from '../../lib/libtorch/release';
 import { repository } from '../support/paths';
 import { StoredZip } from '../support/torch-zip';
 import {
@@ -141,6 +142,41 @@ describe('the package, installed without a compiler and without scripts (slow)',
       JSON.stringify({ compilerOptions, files: ['types.mts', 'types.cts'] }),
     );
     await must(process.execPath, [path.join(repository, 'node_modules/typescript/bin/tsc'), '-p', app], { cwd: app });
+  });
+});
+
+describe('what a release brings beside the code (slow)', () => {
+  test('a checksum of every native file, which sha256sum confirms', async () => {
+    const prebuilds = path.join(installed('clipn-native'), 'prebuilds');
+    const natives = readdirSync(prebuilds, { recursive: true, encoding: 'utf8' }).filter((name) => name.includes('/'));
+    const confirmed = await must('sha256sum', ['--strict', '-c', 'SHA256SUMS'], { cwd: prebuilds });
+    assert.deepEqual(confirmed.trim().split('\n').sort(), natives.map((name) => `${name}: OK`).sort());
+  });
+
+  test('the same tarballs, when the binaries were built elsewhere', async () => {
+    const before = PACKAGES.map((name) => statSync(tarball(name)).size);
+    await must(process.execPath, ['scripts/pack.mjs', '--prebuilt'], { cwd: repository });
+    assert.deepEqual(
+      PACKAGES.map((name) => statSync(tarball(name)).size),
+      before,
+    );
+  });
+
+  test('a bill of materials with every dependency in its version, and libtorch with its checksum', async () => {
+    await must(process.execPath, ['scripts/sbom.mjs'], { cwd: repository });
+    const bill = JSON.parse(readFileSync(tarball('clipn-native').replace(/\.tgz$/, '.cdx.json'), 'utf8'));
+    assert.deepEqual([bill.bomFormat, bill.metadata.component.name], ['CycloneDX', 'clipn-native']);
+    const versions = new Map<string, string>(
+      bill.components.map((each: { name: string; version: string }) => [each.name, each.version]),
+    );
+    const { dependencies } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8'));
+    for (const [name, version] of Object.entries(dependencies)) {
+      assert.equal(versions.get(name), version, name);
+    }
+    const libtorch = bill.components.find(({ name }: { name: string }) => name === 'libtorch');
+    assert.equal(libtorch.version, LIBTORCH_VERSION);
+    assert.match(libtorch.hashes[0].content, /^[0-9a-f]{64}$/);
+    assert.equal(versions.has('typescript'), false); // no tool of ours
   });
 });
 
