@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import {
   app,
   assertSameVerdicts,
@@ -52,11 +52,11 @@ function appOf(name: string, settings: NodeJS.ProcessEnv = {}) {
 /** The environment of its own that a program has in such an app. */
 const inApp = ({ cwd, env }: ReturnType<typeof appOf>) => ({ cwd, env: { ...env, HOME: path.join(folder, 'home') } });
 
-async function yarnSettings(linker: string): Promise<NodeJS.ProcessEnv> {
-  const registry = await must('npm', ['config', 'get', 'registry'], { cwd: folder, env: npmEnv() });
+/** Yarn reads no .npmrc. */
+function yarnSettings(linker: string, registry: string): NodeJS.ProcessEnv {
   return {
     YARN_NODE_LINKER: linker,
-    YARN_NPM_REGISTRY_SERVER: registry.trim(),
+    YARN_NPM_REGISTRY_SERVER: registry,
     YARN_GLOBAL_FOLDER: path.join(folder, 'yarn'),
     YARN_ENABLE_IMMUTABLE_INSTALLS: 'false',
     YARN_ENABLE_SCRIPTS: 'false',
@@ -65,7 +65,13 @@ async function yarnSettings(linker: string): Promise<NodeJS.ProcessEnv> {
 }
 
 function describeManagers(): void {
-  describe('package managers other than npm', () => {
+  // Two at once: mostly they wait for the registry.
+  describe('package managers other than npm', { concurrency: 2 }, () => {
+    let registry: string;
+    before(async () => {
+      registry = (await must('npm', ['config', 'get', 'registry'], { cwd: folder, env: npmEnv() })).trim();
+    });
+
     test('pnpm, whose packages see their own dependencies alone', async () => {
       const own = appOf('pnpm');
       const flags = ['--ignore-scripts', '--store-dir', path.join(folder, 'pnpm-store')];
@@ -74,14 +80,14 @@ function describeManagers(): void {
     });
 
     test('Yarn with the linker node-modules', async () => {
-      const own = appOf('yarn', await yarnSettings('node-modules'));
+      const own = appOf('yarn', yarnSettings('node-modules', registry));
       writeFileSync(path.join(own.cwd, 'yarn.lock'), '');
       await must('node', [await programOf(YARN), 'install'], own);
       assertSameVerdicts(JSON.parse(await must('node', ['by-import.mjs', ...programArgs()], inApp(own))));
     });
 
     test("Yarn with Plug'n'Play: import, a worker, the command line", async () => {
-      const own = appOf('pnp', await yarnSettings('pnp'));
+      const own = appOf('pnp', yarnSettings('pnp', registry));
       writeFileSync(path.join(own.cwd, 'yarn.lock'), '');
       const yarn = await programOf(YARN);
       await must('node', [yarn, 'install'], own);
