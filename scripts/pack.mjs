@@ -2,13 +2,18 @@
  * `npm run package`: builds, and packs clipn-native and clipn-native-model-small into build/pack/ as they are published.
  * Checks that they hold exactly what they should, run nothing on installation, name no folder of this computer, and
  * keep to their size.
+ *   node scripts/pack.mjs [--prebuilt]
+ * --prebuilt: takes prebuilds/ as it lies, which must hold every system that is published; else this system's alone, built.
  */
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { filesBelow, main, output, root, runNode, Stop } from './steps.mjs';
+import { parseArgs } from 'node:util';
+import { filesBelow, main, output, require, root, runNode, Stop } from './steps.mjs';
 
-const PREBUILDS = `prebuilds/${process.platform}-${process.arch}`;
+const { prebuilt } = parseArgs({ options: { prebuilt: { type: 'boolean', default: false } } }).values;
+const SUMS = 'prebuilds/SHA256SUMS';
 const LIFECYCLE = /^(pre|post)?(install|prepare|pack)$|^prepublish(Only)?$|^(post)?publish$/;
 
 /** What each package must hold, and the most bytes its tarball may have. */
@@ -17,7 +22,8 @@ const PACKAGES = [
     folder: '.',
     limit: 10e6,
     wanted: () => [
-      ...['package.json', 'README.md', 'LICENSE', 'NOTICE', 'CITATION.cff', 'dist/index.mjs', 'dist/index.d.mts'],
+      ...['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE', 'NOTICE', 'CITATION.cff'],
+      ...['dist/index.mjs', 'dist/index.d.mts', SUMS],
       ...filesBelow('docs', ['.md']),
       ...filesBelow('lib', ['.ts'])
         .filter((path) => !path.endsWith('.d.ts'))
@@ -25,7 +31,7 @@ const PACKAGES = [
       ...[...filesBelow('lib/data', ['.json']), ...filesBelow('lib/report', ['.js', '.css'])].map((path) =>
         path.replace(/^lib/, 'dist'),
       ),
-      ...filesBelow(PREBUILDS, ['.node', '.so', '.dylib']),
+      ...nativeFiles(),
     ],
   },
   {
@@ -39,9 +45,13 @@ const PACKAGES = [
 ];
 
 await main(() => {
-  runNode(['scripts/setup.mjs']);
-  const libtorch = dirname(readFileSync(join(root, 'build/Release/.built-for'), 'utf8'));
-  runNode(['scripts/prebuild.mjs']);
+  if (!prebuilt) {
+    runNode(['scripts/setup.mjs']);
+    runNode(['scripts/prebuild.mjs']);
+  }
+  const record = join(root, 'build/Release/.built-for');
+  const builders = [root, homedir(), ...(existsSync(record) ? [dirname(readFileSync(record, 'utf8'))] : [])];
+  writeChecksums();
   const target = join(root, 'build/pack');
   rmSync(target, { recursive: true, force: true });
   mkdirSync(target, { recursive: true });
@@ -63,13 +73,37 @@ await main(() => {
     const paths = packed.files.map((file) => file.path);
     compare(manifest.name, paths, wanted());
     if (packed.size > limit) throw new Stop(`${packed.filename} has ${packed.size} bytes; ${limit} are allowed`);
-    for (const path of paths) checkPaths(join(root, folder, path), [root, libtorch, homedir()]);
+    for (const path of paths) checkPaths(join(root, folder, path), builders);
     const megabytes = (bytes) => `${(bytes / 1e6).toFixed(2)} MB`;
     console.log(
       `build/pack/${packed.filename}: ${megabytes(packed.size)} (${megabytes(packed.unpackedSize)} unpacked), ${paths.length} files`,
     );
   }
 });
+
+/** The systems of this package: those that are published, or the one that was built here. */
+function systems() {
+  return prebuilt ? require('./dist/libtorch/platform.js').PREBUILT : [`${process.platform}-${process.arch}`];
+}
+
+function nativeFiles() {
+  return systems().flatMap((system) => {
+    const files = filesBelow(`prebuilds/${system}`, ['.node', '.so', '.dylib', '.dll']);
+    if (!files.some((file) => file.endsWith('.node'))) throw new Stop(`prebuilds/${system} holds no addon`);
+    return files;
+  });
+}
+
+/** For `sha256sum -c SHA256SUMS` in prebuilds/. */
+function writeChecksums() {
+  const lines = nativeFiles().map((file) => {
+    const sum = createHash('sha256')
+      .update(readFileSync(join(root, file)))
+      .digest('hex');
+    return `${sum}  ${file.slice('prebuilds/'.length)}\n`;
+  });
+  writeFileSync(join(root, SUMS), lines.join(''));
+}
 
 function compare(name, paths, wanted) {
   const unwanted = paths.filter((path) => !wanted.includes(path));

@@ -3,12 +3,14 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { TRIED } from './package/tried';
 import { repository } from './support/paths';
 
 const read = (file: string) => readFileSync(path.join(repository, file), 'utf8');
 const DOCUMENTS = [
   'README.md',
   'CONTRIBUTING.md',
+  'CHANGELOG.md',
   'models/small/README.md',
   'bench/README.md',
   'examples/electron/README.md',
@@ -78,4 +80,16 @@ test('every section of the method that a comment cites is in docs/clipn.md', () 
     }
   }
   assert.deepEqual(missing, []);
+});
+
+test('docs/runtimes.md has a row for everything that the packed package is tried with, in the version tried', () => {
+  const table = read('docs/runtimes.md').split('\n\n')[2]!;
+  const rows = table
+    .split('\n')
+    .slice(2)
+    .map((row) => row.split('|').map((cell) => cell.trim()));
+  assert.deepEqual(
+    rows.map(([, name, version, works]) => [name, version, works]),
+    TRIED.map(({ name, version }) => [name, version, 'yes']),
+  );
 });

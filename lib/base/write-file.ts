@@ -3,8 +3,10 @@
  * whose name begins with a dot and ends in `.tmp`; the next that is written to the same name removes it, from an hour on.
  */
 import { randomUUID } from 'node:crypto';
-import { open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { fsync } from 'node:fs';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { ClipnError } from './errors';
 
 /** Of the final name in the temporary one: at 4 bytes each these, the UUID and the rest stay below 255 bytes. */
@@ -82,10 +84,15 @@ export async function writeThenRename(out: string, write: (temporary: string) =>
   });
 }
 
+/** Waits until the disk has what was written. By descriptor: the file handles of Yarn's Plug'n'Play have no `sync()`. */
+export async function sync(file: FileHandle): Promise<void> {
+  await promisify(fsync)(file.fd);
+}
+
 async function syncFile(path: string): Promise<void> {
   const file = await open(path, 'r+');
   try {
-    await file.sync();
+    await sync(file);
   } finally {
     await file.close();
   }

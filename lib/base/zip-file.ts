@@ -24,7 +24,7 @@ interface Yauzl {
  * @throws system errors; yauzl's, for what is no zip
  */
 export async function openZip(path: string, options: Options): Promise<ZipFile> {
-  const yauzl = (await import('yauzl')) as unknown as Yauzl;
+  const yauzl = require('yauzl') as Yauzl;
   const file = await open(path, 'r');
   try {
     const { size } = await file.stat();

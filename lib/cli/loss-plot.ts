@@ -19,7 +19,7 @@ const mean = (steps: readonly TeachStep[], key: 'lossYes' | 'lossNo' | 'lossText
 /** The total loss over the steps, and all four at ten of them. */
 export async function lossPlot(log: readonly TeachStep[]): Promise<string> {
   if (log.length === 0) return 'no steps';
-  const { plot } = await import('asciichart');
+  const { plot } = require('asciichart') as typeof import('asciichart');
   const chart = plot(
     stretches(log, WIDTH).map((steps) => mean(steps, 'total')),
     { height: HEIGHT, format: (value) => value.toFixed(4).padStart(8) },

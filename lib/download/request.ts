@@ -58,7 +58,7 @@ export async function request(
   env: NodeJS.ProcessEnv,
   signal: AbortSignal | undefined,
 ): Promise<{ response: Response } & AsyncDisposable> {
-  const { Agent, ProxyAgent, fetch } = await import('undici');
+  const { Agent, ProxyAgent, fetch } = require('undici') as typeof import('undici');
   const options = { connect: { timeout: CONNECT_MS }, headersTimeout: SILENCE_MS, bodyTimeout: SILENCE_MS };
   let url = start;
   for (let hop = 0; hop <= REDIRECTS; hop++) {

@@ -2,6 +2,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
 import { parseJson } from '../base/parse-json';
+import { sync } from '../base/write-file';
 import {
   denseStride,
   elementCount,
@@ -118,7 +119,7 @@ export async function streamSafetensors(
       signal?.throwIfAborted();
       await file.writeFile(await read());
     }
-    await file.sync();
+    await sync(file);
   } finally {
     await file.close();
   }

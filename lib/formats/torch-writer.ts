@@ -1,6 +1,7 @@
 /** Writes what `torch.save` writes: a zip of stored entries, 64-byte aligned, with a protocol 2 pickle. */
 import { type FileHandle, open } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
+import { sync } from '../base/write-file';
 
 const U32 = 0xffffffff;
 const ALIGNMENT = 64;
@@ -65,7 +66,7 @@ export class StoredZip {
     const large = this.offset >= U32 || count >= 0xffff;
     const end64 = large ? zip64End(count, directory.length, this.offset) : Buffer.alloc(0);
     await this.write(Buffer.concat([directory, end64, end]), this.offset);
-    await this.file.sync();
+    await sync(this.file);
     await this.file.close();
   }
 

@@ -139,7 +139,7 @@ async function imagesBelow(folder: string, onOther?: (folder: string, count: num
 
 /** The files that match a pattern; what is no pattern stays as it is. */
 async function matching(pattern: string): Promise<string[]> {
-  const { glob, isDynamicPattern } = await import('tinyglobby');
+  const { glob, isDynamicPattern } = require('tinyglobby') as typeof import('tinyglobby');
   if (!isDynamicPattern(pattern)) return [pattern];
   const files = (await glob(pattern, { onlyFiles: true, expandDirectories: false })).sort();
   if (files.length === 0) throw new ClipnError('ERR_CLIPN_IMAGE_NOT_FOUND', `no file matches ${pattern}`);

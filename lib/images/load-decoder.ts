@@ -1,15 +1,18 @@
-/** sharp, loaded on first need. */
+/**
+ * sharp, loaded on first need. By `require`, as every package that has a CommonJS build: Jest and Yarn's Plug'n'Play know
+ * nothing of an `import()` in our files.
+ */
 import type Sharp from 'sharp';
 import { ClipnError } from '../base/errors';
 
-/** @throws ERR_CLIPN_IO: that says nothing of an image, and is so for every image until the process is started again */
+/** @throws ERR_CLIPN_IO: that says nothing of an image, and is so for every image until the cause is gone */
 export async function loadSharp(): Promise<typeof Sharp> {
   try {
-    return (await import('sharp')).default;
+    return require('sharp') as typeof Sharp;
   } catch (cause) {
     throw new ClipnError('ERR_CLIPN_IO', `sharp, which decodes images, cannot be loaded: ${(cause as Error).message}`, {
       cause,
-      hint: 'Look at `npx clipn-native doctor`. Node does not try again: start the process anew when the cause is gone.',
+      hint: 'Look at `npx clipn-native doctor`. The next image tries again.',
     });
   }
 }

@@ -3,6 +3,7 @@ import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { type DecodeOptions, decodeRegion } from './decode';
 import { collectImage, type ImageInput, splitRegion } from './image-input';
+import { loadSharp } from './load-decoder';
 
 /** Numbers of an image's patches, and where they lie. */
 export interface PatchMap {
@@ -40,7 +41,7 @@ export async function overlay(image: ImageInput, map: PatchMap, options: DecodeO
   const { whole } = splitRegion(image);
   const decoded = await decodeRegion(await collectImage(whole, {}), undefined, options);
   assertFits(map, decoded);
-  const { default: sharp } = await import('sharp');
+  const sharp = await loadSharp();
   const { channels } = decoded;
   const raw = { width: decoded.width, height: decoded.height, channels };
   const { data, info } = await sharp(decoded.data, { raw })

@@ -133,7 +133,7 @@ async function fromCsv(text: string, path: string, column: string, header: boole
 }
 
 async function eachRow(text: string, path: string, take: (row: string[], line: number) => void): Promise<void> {
-  const { CsvError, parse } = await import('csv-parse/sync');
+  const { CsvError, parse } = require('csv-parse/sync') as typeof import('csv-parse/sync');
   try {
     parse(text, {
       trim: true,

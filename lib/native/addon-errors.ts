@@ -1,4 +1,6 @@
 /** Errors of the addon: why it did not load, and those of the core with their codes. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { ClipnError, type ClipnErrorCode, ERROR_HINTS } from '../base/errors';
 import type { Machine } from '../libtorch/machine';
 import { unsupportedPlatform } from '../libtorch/platform';
@@ -9,6 +11,7 @@ export function addonError(cause: unknown, machine: Machine): ClipnError {
   const text = cause instanceof Error ? cause.message : String(cause);
   const details = { root: packageRoot, platform, arch };
   if (text.startsWith('No native build was found')) {
+    if (!isPackage(packageRoot)) return bundled(packageRoot, cause);
     return (
       unsupportedPlatform(machine) ??
       new ClipnError('ERR_CLIPN_GLUE_NOT_FOUND', `no binary for ${platform}-${arch} in ${packageRoot}`, {
@@ -26,6 +29,24 @@ export function addonError(cause: unknown, machine: Machine): ClipnError {
     });
   }
   return new ClipnError('ERR_CLIPN_GLUE_LOAD', `the addon does not load: ${text}`, { cause, details });
+}
+
+/** Whether this code lies where it was installed. In a bundle it does not, and the binaries did not come along. */
+function isPackage(root: string): boolean {
+  try {
+    return (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { name?: unknown }).name === 'clipn-native';
+  } catch {
+    return false;
+  }
+}
+
+function bundled(root: string, cause: unknown): ClipnError {
+  const message = `the code of clipn-native was bundled into another file: its binaries are not in ${root}`;
+  return new ClipnError('ERR_CLIPN_GLUE_NOT_FOUND', message, {
+    hint: 'Mark clipn-native as external in the bundler, and ship node_modules/clipn-native (docs/runtimes.md).',
+    details: { root },
+    cause,
+  });
 }
 
 function isCode(code: unknown): code is ClipnErrorCode {

@@ -39,6 +39,12 @@ describe('a package without an addon for this machine is refused with what to do
   }
 });
 
+test('code in a bundle, where no package is around it, is refused with the word for bundlers', () => {
+  const error = addonError(notFound(), { ...machine, packageRoot: root });
+  assert.equal(error.code, 'ERR_CLIPN_GLUE_NOT_FOUND');
+  assert.match(error.hint, /external/);
+});
+
 test('an addon that needs a newer glibc is refused with both versions', () => {
   const loader =
     "/lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.34' not found (required by /app/clipn-native.glibc.node)";

@@ -1,102 +1,29 @@
 /** The packed packages, installed from their tarballs where there is no compiler, on every supported Node. */
 import assert from 'node:assert/strict';
-import { type ExecFileException, execFile } from 'node:child_process';
-import {
-  cpSync,
-  createReadStream,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { createReadStream, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { findLibtorch } from '../../lib/libtorch/find';
-import type { CheckResult } from '../../lib/model/detector';
+import { LIBTORCH_VERSION } from '../../lib/libtorch/release';
 import { repository } from '../support/paths';
 import { StoredZip } from '../support/torch-zip';
-
-const folder = mkdtempSync(path.join(tmpdir(), 'clipn-package-'));
-const app = path.join(folder, 'app');
-const tarball = (name: string) => path.join(repository, 'build/pack', `${name}-${version}.tgz`);
-const { version } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8')) as { version: string };
-const PACKAGES = ['clipn-native', 'clipn-native-model-small'];
-
-interface Ended {
-  code: number | string | null;
-  stdout: string;
-  stderr: string;
-}
-
-/** A crash shows as a code that is not a number. */
-function run(command: string, args: readonly string[], options: { cwd: string; env?: NodeJS.ProcessEnv }) {
-  return new Promise<Ended>((resolve) => {
-    execFile(command, args, { maxBuffer: 1 << 26, ...options }, (error: ExecFileException | null, stdout, stderr) => {
-      resolve({ code: error ? (error.code ?? error.signal ?? null) : 0, stdout, stderr });
-    });
-  });
-}
-
-async function must(command: string, args: readonly string[], options: { cwd: string; env?: NodeJS.ProcessEnv }) {
-  const ended = await run(command, args, options);
-  assert.equal(ended.code, 0, `${command} ${args.join(' ')}\n${ended.stdout}\n${ended.stderr}`);
-  return ended.stdout;
-}
-
-/** npm's own program: named by npm when it runs us, else found as a shell would. */
-function npmProgram(name: 'npm' | 'npx'): string {
-  const running = process.env['npm_execpath'];
-  if (running?.endsWith('npm-cli.js')) return path.join(path.dirname(running), `${name}-cli.js`);
-  const folders = (process.env['PATH'] ?? '').split(':').map((each) => path.join(each, name));
-  const found = folders.find((file) => existsSync(file));
-  assert.ok(found, `${name} is not on PATH`);
-  return found;
-}
-
-/** The environment of a user who has this Node, npm and a shell, and an empty home. */
-function userEnv(node: string): NodeJS.ProcessEnv {
-  const bin = mkdtempSync(path.join(folder, 'bin-'));
-  symlinkSync(node, path.join(bin, 'node'));
-  for (const name of ['npm', 'npx'] as const) symlinkSync(npmProgram(name), path.join(bin, name));
-  symlinkSync('/bin/sh', path.join(bin, 'sh'));
-  const kept = Object.entries(process.env).filter(
-    ([name]) => !/^(CLIPN_|NODE_OPTIONS$|VIRTUAL_ENV$|CONDA_)/.test(name),
-  );
-  return {
-    ...Object.fromEntries(kept),
-    PATH: bin,
-    HOME: path.join(folder, 'home'),
-    CLIPN_CACHE_DIR: path.join(folder, 'cache'),
-    NO_PROXY: '127.0.0.1',
-    no_proxy: '127.0.0.1',
-  };
-}
-
-/** npm's settings and downloads are the caller's: only the product sees the empty home. */
-const npmEnv = () => ({ ...userEnv(process.execPath), HOME: homedir() });
-
-/** A Node of this major: the running one, else that of the npm package which holds only Node's binary. */
-async function nodeOf(major: number): Promise<string> {
-  if (Number(process.versions.node.split('.')[0]) === major) return process.execPath;
-  const name = `node-${process.platform}-${process.arch}`;
-  const prefix = path.join(repository, `build/node-${major}`);
-  const binary = path.join(prefix, 'node_modules', name, 'bin/node');
-  if (!existsSync(binary)) {
-    mkdirSync(prefix, { recursive: true });
-    await must('npm', ['install', '--ignore-scripts', '--no-save', '--prefix', prefix, `${name}@${major}`], {
-      cwd: prefix,
-    });
-  }
-  return binary;
-}
+import {
+  app,
+  assertSameVerdicts,
+  checkArgs,
+  fromLines,
+  installed,
+  installPackage,
+  PACKAGES,
+  photos,
+  programArgs,
+  tarball,
+} from './installed';
+import { folder, must, programOf, removeFolder, run, userEnv } from './processes';
+import { describeRuntimes } from './runtimes';
+import { NODES } from './tried';
 
 /** A zip as PyTorch publishes it, but without headers, of the libtorch that the clone uses. */
 async function mirrorArchive(): Promise<string> {
@@ -124,44 +51,8 @@ async function serve(file: string) {
   return { url: `http://127.0.0.1:${port}/${path.basename(file)}`, close: () => server.close() };
 }
 
-const installed = (name: string) => path.join(app, 'node_modules', name);
-let photos: string[];
-let labels: string;
-let ofClone: CheckResult[];
-
-before(async () => {
-  await must(process.execPath, ['scripts/pack.mjs'], { cwd: repository });
-  mkdirSync(path.join(folder, 'home'));
-  cpSync(path.join(repository, 'test/package/consumer'), app, { recursive: true });
-  writeFileSync(path.join(app, 'package.json'), '{ "name": "app", "private": true }\n');
-  const flags = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
-  await must('npm', ['install', ...flags, ...PACKAGES.map(tarball)], { cwd: app, env: npmEnv() });
-
-  const samples = path.join(installed('clipn-native-model-small'), 'photos');
-  photos = readdirSync(samples)
-    .filter((name) => name.endsWith('.jpg'))
-    .map((name) => path.join(samples, name));
-  labels = readFileSync(path.join(samples, 'labels.txt'), 'utf8').trim().split('\n').join();
-});
-after(() => rmSync(folder, { recursive: true, force: true }));
-
-const model = () => path.join(installed('clipn-native-model-small'), 'model.pt');
-const checkArgs = () => ['check', ...photos, '--model', model(), '--labels', labels, '--json'];
-const fromLines = (text: string): CheckResult[] =>
-  text
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-
-/** The clone's verdicts; scores differ by rounding, for photos are batched as they come in. */
-function assertSameVerdicts(results: CheckResult[]): void {
-  const verdicts = (all: CheckResult[]) => all.map(({ image, verdict, label }) => ({ image, verdict, label }));
-  assert.deepEqual(verdicts(results), verdicts(ofClone));
-  results.forEach(({ scores }, i) => {
-    for (const name of ['atd', 'msp'] as const)
-      assert.ok(Math.abs(scores[name] - ofClone[i]!.scores[name]) < 1e-4, name);
-  });
-}
+before(installPackage);
+after(removeFolder);
 
 describe('the package, installed without a compiler and without scripts (slow)', () => {
   test('has no compiler in sight', async () => {
@@ -197,10 +88,6 @@ describe('the package, installed without a compiler and without scripts (slow)',
   });
 
   test('gives the verdicts of the clone', async () => {
-    ofClone = fromLines(
-      await must(process.execPath, [path.join(repository, 'dist/cli/main.js'), ...checkArgs()], { cwd: repository }),
-    );
-    assert.equal(ofClone.length, photos.length);
     const env = userEnv(process.execPath);
     assertSameVerdicts(fromLines(await must('npx', ['clipn-native', ...checkArgs()], { cwd: app, env })));
   });
@@ -218,23 +105,27 @@ describe('the package, installed without a compiler and without scripts (slow)',
     );
   });
 
-  for (const major of [20, 22, 24]) {
-    test(`works on Node ${major}: command line, require, import, a worker that is terminated`, async (t) => {
-      const node = await nodeOf(major);
-      const env = userEnv(node);
-      assert.match(await must('node', ['--version'], { cwd: app, env }), new RegExp(`^v${major}\\.`));
+  for (const tried of NODES) {
+    const { name } = tried;
+    test(`works on ${name}: command line, require, import, a worker that is terminated`, async (t) => {
+      const env = userEnv(await programOf(tried));
+      assert.equal(
+        `v${name.slice('Node '.length)}`,
+        (await must('node', ['--version'], { cwd: app, env })).split('.')[0],
+      );
       await t.test('npx clipn-native quickstart', async () => {
         const table = await must('npx', ['clipn-native', 'quickstart'], { cwd: app, env });
-        for (const photo of photos) assert.match(table, new RegExp(`^${path.basename(photo)} +(in|out) `, 'm'));
+        for (const photo of photos()) assert.match(table, new RegExp(`^${path.basename(photo)} +(in|out) `, 'm'));
       });
       for (const program of ['by-require.cjs', 'by-import.mjs', 'by-worker.cjs']) {
         await t.test(program, async () => {
-          const stdout = await must('node', [program, model(), labels, ...photos], { cwd: app, env });
-          assertSameVerdicts(JSON.parse(stdout));
+          assertSameVerdicts(JSON.parse(await must('node', [program, ...programArgs()], { cwd: app, env })));
         });
       }
     });
   }
+
+  describeRuntimes();
 
   test('has types for both module systems, checked to the last library file', async () => {
     const compilerOptions = {
@@ -251,6 +142,41 @@ describe('the package, installed without a compiler and without scripts (slow)',
       JSON.stringify({ compilerOptions, files: ['types.mts', 'types.cts'] }),
     );
     await must(process.execPath, [path.join(repository, 'node_modules/typescript/bin/tsc'), '-p', app], { cwd: app });
+  });
+});
+
+describe('what a release brings beside the code (slow)', () => {
+  test('a checksum of every native file, which sha256sum confirms', async () => {
+    const prebuilds = path.join(installed('clipn-native'), 'prebuilds');
+    const natives = readdirSync(prebuilds, { recursive: true, encoding: 'utf8' }).filter((name) => name.includes('/'));
+    const confirmed = await must('sha256sum', ['--strict', '-c', 'SHA256SUMS'], { cwd: prebuilds });
+    assert.deepEqual(confirmed.trim().split('\n').sort(), natives.map((name) => `${name}: OK`).sort());
+  });
+
+  test('the same tarballs, when the binaries were built elsewhere', async () => {
+    const before = PACKAGES.map((name) => statSync(tarball(name)).size);
+    await must(process.execPath, ['scripts/pack.mjs', '--prebuilt'], { cwd: repository });
+    assert.deepEqual(
+      PACKAGES.map((name) => statSync(tarball(name)).size),
+      before,
+    );
+  });
+
+  test('a bill of materials with every dependency in its version, and libtorch with its checksum', async () => {
+    await must(process.execPath, ['scripts/sbom.mjs'], { cwd: repository });
+    const bill = JSON.parse(readFileSync(tarball('clipn-native').replace(/\.tgz$/, '.cdx.json'), 'utf8'));
+    assert.deepEqual([bill.bomFormat, bill.metadata.component.name], ['CycloneDX', 'clipn-native']);
+    const versions = new Map<string, string>(
+      bill.components.map((each: { name: string; version: string }) => [each.name, each.version]),
+    );
+    const { dependencies } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8'));
+    for (const [name, version] of Object.entries(dependencies)) {
+      assert.equal(versions.get(name), version, name);
+    }
+    const libtorch = bill.components.find(({ name }: { name: string }) => name === 'libtorch');
+    assert.equal(libtorch.version, LIBTORCH_VERSION);
+    assert.match(libtorch.hashes[0].content, /^[0-9a-f]{64}$/);
+    assert.equal(versions.has('typescript'), false); // no tool of ours
   });
 });
 

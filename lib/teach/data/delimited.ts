@@ -21,8 +21,8 @@ const USUAL = [',', ';', '|'];
 export async function* readDelimited(file: string, options: TableOptions): AsyncGenerator<Pair> {
   const first = await firstLine(file);
   if (first === undefined) throw noData(`${file} has no rows`);
-  const { parse } = await import('csv-parse');
-  const { parse: parseLine } = await import('csv-parse/sync');
+  const { parse } = require('csv-parse') as typeof import('csv-parse');
+  const { parse: parseLine } = require('csv-parse/sync') as typeof import('csv-parse/sync');
   const split = (line: string, delimiter: string): string[] => {
     try {
       return (parseLine(line, { delimiter }) as string[][])[0] ?? [];

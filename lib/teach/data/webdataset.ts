@@ -170,7 +170,7 @@ function nameOf(member: string): { key?: string; field?: string } {
 
 /** The files of a tar file, in order. */
 async function* membersOf(shard: string, reading: Reading): AsyncGenerator<Member> {
-  const { Parser } = await import('tar');
+  const { Parser } = require('tar') as typeof import('tar');
   const ready: Member[] = [];
   const parser = new Parser({
     strict: true, // a wrong checksum or a missing end is an error
