@@ -1,11 +1,13 @@
 /**
  * Images/s of `precision: 'guarded'` beside fp32 and the first precision alone, on photos and at a threshold that people would
- * have: one that keeps 95 % of these photos' fp32 scores. Decoded photos to verdicts; the detectors take turns, list by list.
+ * have: one that keeps 95 % of these photos' fp32 scores, with margins of drawn images; or with --calibrate that of a
+ * calibration on N other photos, and its margins. Decoded photos to verdicts; the detectors take turns, list by list.
  *
  *   npm run bench -- guarded FOLDER… --labels-file F [--model M | --vit] [--templates S] [--count 256] [--batch 32]
+ *                            [--calibrate N]
  */
 import { parseArgs } from 'node:util';
-import { type CheckResult, type Detector, loadModel } from '../lib';
+import { type CheckResult, calibrate, type Detector, type DetectorOptions, loadModel } from '../lib';
 import { decodeImage } from '../lib/images/decode';
 import { findImages } from '../lib/images/find';
 import type { ImageInput } from '../lib/images/image-input';
@@ -17,14 +19,25 @@ const KEPT = 0.95;
 
 async function main(): Promise<void> {
   const { values, positionals: folders } = parseArgs({
-    options: { ...PHOTO_FLAGS, count: { type: 'string', default: '256' }, batch: { type: 'string', default: '32' } },
+    options: {
+      ...PHOTO_FLAGS,
+      count: { type: 'string', default: '256' },
+      batch: { type: 'string', default: '32' },
+      calibrate: { type: 'string', default: '0' },
+    },
     allowPositionals: true,
   });
   const { model: file, labelsFile } = await photoInputs(values, folders);
   const [count, batch] = [Number(values.count), Number(values.batch)];
   const found = await findImages(folders);
+  const measured = new Set(Array.from({ length: count }, (_, i) => Math.floor((i * found.length) / count)));
   const images: ImageInput[] = [];
-  for (let i = 0; i < count; i++) images.push(await decodeImage(found[Math.floor((i * found.length) / count)]!));
+  for (const i of measured) images.push(await decodeImage(found[i]!));
+  const others = found.filter((_, i) => !measured.has(i));
+  const fitting = Array.from(
+    { length: Number(values.calibrate) },
+    (_, k) => others[Math.floor((k * others.length) / Number(values.calibrate))]!,
+  );
   const lists = Array.from({ length: Math.ceil(count / batch) }, (_, i) => images.slice(i * batch, (i + 1) * batch));
 
   const own = await loadModel(file, { device: 'cpu' });
@@ -46,10 +59,14 @@ async function main(): Promise<void> {
   const first = guarded.info.first;
   if (first === undefined || first === null) throw new Error(`guarded is fp32 here: ${guarded.info.firstReason}`);
   const alone = await loadModel(file, { device: 'cpu', precision: first });
+  // The calibration carries the margins; the others are given its threshold.
+  const fitted = fitting.length > 0 ? await calibrate(guarded, bank, fitting, { target: KEPT }) : undefined;
+  const at: DetectorOptions = { threshold: fitted?.calibration.in ?? threshold };
+  const guardedAt = fitted === undefined ? at : { calibration: fitted.calibration };
   const runs = await Promise.all(
     Object.entries({ fp32: own, [first]: alone, guarded }).map(async ([name, model]) => ({
       name,
-      detector: await model.createDetector(bank, { threshold }),
+      detector: await model.createDetector(bank, model === guarded ? guardedAt : at),
       ms: [] as number[],
       given: [] as CheckResult[],
     })),

@@ -22,8 +22,8 @@ export function run(command, args, options = {}) {
 }
 
 /** As `run`, for a command whose words matter only when it fails. */
-export function runQuietly(command, args) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: root, encoding: 'utf8' });
+export function runQuietly(command, args, options = {}) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: root, encoding: 'utf8', ...options });
   if (error) throw new Stop(`${command} cannot be started: ${error.message}`);
   if (status !== 0) throw new Stop(`${stdout}${stderr}\n${command} ${args.join(' ')} ended with exit code ${status}`);
 }

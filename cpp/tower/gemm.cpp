@@ -101,7 +101,11 @@ double shortest(const Run& run) {
 }
 
 std::string find_int8_absence() {
+#if defined(__x86_64__)
   if (multiply_codes() == nullptr) return "this CPU has neither AVX-512-VNNI, AMX-INT8 nor AVX-VNNI";
+#else
+  if (multiply_codes() == nullptr) return "libtorch multiplies bytes on x64 alone";
+#endif
   constexpr int64_t kRows = 32, kDepth = 512;
   const ReleaseTiles release;
   // The largest sums there are: an instruction that saturates in 16 bits shows here.

@@ -14,7 +14,7 @@ export function isReady({ probe, sharp }: Diagnosis): boolean {
 export function formatDiagnosis(d: Diagnosis): string {
   const root =
     'error' in d.libtorch
-      ? d.libtorch.message.split('\n')[0]!.replace(' Looked at:', '')
+      ? d.libtorch.message.split(' Looked at ')[0]!
       : `${d.libtorch.version}+${d.libtorch.flavour} (${d.libtorch.source}) ${d.libtorch.dir}`;
   const probe = d.probe.ok
     ? `works: core for libtorch ${d.probe.core.torchVersion}, kernels ${d.probe.core.cpuTarget}, libtorch's own ${d.probe.core.cpuCapability}, bf16 ${d.probe.core.cpuBf16 ? 'yes' : 'no'}, int8 ${d.probe.int8Absence === '' ? 'yes' : `no: ${d.probe.int8Absence}`}`

@@ -28,6 +28,7 @@ import {
   withTemporary,
 } from './copies';
 import { stageCudaLibtorch } from './fetch-cuda';
+import { fetchedVersion } from './find';
 import { inspectLibtorch, minorOf } from './inspect';
 import { type Machine, thisMachine } from './machine';
 import { findPip, PYTORCH_WHEELS, pipDownload, wheelName } from './pip';
@@ -44,7 +45,7 @@ export interface FetchOptions {
   mirror?: string;
   /** Expected SHA-256 of the file, 64 hex digits. */
   sha256?: string;
-  /** E.g. '2.13.0', the default ('2.14.1' with CUDA). With `from`, any patch release of the default's minor is taken unless this is given. */
+  /** E.g. '2.13.0', the default on x64 ('2.14.1' on arm64 and with CUDA). With `from`, any patch release of the default's minor is taken unless this is given. */
   version?: string;
   onProgress?: (progress: FetchProgress) => void;
   signal?: AbortSignal;
@@ -74,7 +75,7 @@ export async function fetchLibtorch(options: FetchOptions = {}, machine: Machine
   const { from, signal, variant: flavour = 'cpu' } = options;
   signal?.throwIfAborted();
   const cuda = flavour === CUDA_VARIANT;
-  const version = options.version ?? (cuda ? CUDA_LIBTORCH_VERSION : LIBTORCH_VERSION);
+  const version = options.version ?? (cuda ? CUDA_LIBTORCH_VERSION : fetchedVersion(machine));
   const cache = libtorchCacheDir(machine.env);
   const copies = { cache, flavour, machine };
   const copyHere = async () => (from === undefined ? await copyOfVersion(version, options.sha256, copies) : null);
@@ -234,19 +235,18 @@ async function unpack(source: string, isFolder: boolean, { staged, onProgress, s
 }
 
 /** The version of what came out of the file or folder; refused when it cannot be used or is not the one asked for. */
-function inspectCpu(source: string, { staged, options, machine }: Work): string {
+function inspectCpu(source: string, { staged, options, machine, version: asked }: Work): string {
   const found = inspectLibtorch(staged, { supported: 'any', headers: false }, machine);
   if (found.flavour !== undefined && found.flavour !== 'cpu') throw notCpu(source, `its version says ${found.flavour}`);
   if (found.refusal !== undefined) {
     throw new ClipnError('ERR_CLIPN_FETCH', `${source} holds no libtorch that can be used: ${found.refusal.reason}.`, {
-      hint: `Pass a wheel of torch ${LIBTORCH_VERSION}+cpu or a libtorch zip for this system.`,
+      hint: `Pass a wheel of torch ${asked}+cpu or a libtorch zip for this system.`,
     });
   }
   const version = found.version!;
-  const fits =
-    options.version === undefined ? minorOf(version) === minorOf(LIBTORCH_VERSION) : version === options.version;
+  const fits = options.version === undefined ? minorOf(version) === minorOf(asked) : version === options.version;
   if (!fits) {
-    const wanted = options.version ?? `${minorOf(LIBTORCH_VERSION)}.x`;
+    const wanted = options.version ?? `${minorOf(asked)}.x`;
     throw new ClipnError('ERR_CLIPN_LIBTORCH_VERSION', `${source} holds libtorch ${version}; ${wanted} was expected.`, {
       hint: 'Pass another file; to build a core for this one yourself, unpack it and set CLIPN_LIBTORCH.',
     });

@@ -10,6 +10,7 @@ import { type Inspection, inspectLibtorch, minorOf, type RefusalKind, type Wante
 import { type Machine, thisMachine } from './machine';
 import { type Place, places, type Source } from './places';
 import { unsupportedPlatform } from './platform';
+import { LIBTORCH_VERSION, LIBTORCH_VERSIONS } from './release';
 
 export interface FoundLibtorch {
   /** Absolute folder that holds libtorch_cpu. */
@@ -73,6 +74,12 @@ export function availableCores(machine: Machine = thisMachine()): Core[] {
     }
   }
   return cores;
+}
+
+/** The version to fetch: the preferred one of those that a core here is for. */
+export function fetchedVersion(machine: Machine): string {
+  const minors = new Set(availableCores(machine).map(({ minor }) => minor));
+  return LIBTORCH_VERSIONS.find((version) => minors.has(minorOf(version))) ?? LIBTORCH_VERSION;
 }
 
 /** The CUDA plugin that lies beside a core, or null. */
@@ -168,10 +175,10 @@ function noneUsable(refused: { place: Place; found: Inspection }[], wanted: Want
   const wrongVersion = refused.some(({ found }) => found.refusal?.kind === 'version');
   const needed =
     wanted.supported === 'any' ? 'libtorch' : `libtorch ${wanted.supported.map((minor) => `${minor}.x`).join(' or ')}`;
-  const lines = candidates.map((c) => `  ${c.source.padEnd(6)} ${c.path}: ${c.reason}`);
+  const looked = candidates.map(({ source, path, reason }) => `${source} ${path}: ${reason}`).join('; ');
   return new ClipnError(
     wrongVersion ? 'ERR_CLIPN_LIBTORCH_VERSION' : 'ERR_CLIPN_LIBTORCH_NOT_FOUND',
-    `No usable ${needed} was found. Looked at:\n${lines.join('\n')}`,
+    `No usable ${needed} was found. Looked at ${looked}`,
     { details: { candidates } },
   );
 }

@@ -3,7 +3,7 @@ import { ClipnError } from '../base/errors';
 import type { Machine } from './machine';
 
 /** The systems that the published package has binaries for; scripts/pack.mjs packs these, no more and no fewer. */
-export const PREBUILT: readonly string[] = ['linux-x64'];
+export const PREBUILT: readonly string[] = ['linux-x64', 'linux-arm64'];
 
 /** Why this machine can have no binaries from the package; null when it can. */
 export function unsupportedPlatform(machine: Machine): ClipnError | null {
@@ -16,10 +16,10 @@ export function unsupportedPlatform(machine: Machine): ClipnError | null {
     );
   }
   if (PREBUILT.includes(`${platform}-${arch}`)) return null;
-  const container = `Use ${platform === 'win32' ? 'WSL or ' : ''}a container with Linux on x64 and glibc, such as node:22-slim`;
+  const container = `Use ${platform === 'win32' ? 'WSL or ' : ''}a container with Linux on x64 or arm64 and glibc, such as node:22-slim`;
   return new ClipnError(
     'ERR_CLIPN_PLATFORM',
-    `There are binaries for ${PREBUILT.join(', ')} only, and this is ${platform}-${arch}.`,
+    `There are binaries for ${PREBUILT.join(' and ')} only, and this is ${platform}-${arch}.`,
     {
       hint: platform === 'linux' ? `${container}, or run \`npm run build\` in a clone.` : `${container}.`,
       details: { platform, arch },

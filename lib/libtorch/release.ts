@@ -1,7 +1,8 @@
 /** The libtorch versions that this release is built and tested with. */
 
-/** The libtorch this release is tested with. */
-export const LIBTORCH_VERSION = '2.13.0';
+/** Versions that cores are built and tested with, the preferred first. What a new one takes: CONTRIBUTING.md. */
+export const LIBTORCH_VERSIONS = ['2.13.0', '2.14.1'] as const;
+export const LIBTORCH_VERSION = LIBTORCH_VERSIONS[0];
 
 /** SHA-256 of published files, measured by us. For others pip checks what the index says, and `sha256` is there. */
 export const MEASURED_SHA256: Record<string, string> = {

@@ -101,7 +101,7 @@ describe('the package, installed without a compiler and without scripts (slow)',
     assert.equal(code, 1);
     assert.match(
       stderr,
-      /^ERR_CLIPN_PLATFORM: There are binaries for linux-x64 only, and this is win32-x64\.\n +Use WSL/,
+      /^ERR_CLIPN_PLATFORM: There are binaries for linux-x64 and linux-arm64 only, and this is win32-x64\.\n +Use WSL/,
     );
   });
 
