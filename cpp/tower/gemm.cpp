@@ -13,10 +13,6 @@
 #include <string>
 #include <vector>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include "cpu/dispatch.h"
 
 #ifndef _OPENMP
@@ -38,18 +34,6 @@ struct ReleaseTiles {
 };
 
 }  // namespace
-
-Memory allocate(size_t bytes, Pages pages) {
-  constexpr size_t kCacheLine = 64, kHugePage = size_t{2} << 20;
-  const bool huge = pages == Pages::kHuge && bytes >= kHugePage;
-  const std::align_val_t alignment{huge ? kHugePage : kCacheLine};
-  Memory memory(::operator new(bytes, alignment), FreeMemory{alignment});
-#if defined(__linux__)
-  // Whole pages alone: of the last one no more than is used. A system without huge pages refuses, and that is all.
-  if (huge) madvise(memory.get(), bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
-#endif
-  return memory;
-}
 
 void multiply(const float* a, int64_t ld_a, const float* b, int64_t ld_b, int64_t rows, int64_t columns, int64_t depth,
               float* c, int64_t ld_c, bool accumulate) {

@@ -4,12 +4,11 @@
 #define CLIPN_TOWER_GEMM_H_
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <cstring>
 #include <functional>
-#include <memory>
-#include <new>
 #include <string>
 #include <type_traits>
 
@@ -32,43 +31,28 @@ using Element = std::conditional_t<std::is_same_v<T, float>, float, c10::BFloat1
 template <typename T>
 bool can_multiply();
 
-struct FreeMemory {
-  std::align_val_t alignment{};
-  void operator()(void* memory) const { ::operator delete(memory, alignment); }
-};
-using Memory = std::unique_ptr<void, FreeMemory>;
-enum class Pages { kUsual, kHuge };
-/// Uninitialised memory that begins a cache line; in huge pages from 2 MB on, where the system has them.
-Memory allocate(size_t bytes, Pages pages);
-
-/// Numbers in memory that only grows: the steady state allocates nothing. Activations are in usual pages: in huge ones,
-/// which all begin at the same place of the cache, a tower took 3 % longer.
+/// Numbers in cache-line-aligned memory that only grows: the steady state allocates nothing.
 template <typename T>
 class Buffer {
  public:
   /// Room for `count` numbers, zeros when it grows.
   T* reserve(int64_t count) {
-    if (count > count_) {
-      memory_ = allocate(static_cast<size_t>(count) * sizeof(T), Pages::kUsual);
-      count_ = count;
-      std::memset(data(), 0, static_cast<size_t>(count) * sizeof(T));
-    }
+    if (!fits(count)) bytes_ = at::zeros({bytes(count)}, at::kByte);
     return data();
   }
-  /// Room for `count` numbers that the caller writes before any is read: weights, in huge pages, which load faster.
+  /// Room for `count` numbers that the caller writes before any is read.
   T* reserve_to_fill(int64_t count) {
-    if (count > count_) {
-      memory_ = allocate(static_cast<size_t>(count) * sizeof(T), Pages::kHuge);
-      count_ = count;
-    }
+    if (!fits(count)) bytes_ = at::empty({bytes(count)}, at::kByte);
     return data();
   }
-  T* data() { return static_cast<T*>(memory_.get()); }
-  const T* data() const { return static_cast<const T*>(memory_.get()); }
+  T* data() { return static_cast<T*>(bytes_.mutable_data_ptr()); }
+  const T* data() const { return static_cast<const T*>(bytes_.const_data_ptr()); }
 
  private:
-  Memory memory_;
-  int64_t count_ = 0;
+  static int64_t bytes(int64_t count) { return count * static_cast<int64_t>(sizeof(T)); }
+  bool fits(int64_t count) const { return bytes_.defined() && bytes_.size(0) >= bytes(count); }
+
+  at::Tensor bytes_;
 };
 
 /// c = a b, or c += with `accumulate`: fp32 [rows, columns]; b [depth, columns] with ld_b numbers (fp32) or pairs of
