@@ -1,6 +1,8 @@
 // One CPU target: compiled once per target, CLIPN_CPU_TARGET names it (kernels.cmake sets it and the flags).
 #include "cpu/kernels.h"
 
+#include <utility>
+
 #ifndef CLIPN_CPU_TARGET
 #error "define CLIPN_CPU_TARGET as base, avx2 or avx512"
 #endif

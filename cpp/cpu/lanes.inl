@@ -40,9 +40,9 @@ static inline Lanes sum_of(Lanes a, Lanes b) { return a + b; }
 // One number of sixteen, by halves.
 template <Lanes (*kFold)(Lanes, Lanes)>
 static inline float folded(Lanes lanes) {
-  lanes = kFold(lanes, __builtin_shuffle(lanes, WordLanes{8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7}));
-  lanes = kFold(lanes, __builtin_shuffle(lanes, WordLanes{4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11}));
-  lanes = kFold(lanes, __builtin_shuffle(lanes, WordLanes{2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13}));
-  lanes = kFold(lanes, __builtin_shuffle(lanes, WordLanes{1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14}));
+  lanes = kFold(lanes, __builtin_shufflevector(lanes, lanes, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  lanes = kFold(lanes, __builtin_shufflevector(lanes, lanes, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
+  lanes = kFold(lanes, __builtin_shufflevector(lanes, lanes, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
+  lanes = kFold(lanes, __builtin_shufflevector(lanes, lanes, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
   return lanes[0];
 }

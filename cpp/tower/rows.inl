@@ -122,15 +122,13 @@ static void store_scaled(const float* tile, int64_t rows, int64_t columns, const
 }
 
 // Exchanges the quarters off the diagonal of every square of 2 kStep rows and lanes.
-template <int32_t kStep>
-static inline void exchange_quarters(WordLanes* rows) {
-  constexpr WordLanes kLane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  const WordLanes above = (kLane & kStep) == 0 ? kLane : kLane + (int32_t)kLanes - kStep;
-  for (int32_t i = 0; i < kLanes; ++i) {
+template <int kStep, int... kLane>
+static inline void exchange_quarters(WordLanes* rows, std::integer_sequence<int, kLane...>) {
+  for (int i = 0; i < kLanes; ++i) {
     if ((i & kStep) != 0) continue;
     const WordLanes a = rows[i], b = rows[i + kStep];
-    rows[i] = __builtin_shuffle(a, b, above);
-    rows[i + kStep] = __builtin_shuffle(a, b, above + kStep);
+    rows[i] = __builtin_shufflevector(a, b, ((kLane & kStep) == 0 ? kLane : kLane + 16 - kStep)...);
+    rows[i + kStep] = __builtin_shufflevector(a, b, ((kLane & kStep) == 0 ? kLane + kStep : kLane + 16)...);
   }
 }
 
@@ -139,10 +137,11 @@ static inline void transpose_square(const uint32_t* in, int64_t ld, uint32_t* ou
   WordLanes rows[kLanes];
 #pragma GCC unroll 16
   for (int64_t i = 0; i < kLanes; ++i) __builtin_memcpy(&rows[i], in + i * ld, sizeof rows[i]);
-  exchange_quarters<8>(rows);
-  exchange_quarters<4>(rows);
-  exchange_quarters<2>(rows);
-  exchange_quarters<1>(rows);
+  constexpr std::make_integer_sequence<int, 16> kEach;
+  exchange_quarters<8>(rows, kEach);
+  exchange_quarters<4>(rows, kEach);
+  exchange_quarters<2>(rows, kEach);
+  exchange_quarters<1>(rows, kEach);
 #pragma GCC unroll 16
   for (int64_t i = 0; i < kLanes; ++i) __builtin_memcpy(out + i * ld_out, &rows[i], sizeof rows[i]);
 }
