@@ -53,7 +53,7 @@ async function faults(text: string): Promise<LintResult[]> {
 function missing(command: string): string | undefined {
   const [program, first, second] = command.split(/\s+/) as [string, string?, string?];
   if (program === 'npm' && first === 'run') return scripts.includes(second!) ? undefined : `no script ${second}`;
-  if (program === 'npm' && (first === 'ci' || first === 'publish')) return undefined;
+  if (program === 'npm' && ['ci', 'config', 'publish'].includes(first!)) return undefined;
   if (program === 'gh' || program === 'apt-get') return undefined;
   if (program === 'node') return existsSync(path.join(repository, first!)) ? undefined : `no file ${first}`;
   if (!program.includes('/')) return `${program} is no command of this repository`;

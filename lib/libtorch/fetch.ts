@@ -45,7 +45,7 @@ export interface FetchOptions {
   mirror?: string;
   /** Expected SHA-256 of the file, 64 hex digits. */
   sha256?: string;
-  /** E.g. '2.13.0', the default on x64 ('2.14.1' on arm64 and with CUDA). With `from`, any patch release of the default's minor is taken unless this is given. */
+  /** E.g. '2.13.0'. Default: the first of ours that there is a core for; '2.14.1' with CUDA. With `from`, any patch release of the default's minor is taken unless this is given. */
   version?: string;
   onProgress?: (progress: FetchProgress) => void;
   signal?: AbortSignal;
