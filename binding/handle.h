@@ -31,12 +31,13 @@ struct Held {
 // A handle that JavaScript owns.
 template <typename T>
 Napi::Value make_handle(Napi::Env env, const HandleKind<T>& kind, const std::shared_ptr<T>& object) {
-  auto* held = new Held<T>{object};
-  napi_add_env_cleanup_hook(env, &Held<T>::at_exit, held);
-  auto handle = Napi::External<Held<T>>::New(env, held, [](Napi::Env e, Held<T>* owned) {
+  auto held = std::make_unique<Held<T>>();
+  held->object = object;
+  auto handle = Napi::External<Held<T>>::New(env, held.get(), [](Napi::Env e, Held<T>* owned) {
     if (owned->hooked) napi_remove_env_cleanup_hook(e, &Held<T>::at_exit, owned);
     delete owned;
   });
+  napi_add_env_cleanup_hook(env, &Held<T>::at_exit, held.release());
   handle.TypeTag(&kind.tag);
   return handle;
 }
