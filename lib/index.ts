@@ -57,6 +57,7 @@ export type { LabelBank } from './labels/bank';
 export { loadLabelBank, saveLabelBank } from './labels/bank-file';
 export { removeLabels } from './labels/build-bank';
 export type { FindingKind, LabelFinding } from './labels/label-finding';
+export { loadLabelsFile } from './labels/labels-file';
 export { type FetchOptions, fetchLibtorch } from './libtorch/fetch';
 export type { Interval } from './metrics/intervals';
 export { wilsonInterval } from './metrics/intervals';

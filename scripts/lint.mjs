@@ -72,8 +72,13 @@ await main(async () => {
     runNode([biome, 'check', '--diagnostic-level=warn', '--error-on-warnings', ...(values.fix ? ['--write'] : [])]);
   });
   await step('tsc', () => {
-    for (const project of ['test/tsconfig.json', 'lib/report/tsconfig.json', 'examples/tsconfig.json']) {
-      runNode([join(root, 'node_modules/typescript/bin/tsc'), '-p', project]);
+    for (const project of [
+      'test/tsconfig.json',
+      'lib/report/tsconfig.json',
+      'examples/tsconfig.json',
+      'serve/tsconfig.json',
+    ]) {
+      runNode([join(root, 'node_modules/typescript/bin/tsc'), '--noEmit', '-p', project]);
     }
   });
   if (available('clang-format')) {

@@ -1,5 +1,5 @@
 /**
- * `npm run package`: builds, and packs clipn-native and clipn-native-model-small into build/pack/ as they are published.
+ * `npm run package`: builds, and packs clipn-native, clipn-native-model-small and clipn-native-serve into build/pack/ as they are published.
  * Checks that they hold exactly what they should, run nothing on installation, name no folder of this computer, and
  * keep to their size.
  *   node scripts/pack.mjs [--prebuilt]
@@ -40,6 +40,16 @@ const PACKAGES = [
     wanted: () => [
       ...['package.json', 'README.md', 'LICENSE-DATA.md', 'model.pt'],
       ...filesBelow('models/small/photos', ['.jpg', '.md', '.txt']).map((path) => path.slice('models/small/'.length)),
+    ],
+  },
+  {
+    folder: 'serve',
+    limit: 1e6,
+    wanted: () => [
+      ...['package.json', 'README.md'],
+      ...filesBelow('serve/src', ['.ts']).flatMap((path) =>
+        ['.js', '.d.ts'].map((ending) => path.replace(/^serve\/src/, 'dist').replace(/\.ts$/, ending)),
+      ),
     ],
   },
 ];

@@ -125,6 +125,10 @@ await main(async () => {
   if (isStale('dist/index.mjs', librarySources())) {
     await todo('library (TypeScript)', () => run(npm, ['run', '--silent', 'build:lib']));
   }
+  // Its types are those of dist/.
+  if (isStale('serve/dist/main.js', ['dist/index.mjs', 'serve/tsconfig.json', ...filesBelow('serve/src', [''])])) {
+    await todo('server (TypeScript)', () => run(npm, ['run', '--silent', 'build:serve']));
+  }
   const libtorch = await ensureLibtorch();
   if (nativeIsStale(libtorch)) {
     checkTools();

@@ -1,5 +1,6 @@
 /** Files of class names. */
 
+import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { type ListItem, listItems, readText } from '../base/list-file';
 import imagenet from '../data/imagenet-classnames.json';
@@ -16,6 +17,7 @@ const SEPARATORS = { semicolons: /;/g, tabs: /\t/g, commas: /,/g };
  *   single line that looks like several names
  */
 export async function loadLabelsFile(source: string, onWarning?: (warning: string) => void): Promise<string[]> {
+  assertArguments({ source: ['text', source] });
   if (source === 'imagenet') return [...imagenet];
   const names = namesIn(await readText(source, 'ERR_CLIPN_LABELS', 'ERR_CLIPN_IO'), source);
   for (const warning of repeated(source, names)) onWarning?.(warning);

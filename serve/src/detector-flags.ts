@@ -1,0 +1,82 @@
+/** The flags that name a model, its labels and a rule, for every verb, and the detector that they stand for. */
+import { type Detector, type LoadDetectorOptions, loadDetector, loadLabelsFile } from 'clipn-native';
+import { type Command, Option } from 'commander';
+import { ServeError } from './errors';
+
+export interface DetectorFlags {
+  model: string;
+  labels?: string;
+  labelsFile?: string;
+  bank?: string;
+  negatives?: string;
+  calibration?: string;
+  threshold?: number;
+  device?: 'auto' | 'cpu' | 'cuda';
+  precision?: NonNullable<LoadDetectorOptions['precision']>;
+  trustedSha256?: string;
+  libtorch?: string;
+}
+
+/** Adds them to a verb. */
+export function withDetectorFlags(command: Command): Command {
+  return command
+    .requiredOption('--model <m>', 'model file, or name of a fetched model')
+    .option('--labels <a,b,c>', 'class names, comma-separated')
+    .option('--labels-file <file>', 'class names: one a line, or a JSON array')
+    .option('--bank <file>', 'label bank of `clipn-native labels`, instead of class names')
+    .option('--negatives <words>', 'words that are none of the classes: wordnet, or a file')
+    .option('--calibration <file>', 'calibration file: in, out or review')
+    .option('--threshold <x>', "in when the score is at least this; the paper's rule when absent", numberOf)
+    .addOption(new Option('--device <device>', 'where to compute').choices(['auto', 'cpu', 'cuda']).default('auto'))
+    .addOption(
+      new Option('--precision <p>', 'arithmetic')
+        .choices(['fp32', 'bf16', 'fp16', 'int8', 'guarded', 'auto'])
+        .default('fp32'),
+    )
+    .option('--trusted-sha256 <hex>', 'refuse the model file unless this is its SHA-256')
+    .option('--libtorch <dir>', 'folder of libtorch; found by itself when absent');
+}
+
+/** @throws ERR_SERVE_USAGE unless the text is a number */
+export function numberOf(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) {
+    throw new ServeError('ERR_SERVE_USAGE', `a number is needed, not '${text}'`);
+  }
+  return value;
+}
+
+/**
+ * The detector that the flags stand for; closing it closes the model.
+ *
+ * @param more what the verb settles itself: queue, limits, batches
+ * @throws ERR_SERVE_USAGE unless exactly one of labels, labels file and bank is named; what `loadDetector` throws
+ */
+export async function detectorFrom(flags: DetectorFlags, more: Partial<LoadDetectorOptions> = {}): Promise<Detector> {
+  return await loadDetector({ ...(await detectorOptions(flags)), ...more });
+}
+
+/** @throws as `detectorFrom`, of the flags alone */
+export async function detectorOptions(flags: DetectorFlags): Promise<LoadDetectorOptions> {
+  const named = [flags.labels, flags.labelsFile, flags.bank].filter((each) => each !== undefined);
+  if (named.length !== 1) {
+    throw new ServeError('ERR_SERVE_USAGE', 'give exactly one of --labels, --labels-file and --bank');
+  }
+  const { model, bank, negatives, calibration, threshold, device, precision, trustedSha256, libtorch } = flags;
+  const labels =
+    flags.labelsFile === undefined
+      ? flags.labels?.split(',').map((name) => name.trim())
+      : await loadLabelsFile(flags.labelsFile);
+  return {
+    model,
+    labels,
+    bank,
+    negatives,
+    calibrationFile: calibration,
+    threshold,
+    device,
+    precision,
+    trustedSha256,
+    libtorch,
+  };
+}

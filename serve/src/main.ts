@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+/** The command line: finds the verb, owns exit codes and how errors are told. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ClipnError } from 'clipn-native';
+import { Command, CommanderError } from 'commander';
+import { ServeError } from './errors';
+
+const USAGE = 2;
+
+function program(): Command {
+  const { version } = JSON.parse(readFileSync(join(__dirname, '../package.json'), 'utf8')) as { version: string };
+  const top = new Command('clipn-native-serve')
+    .description('clipn-native beyond one process: over HTTP, over a queue of workers, in Triton.')
+    .version(version)
+    .showHelpAfterError('`clipn-native-serve --help` shows verbs and flags.')
+    .exitOverride();
+  return top;
+}
+
+/** Exit codes: 0 done, 1 failure, 2 usage. */
+async function main(): Promise<number> {
+  try {
+    await program().parseAsync();
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
+    if (error instanceof ClipnError || error instanceof ServeError) {
+      process.stderr.write(`${error.code}: ${error.message}\n  ${error.hint}\n`);
+      return error.code === 'ERR_SERVE_USAGE' ? USAGE : 1;
+    }
+    throw error;
+  }
+}
+
+main().then((code) => {
+  process.exitCode = code;
+});
