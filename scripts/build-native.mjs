@@ -1,13 +1,16 @@
 /**
  * Compiles the addon and the core with cmake-js. Needs the built library (dist/) to find libtorch.
- *   node scripts/build-native.mjs [--debug] [--tests] [--sanitize address|thread] [--libtorch DIR] [--parallel N]
+ *   node scripts/build-native.mjs [--debug] [--tests] [--sanitize address|thread] [--libtorch DIR [--beside]] [--parallel N]
  * --tests: the core's own tests too.
+ * --beside: into build/torch-<minor>, and the core beside that of another libtorch in build/Release.
  * --sanitize: the native tests alone, into build/sanitize-address (with UBSan) or build/sanitize-thread (of the lanes).
  */
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { compileJobs, main, require, root, runNode, runQuietly, Stop } from './steps.mjs';
+import { compileJobs, isStale, main, nativeSources, require, root, runNode, runQuietly, Stop } from './steps.mjs';
+
+const CORE = /^libclipn_core-[\d.]+-cpu\.(so|dylib)$/;
 
 await main(() => {
   const { values } = parseArgs({
@@ -16,6 +19,7 @@ await main(() => {
       tests: { type: 'boolean', default: false },
       sanitize: { type: 'string' },
       libtorch: { type: 'string' },
+      beside: { type: 'boolean', default: false },
       parallel: { type: 'string' },
     },
   });
@@ -34,7 +38,9 @@ await main(() => {
   const config = values.debug ? 'Debug' : 'Release';
   if (values.sanitize !== undefined && !['address', 'thread'].includes(values.sanitize))
     throw new Stop(`--sanitize takes address or thread; not '${values.sanitize}'`);
-  const folder = values.sanitize ? `build/sanitize-${values.sanitize}` : 'build';
+  if (values.beside && (named === undefined || values.debug || values.sanitize !== undefined))
+    throw new Stop('--beside goes with --libtorch, without --debug and --sanitize');
+  const folder = folderOf(values, libtorch);
   const record = join(root, folder, config, '.built-for');
   // Tests that were once built stay part of the build: CMake deletes what it no longer builds.
   const testProgram = join(dirname(record), 'clipn_core_test');
@@ -54,5 +60,26 @@ await main(() => {
   writeFileSync(record, libtorch.dir);
   // Without GoogleTest there are none; once it is installed they are to be built.
   if (existsSync(testProgram)) writeFileSync(join(dirname(record), '.tests-built-for'), libtorch.dir);
+  if (values.beside) layBeside(join(root, folder, config));
+  else if (!values.sanitize) dropStaleCores(join(folder, config));
   console.log(`Built ${join(folder, config)} for libtorch ${libtorch.version}+${libtorch.flavour}`);
 });
+
+function folderOf({ sanitize, beside }, { version }) {
+  if (sanitize) return `build/sanitize-${sanitize}`;
+  return beside ? `build/torch-${version.split('.').slice(0, 2).join('.')}` : 'build';
+}
+
+function layBeside(from) {
+  const target = join(root, 'build/Release');
+  mkdirSync(target, { recursive: true });
+  for (const name of readdirSync(from).filter((each) => CORE.test(each)))
+    copyFileSync(join(from, name), join(target, name));
+}
+
+/** A core that was laid beside this one, of sources that have changed since. */
+function dropStaleCores(folder) {
+  for (const name of readdirSync(join(root, folder)).filter((each) => CORE.test(each))) {
+    if (isStale(join(folder, name), nativeSources())) rmSync(join(root, folder, name));
+  }
+}

@@ -3,7 +3,8 @@
  * Checks that they hold exactly what they should, run nothing on installation, name no folder of this computer, and
  * keep to their size.
  *   node scripts/pack.mjs [--prebuilt]
- * --prebuilt: takes prebuilds/ as it lies, which must hold every system that is published; else this system's alone, built.
+ * --prebuilt: takes prebuilds/ as it lies, which must hold every system and every libtorch that is published; else this
+ *   system's alone, built.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -96,10 +97,19 @@ function systems() {
   return prebuilt ? require('./dist/libtorch/platform.js').PREBUILT : [`${process.platform}-${process.arch}`];
 }
 
+/** The minor versions of libtorch that a published package has cores for. */
+function minors() {
+  return require('./dist/libtorch/release.js').LIBTORCH_VERSIONS.map((version) => version.replace(/\.\d+$/, ''));
+}
+
 function nativeFiles() {
   return systems().flatMap((system) => {
     const files = filesBelow(`prebuilds/${system}`, ['.node', '.so', '.dylib', '.dll']);
     if (!files.some((file) => file.endsWith('.node'))) throw new Stop(`prebuilds/${system} holds no addon`);
+    for (const minor of prebuilt ? minors() : []) {
+      if (!files.some((file) => file.includes(`libclipn_core-${minor}-cpu.`)))
+        throw new Stop(`prebuilds/${system} holds no core for libtorch ${minor}: npm run minors`);
+    }
     return files;
   });
 }

