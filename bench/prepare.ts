@@ -12,7 +12,7 @@ const ROOT = path.join(__dirname, '..');
 export const BENCH_FILES = path.join(ROOT, 'build', 'bench');
 export const PHOTOS = path.join(ROOT, 'models', 'small', 'photos');
 
-function isOlder(file: string, than: readonly string[]): boolean {
+export function isOlder(file: string, than: readonly string[]): boolean {
   return !existsSync(file) || than.some((each) => statSync(each).mtimeMs > statSync(file).mtimeMs);
 }
 

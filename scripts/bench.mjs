@@ -16,6 +16,7 @@ const PROGRAMS = [
   'label-lint',
   'loop',
   'metrics',
+  'migrating',
   'overhead',
   'precision',
   'rescore',

@@ -1,6 +1,6 @@
-"""CLIP's image tower as a PyTorch user would write it for speed: fused attention, F.layer_norm, erf GELU.
+"""CLIP's towers as a PyTorch user would write them for speed: fused attention, F.layer_norm, erf GELU.
 
-The suite compares its features with test/reference/clipn_reference.py in float64.
+The suite compares the image tower's features with test/reference/clipn_reference.py in float64.
 """
 
 import torch
@@ -16,10 +16,11 @@ class Block(nn.Module):
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.fc, self.proj = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         n, length, width = x.shape
         q, k, v = self.qkv(self.ln_1(x)).reshape(n, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, length, width))
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        x = x + self.out(mixed.transpose(1, 2).reshape(n, length, width))
         return x + self.proj(F.gelu(self.fc(self.ln_2(x))))
 
 
@@ -45,17 +46,51 @@ class ImageTower(nn.Module):
         return F.normalize(self.ln_post(x[:, 0]) @ self.projection, dim=-1)
 
 
+class TextTower(nn.Module):
+    """input_ids and attention_mask [C, L] to text_embeds [C, D], unit rows, read out at the first largest id."""
+
+    def __init__(self, net: dict):
+        super().__init__()
+        width, context = net["text_width"], net["context_length"]
+        self.token_embedding = nn.Embedding(net["vocab_size"], width)
+        self.positional_embedding = nn.Parameter(torch.empty(context, width))
+        self.blocks = nn.ModuleList(Block(width, net["text_heads"]) for _ in range(net["text_layers"]))
+        self.ln_final = nn.LayerNorm(width)
+        self.projection = nn.Parameter(torch.empty(width, net["embed_dim"]))
+        self.register_buffer("causal", torch.ones(context, context, dtype=torch.bool).tril(), persistent=False)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        length = input_ids.shape[1]
+        mask = self.causal[:length, :length] & attention_mask[:, None, None, :].bool()
+        x = self.token_embedding(input_ids) + self.positional_embedding[:length]
+        for block in self.blocks:
+            x = block(x, mask)
+        end = input_ids.argmax(-1)[:, None, None].expand(-1, 1, x.shape[2])
+        return F.normalize(self.ln_final(x.gather(1, end)[:, 0]) @ self.projection, dim=-1)
+
+
+TEXT_KEYS = ("positional_embedding", "token_embedding.", "transformer.", "ln_final.", "text_projection")
+RENAMED = {"attn.in_proj_": "qkv.", "attn.out_proj": "out", "mlp.c_fc": "fc", "mlp.c_proj": "proj",
+           "transformer.resblocks": "blocks", "text_projection": "projection"}
+
+
+def renamed(key: str) -> str:
+    for theirs, ours in RENAMED.items():
+        key = key.replace(theirs, ours)
+    return "projection" if key == "proj" else key
+
+
 def load(state: dict, net: dict) -> ImageTower:
     """From a state dict with the published names (`visual.…`)."""
-    renamed = {"attn.in_proj_": "qkv.", "attn.out_proj": "out", "mlp.c_fc": "fc", "mlp.c_proj": "proj"}
-    own = {}
-    for key, value in state.items():
-        if not key.startswith("visual."):
-            continue
-        name = key.removeprefix("visual.").replace("transformer.resblocks", "blocks")
-        for theirs, ours in renamed.items():
-            name = name.replace(theirs, ours)
-        own["projection" if name == "proj" else name] = value.float()
     tower = ImageTower(net)
-    tower.load_state_dict(own)
+    visual = {key.removeprefix("visual."): value for key, value in state.items() if key.startswith("visual.")}
+    tower.load_state_dict({renamed(key): value.float() for key, value in visual.items()})
+    return tower.eval()
+
+
+def load_text(state: dict, net: dict) -> TextTower:
+    """The yes tower of a state dict with the published names; of a plain CLIP its only one."""
+    tower = TextTower(net)
+    text = {key: value for key, value in state.items() if key.startswith(TEXT_KEYS) and "_no" not in key}
+    tower.load_state_dict({renamed(key): value.float() for key, value in text.items()})
     return tower.eval()

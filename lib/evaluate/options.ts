@@ -6,7 +6,7 @@ import type { Model } from '../model/model';
 import type { NegativesInput } from '../model/negatives';
 import type { Precision } from '../native/placement';
 import type { Scorer } from '../scores/scorers';
-import type { TemplateSet } from '../text/templates';
+import type { TemplatesInput } from '../text/templates';
 
 export const DEFAULT_BATCH = 8;
 export const DEFAULT_EXAMPLES = 12;
@@ -32,7 +32,7 @@ export interface EvalOptions {
   labels?: readonly string[] | undefined;
   /** Names of class folders, beyond the wnids of ImageNet-1k, which are known. */
   classNames?: ReadonlyMap<string, string> | undefined;
-  templates?: string | TemplateSet | undefined;
+  templates?: TemplatesInput | undefined;
   /** Folder of the feature store; by default one for the model in the cache folder. */
   store?: string | undefined;
   /** Score by which classes and examples are judged. Default the calibration's, else `atd`; of a plain CLIP with negatives `negLabel`. */

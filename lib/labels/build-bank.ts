@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { cleanText } from '../text/clean-text';
-import { fillTemplate, loadTemplates, makeTemplateSet, type TemplateSet } from '../text/templates';
+import { fillTemplate, loadTemplates, makeTemplateSet, type TemplateSet, type TemplatesInput } from '../text/templates';
 import { padIds, type Tokenizer } from '../text/tokenizer';
 import { assertBankFits, freezeBank, joinBanks, type LabelBank, rowsOf, selectRows } from './bank';
 
@@ -37,8 +37,8 @@ export interface LabelProgress {
 }
 
 export interface EncodingOptions {
-  /** 'clipn' (default), 'openai', 'plain', 'nice', a file, or a set of one's own. */
-  templates?: string | TemplateSet | undefined;
+  /** 'clipn' (default), 'openai', 'plain', 'nice', a file, or a set of one's own, `{ name, templates }`. */
+  templates?: TemplatesInput | undefined;
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: LabelProgress) => void) | undefined;
 }
@@ -165,7 +165,7 @@ export async function encodeLabels(
 }
 
 /** @internal */
-export async function resolveTemplates(templates: string | TemplateSet | undefined): Promise<TemplateSet> {
+export async function resolveTemplates(templates: TemplatesInput | undefined): Promise<TemplateSet> {
   if (typeof templates !== 'object') return loadTemplates(templates ?? 'clipn');
   return makeTemplateSet(templates.name, templates.templates);
 }

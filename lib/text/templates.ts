@@ -13,6 +13,9 @@ export interface TemplateSet {
   readonly sha256: string;
 }
 
+/** Templates as a caller gives them: the name of a set, a file, or a set of one's own. */
+export type TemplatesInput = string | Pick<TemplateSet, 'name' | 'templates'>;
+
 const BUILT_IN: Readonly<Record<string, readonly string[]>> = {
   /** The 128 lines CLIPN was evaluated with, their quotes included (spec 2.1). */
   clipn,

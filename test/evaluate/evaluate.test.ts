@@ -139,7 +139,7 @@ describe('the store', () => {
       store,
       onProgress,
       labels: ['bus', 'dog', 'cat', 'house'],
-      templates: { name: 'mine', templates: ['{}!'], sha256: '' },
+      templates: { name: 'mine', templates: ['{}!'] },
       score: 'energy',
     });
     assert.deepEqual([encoded, other.decidingScore, other.classes.length], [[], 'energy', 4]);
