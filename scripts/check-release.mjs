@@ -1,5 +1,5 @@
 /**
- * Whether this commit may be published under a tag: both packages have its version, the changelog tells its date, and the
+ * Whether this commit may be published under a tag: all packages have its version, the changelog tells its date, and the
  * packages name their repository, which npm compares with the one that the provenance names.
  *   node scripts/check-release.mjs v1.2.3
  */
@@ -13,7 +13,10 @@ await main(() => {
   const tag = process.argv[2];
   const version = /^v(\d+\.\d+\.\d+(?:-[\w.]+)?)$/.exec(tag ?? '')?.[1];
   if (version === undefined) throw new Stop(`A tag looks like v1.2.3; this is ${tag}.`);
-  const manifests = ['package.json', 'models/small/package.json'].map((file) => [file, JSON.parse(read(file))]);
+  const manifests = ['package.json', 'models/small/package.json', 'serve/package.json'].map((file) => [
+    file,
+    JSON.parse(read(file)),
+  ]);
   for (const [file, { version: found }] of manifests) {
     if (found !== version) throw new Stop(`${file} has version ${found}, and the tag is ${tag}.`);
   }
