@@ -5,7 +5,7 @@
  * --beside: into build/torch-<minor>, and the core beside that of another libtorch in build/Release.
  * --sanitize: the native tests alone, into build/sanitize-address (with UBSan) or build/sanitize-thread (of the lanes).
  */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { compileJobs, isStale, main, nativeSources, require, root, runNode, runQuietly, Stop } from './steps.mjs';
@@ -75,6 +75,9 @@ function layBeside(from) {
   mkdirSync(target, { recursive: true });
   for (const name of readdirSync(from).filter((each) => CORE.test(each)))
     copyFileSync(join(from, name), join(target, name));
+  // Stand-ins for CUDA that the TypeScript tests use; each is for one minor.
+  const fakes = join(from, 'fake-cuda');
+  if (existsSync(fakes)) cpSync(fakes, join(target, 'fake-cuda'), { recursive: true });
 }
 
 /** A core that was laid beside this one, of sources that have changed since. */

@@ -109,7 +109,8 @@ async function onHub(repositories: Record<string, Repository>) {
   const { endpoint } = await serveHub(repositories);
   return await fetchModel('a/b', {}, { CLIPN_CACHE_DIR: at('hub'), HF_HOME: at('hub'), HF_ENDPOINT: endpoint });
 }
-const core = (folder: string) => readdirSync(folder).find((name) => name.startsWith('libclipn_core-'))!;
+/** File name of the core that this process would open. */
+const core = () => path.basename(resolveLibtorch().core);
 const glue = 'clipn_native.node';
 
 /** The shortest way to each code. One that nothing here can raise has no place in lib/base/errors.ts. */
@@ -120,14 +121,14 @@ const PROVOCATIONS: Record<ClipnErrorCode, () => Promise<unknown>> = {
   ERR_CLIPN_LIBTORCH_NOT_FOUND: onMachine('without-libtorch'),
   ERR_CLIPN_LIBTORCH_LOAD: inPackage('no-library', (real, release) => {
     cpSync(path.join(real, glue), path.join(release, glue));
-    writeFileSync(path.join(release, core(real)), elf());
+    writeFileSync(path.join(release, core()), elf());
   }),
   ERR_CLIPN_LIBTORCH_VERSION: onMachine('other-minor', { tree: wheelTree('2.9.0+cpu') }),
   ERR_CLIPN_CORE_NOT_FOUND: onMachine('without-core', { tree: wheelTree(), core: false }),
   ERR_CLIPN_CORE_ABI: inPackage('other-core', (real, release) => {
     cpSync(path.join(real, glue), path.join(release, glue));
     // A library that loads, but is no core.
-    symlinkSync(path.join(resolveLibtorch().dir, 'libc10.so'), path.join(release, core(real)));
+    symlinkSync(path.join(resolveLibtorch().dir, 'libc10.so'), path.join(release, core()));
   }),
   ERR_CLIPN_CUDA_UNAVAILABLE: onFakeCuda('no-gpu', { gpu: '13000,0,0' }),
   ERR_CLIPN_DEVICE_LOST: onFakeCuda('lost', { fails: 'lost' }),

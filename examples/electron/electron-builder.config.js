@@ -1,10 +1,14 @@
 /** Configuration of electron-builder: what is packed, and what lies beside the archive because it is opened by path. */
+const { existsSync } = require('node:fs');
 const path = require('node:path');
 const { fetchLibtorch } = require('clipn-native');
 
 module.exports = async () => {
   // Downloads once, and later finds its copy.
   const libtorch = process.env.CLIPN_LIBTORCH ?? path.dirname((await fetchLibtorch()).dir);
+  if (existsSync(path.join(libtorch, 'lib/libtorch_cuda.so'))) {
+    throw new Error(`${libtorch} is a CUDA build, gigabytes more: name one of \`clipn-native fetch --variant cpu\``);
+  }
   return {
     appId: 'org.example.one-of-yours',
     productName: 'One of yours',
