@@ -73,8 +73,10 @@ function folderOf({ sanitize, beside }, { version }) {
 function layBeside(from) {
   const target = join(root, 'build/Release');
   mkdirSync(target, { recursive: true });
-  for (const name of readdirSync(from).filter((each) => CORE.test(each)))
+  for (const name of readdirSync(from).filter((each) => CORE.test(each))) {
+    rmSync(join(target, name), { force: true }); // a process that has it open keeps the old one
     copyFileSync(join(from, name), join(target, name));
+  }
   // Stand-ins for CUDA that the TypeScript tests use; each is for one minor.
   const fakes = join(from, 'fake-cuda');
   if (existsSync(fakes)) cpSync(fakes, join(target, 'fake-cuda'), { recursive: true });
