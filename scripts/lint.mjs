@@ -1,5 +1,6 @@
 /**
- * Formatter, linter and type checker of each language: Biome and tsc for TypeScript, clang-format and clang-tidy for C++.
+ * Formatter, linter and type checker of each language: Biome and tsc for TypeScript, clang-format and clang-tidy for C++;
+ * and whether docs/api/ is what the docstrings give (scripts/api.mjs).
  *   node scripts/lint.mjs [--fix] [--tidy]      --tidy: clang-tidy too, which takes minutes; always on when CI=true
  * A C++ tool that is not installed is named and skipped, but fails when CI=true.
  */
@@ -81,6 +82,7 @@ await main(async () => {
       runNode([join(root, 'node_modules/typescript/bin/tsc'), '--noEmit', '-p', project]);
     }
   });
+  await step('API reference', () => runNode(['scripts/api.mjs', ...(values.fix ? [] : ['--check'])]));
   if (available('clang-format')) {
     await step('clang-format', () =>
       run('clang-format', [...(values.fix ? ['-i'] : ['--dry-run', '-Werror']), ...nativeFiles()]),

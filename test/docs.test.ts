@@ -15,8 +15,14 @@ const DOCUMENTS = [
   'bench/README.md',
   'examples/electron/README.md',
   'examples/server/README.md',
-  ...readdirSync(path.join(repository, 'docs')).map((name) => `docs/${name}`),
+  ...pagesOf('docs'),
+  ...pagesOf('docs/api'),
 ];
+function pagesOf(folder: string): string[] {
+  const names = readdirSync(path.join(repository, folder)).filter((name) => name.endsWith('.md'));
+  return names.map((name) => `${folder}/${name}`);
+}
+
 /** A row of a table must fit a terminal of 120 columns. */
 const WIDEST_ROW = 110;
 
@@ -62,11 +68,14 @@ for (const file of DOCUMENTS) {
   });
 }
 
-test('docs/README.md names every document', () => {
-  const map = read('docs/README.md');
-  const unnamed = readdirSync(path.join(repository, 'docs')).filter((name) => !map.includes(`](${name}`));
-  assert.deepEqual(unnamed, ['README.md']);
-});
+for (const folder of ['docs', 'docs/api']) {
+  test(`${folder}/README.md names every document beside it`, () => {
+    const map = read(`${folder}/README.md`);
+    const names = pagesOf(folder).map((file) => path.basename(file));
+    const unnamed = names.filter((name) => !map.includes(`](${name}`));
+    assert.deepEqual(unnamed, ['README.md']);
+  });
+}
 
 test('every section of the method that a comment cites is in docs/clipn.md', () => {
   const numbers = new Set([...read('docs/clipn.md').matchAll(/^#+ (\d+(?:\.\d+)?)/gm)].map(([, number]) => number));

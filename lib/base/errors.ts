@@ -68,6 +68,7 @@ export const ERROR_HINTS = {
   ERR_CLIPN_INTERNAL: 'This is a defect: please report it with the output of `npx clipn-native doctor`.',
 } as const;
 
+/** Every code, what it means and what to do: docs/errors.md. */
 export type ClipnErrorCode = keyof typeof ERROR_HINTS;
 
 const NO_HANDLES = 'Raise the limit of open files (`ulimit -n`), or do less at once.';
@@ -116,12 +117,16 @@ export interface ClipnErrorOptions {
 
 /**
  * The one error class of this package. Match on `code`; `message` says what was wrong, in one line, `hint` what to do.
- * Names and values out of files stand in messages: `asMessage` keeps them from steering a terminal or filling a log.
+ * Names and values out of files that stand in messages cannot steer a terminal or fill a log.
  */
 export class ClipnError extends Error {
+  /** Always `ClipnError`. */
   override readonly name = 'ClipnError';
+  /** What went wrong, for programs. */
   readonly code: ClipnErrorCode;
+  /** What to do, in a sentence. */
   readonly hint: string;
+  /** Facts for programs: paths, sizes, candidates and why each was refused. Empty where there are none. */
   readonly details: Record<string, unknown>;
 
   constructor(code: ClipnErrorCode, message: string, options: ClipnErrorOptions = {}) {

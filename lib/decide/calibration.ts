@@ -14,21 +14,27 @@ import type { FittedFor } from './fitted-for';
 
 /** `score >= in` is in, `score < out` is out, between the two a person should look. */
 interface Thresholds {
+  /** The score that is compared. */
   score: DecidingScore;
+  /** `in` from this on. */
   in: number;
+  /** `out` below this; the same as `in` without a `review` between. */
   out: number;
 }
 
 /** Thresholds chosen by hand. The file is this object as JSON. */
 export interface HandCalibration extends Thresholds {
+  /** Tells the kinds of files apart. */
   formatVersion: 1;
-  /** When given, the model and templates the thresholds were chosen for; another one is refused. */
+  /** When given, the model the thresholds were chosen for; another one is refused. */
   contentId?: string;
+  /** As `contentId`, for the templates: their SHA-256. */
   templates?: string;
 }
 
 /** Thresholds fitted by `calibrate`. The file is this object as JSON, and its `sha256`. */
 export interface FittedCalibration extends Thresholds {
+  /** Tells the kinds of files apart. */
   formatVersion: 3;
   /** Share of ID images that are not `out`; absent where `cost` chose the threshold. */
   target?: number;
@@ -44,7 +50,10 @@ export interface FittedCalibration extends Thresholds {
   scores: number[];
   /** With a threshold for each class: [C], taken from the score of an image whose top label it is, in order of the labels. */
   offsets?: number[];
-  /** Of a guarded model: how far its first tower was from fp32 on these images and the OOD images given (`marginOver` of docs/precision.md's units). */
+  /**
+   * Of a guarded model: how far its first tower was from fp32 on these images and the OOD images given
+   * (docs/precision.md).
+   */
   guard?: FittedGuard;
   /** ISO 8601. */
   created: string;
@@ -56,21 +65,29 @@ export interface FittedCalibration extends Thresholds {
 export interface FittedGuard {
   /** The arithmetic that was compared with fp32. */
   first: FirstPrecision;
+  /** Images that were compared. */
   images: number;
-  /** Of the calibration's score and of the nearest label, at least 0. */
+  /** Of the calibration's score, at least 0: a share in log-odds, else in the score's unit. */
   score: number;
+  /** Of the nearest label, in logits, at least 0. */
   label: number;
 }
 
 /** As `calibrate` wrote it in earlier versions: one threshold, without the scores, so that there are no p-values. */
 export interface EarlierCalibration extends Thresholds {
+  /** Tells the kinds of files apart. */
   formatVersion: 2;
+  /** Share of ID images that are not `out`. */
   target: number;
+  /** ID images it was fitted on. */
   images: number;
+  /** ISO 8601. */
   created: string;
+  /** What it was fitted for; anything else is refused. */
   fittedFor: FittedFor;
 }
 
+/** What `createDetector` takes: of `calibrate`, or by hand. docs/calibration.md */
 export type Calibration = HandCalibration | EarlierCalibration | FittedCalibration;
 
 const EDITED =
@@ -217,7 +234,11 @@ function assertPromise(root: Record<string, unknown>, refuse: (what: string) => 
   if (root['confidence'] !== undefined && root['target'] === undefined) refuse('confidence is that of a target');
 }
 
-/** @throws ERR_CLIPN_CALIBRATION naming the field, ERR_CLIPN_IO when the file cannot be read */
+/**
+ * Reads and checks a calibration file.
+ *
+ * @throws ERR_CLIPN_CALIBRATION naming the field, ERR_CLIPN_IO when the file cannot be read
+ */
 export async function readCalibration(path: string): Promise<Calibration> {
   assertArguments({ path: ['text', path] });
   let text: string;
@@ -239,7 +260,11 @@ export async function readCalibration(path: string): Promise<Calibration> {
   return calibration;
 }
 
-/** @throws ERR_CLIPN_CALIBRATION for one that could not be read again, ERR_CLIPN_IO */
+/**
+ * Writes a calibration that `readCalibration` reads; the file appears under its name when it is whole.
+ *
+ * @throws ERR_CLIPN_CALIBRATION for one that could not be read again, ERR_CLIPN_IO
+ */
 export async function saveCalibration(calibration: Calibration, path: string): Promise<void> {
   assertArguments({ calibration: ['record', calibration], path: ['text', path] });
   const checked = parseCalibration(calibration, 'the calibration');

@@ -16,7 +16,9 @@ export interface Promised {
 
 /** An image of a calibration that could not be read. */
 export interface UnreadableImage {
+  /** Its path, or the name or address it came with; absent for what has none. */
   image?: string | undefined;
+  /** Why. */
   error: ClipnError;
 }
 
@@ -99,6 +101,7 @@ export function pValueOf(sorted: ArrayLike<number>, score: number): number {
   return (1 + ranksOf(sorted, score).notAbove) / (sorted.length + 1);
 }
 
+/** Options of `conformalPValues`. */
 export interface PValueOptions {
   /** Break ties at random, so that p-values of ID images are exactly uniform: (below + u · (1 + equal)) / (n + 1). Default false. */
   smoothing?: boolean | undefined;

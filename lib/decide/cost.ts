@@ -13,11 +13,15 @@ export interface Cost {
   oodShare: number;
 }
 
+/** What `costThreshold` found. */
 export interface CostThreshold {
+  /** Accepted is a score of at least this. */
   threshold: number;
   /** Expected cost of an image, by the shares of the given images that the threshold accepts. */
   cost: number;
+  /** Share of the ID images given that it accepts. */
   idAccepted: number;
+  /** Share of the OOD images given that it accepts. */
   oodAccepted: number;
 }
 

@@ -4,18 +4,23 @@ import { ClipnError } from '../base/errors';
 import { isSha256 } from '../base/json-hash';
 import { BETS, BINS, type Jumper, LARGEST_SEED } from './martingale';
 
+/** Images no longer look like those of the calibration. */
 export interface DriftAlarm {
+  /** Which of the two watches raised it. */
   by: 'martingale' | 'cusum';
   /** Images observed when it was raised, this one included. */
   images: number;
   /** Its name, where it has one. */
   image?: string;
-  /** The martingale, or the CUSUM's sum, and what it had to reach. */
+  /** The martingale, or the CUSUM's sum. */
   value: number;
+  /** What it had to reach. */
   threshold: number;
 }
 
+/** What a monitor needs to go on, as plain JSON. Made by `monitor.state()`, not by hand: it is checked. */
 export interface DriftState {
+  /** Of this format of file. */
   formatVersion: 1;
   /** Of the calibration: SHA-256 of its score's name, `out` and scores. */
   calibration: string;
@@ -27,15 +32,19 @@ export interface DriftState {
     rateToDetect: number | null;
     ert: number;
   };
-  /** Images observed, how many of them were `out`, and how many could not be read. */
+  /** Images observed. */
   images: number;
+  /** How many of them were `out`. */
   out: number;
+  /** Images that could not be read. */
   failures: number;
   /** Observed scores, rounded: how many lie in each bin, in rising order. */
   counts: [bin: number, count: number][];
+  /** The martingale. */
   jumper: Jumper;
   /** The CUSUM's sum. */
   cusum: number;
+  /** Those raised so far. */
   alarms: DriftAlarm[];
 }
 

@@ -14,6 +14,7 @@ import type { Rule, Verdict } from './rule';
 
 /** What the monitor reads of a calibration; one of `calibrate` has it. */
 export interface DriftCalibration {
+  /** The score that decides. */
   score: DecidingScore;
   /** `score < out` is `out`. */
   out: number;
@@ -28,6 +29,7 @@ export type DriftInput =
   | { image?: string; verdict: Verdict; rule: Rule; scores: Partial<Record<DecidingScore, number>>; pValue?: number }
   | { image?: string; error: unknown };
 
+/** Options of `createDriftMonitor`. */
 export interface DriftOptions {
   /** The martingale raises its alarm when it reaches this, in (1, 1e100]. Default 100: a false alarm ever in at most 1 % of runs. */
   villeThreshold?: number;
@@ -43,13 +45,15 @@ export interface DriftOptions {
 
 /** Where a monitor stands. */
 export interface DriftStanding {
-  /** Images observed, and how many of them were `out`. */
+  /** Images observed. */
   images: number;
+  /** How many of them were `out`. */
   out: number;
   /** Images that could not be read: no observations. */
   failures: number;
   /** Natural logarithm of the martingale: it may be larger than any number. */
   logMartingale: number;
+  /** What the martingale has to reach for its alarm. */
   villeThreshold: number;
   /** Null without `rateToDetect`. `delay` is the CUSUM's expected run time at the rate to detect, `ert` at `rate`. */
   cusum: { sum: number; threshold: number; rate: number; rateToDetect: number; ert: number; delay: number } | null;
@@ -57,6 +61,7 @@ export interface DriftStanding {
   alarms: DriftAlarm[];
 }
 
+/** Made by `createDriftMonitor` or `resumeDriftMonitor`. Plain arithmetic: it holds nothing that must be closed. */
 export interface DriftMonitor {
   /**
    * Takes the answer for one image and gives the alarms that it raises: mostly none. Each kind is raised once; to be warned
@@ -66,6 +71,7 @@ export interface DriftMonitor {
    *   number, ERR_CLIPN_INVALID_ARG for what is no answer; the monitor is then as it was
    */
   update(result: DriftInput): DriftAlarm[];
+  /** Where it stands; changes nothing. */
   standing(): DriftStanding;
   /** All it needs to go on, as plain JSON: `resumeDriftMonitor` continues to the bit. */
   state(): DriftState;

@@ -18,7 +18,10 @@ export interface ThresholdOptions {
   review?: number | undefined;
   /** A threshold for each class, drawn to the common one where there are few images. Uses half of the images for that. Default false. */
   classConditional?: boolean | undefined;
-  /** The threshold that costs least on the ID images and the OOD images given; it promises no target. */
+  /**
+   * The threshold that costs least on the ID images and the OOD images given; it promises no target. Default: none, the
+   * target decides.
+   */
   cost?: Cost | undefined;
 }
 

@@ -5,6 +5,7 @@ import { type NegativeBank, negativesHash } from '../scores/negatives';
 import type { ModelConfig } from '../weights/model-config';
 import { type Preprocessing, preprocessingHash } from '../weights/preprocessing';
 
+/** What a calibration was fitted for, mostly as hashes. */
 export interface FittedFor {
   /** The model's weights. */
   contentId: string;

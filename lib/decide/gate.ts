@@ -10,6 +10,7 @@ import type { Verdict } from './rule';
 /** What `gate` reads of an answer: its verdict, or that there is none. */
 export type GateInput = { verdict: Verdict } | { error: unknown };
 
+/** Options of `gate`. */
 export interface GateOptions {
   /** Largest share of images that may be `out`, at least 0 and below 1. */
   maxOut: number;
@@ -17,13 +18,17 @@ export interface GateOptions {
   confidence?: number | undefined;
 }
 
+/** What `gate` found. */
 export interface GateResult {
   /** False when more than `maxOut` of images like these are `out`, with `confidence`, and when nothing was judged. */
   passed: boolean;
-  /** Images with a verdict, and those of each. */
+  /** Images with a verdict. */
   judged: number;
+  /** Of these, those that are `in`. */
   in: number;
+  /** Those that are `review`. */
   review: number;
+  /** Those that are `out`. */
   out: number;
   /** Images that could not be read; not among the judged. */
   failures: number;
@@ -31,7 +36,9 @@ export interface GateResult {
   share: number;
   /** The lower bound on the true share, which decides (Clopper and Pearson, one-sided). */
   atLeast: number;
+  /** As given. */
   maxOut: number;
+  /** As given, or its default. */
   confidence: number;
 }
 

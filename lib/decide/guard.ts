@@ -20,10 +20,13 @@ export interface Deciding {
   present?: { gaps: readonly number[]; thresholds: readonly number[] } | undefined;
 }
 
-/** Of the deciding score, of the nearest label, and of labels by themselves, each in the unit of `distancesOf`. */
+/** How near to another answer an image may be before fp32 is asked. */
 export interface Margins {
+  /** Of the deciding score: a share in log-odds, else in the score's unit. */
   score: number;
+  /** Of the lead of the nearest label over the second, in logits. */
   label: number;
+  /** Of labels by themselves, in log-odds; absent without `present`. */
   present?: number | undefined;
 }
 

@@ -4,8 +4,11 @@ import { calibratedScore } from './calibration';
 import { ranksOf } from './conformal';
 import type { Decision } from './rule';
 
+/** How far an image's score is from the threshold. */
 export interface Margin {
+  /** The score that decided. */
   score: DecidingScore;
+  /** What the image has of it. */
   value: number;
   /** In from here on; where classes have thresholds of their own, that of the nearest. */
   threshold: number;
@@ -17,10 +20,13 @@ export interface Margin {
   rank?: Rank;
 }
 
-/** Counts of calibration images. Those that are neither lower nor higher score exactly the same. */
+/** How an image ranks among those of a calibration. Those that are neither lower nor higher score exactly the same. */
 export interface Rank {
+  /** Images of the calibration. */
   images: number;
+  /** How many of them score lower. */
   lower: number;
+  /** How many score higher. */
   higher: number;
 }
 

@@ -7,6 +7,7 @@ import { ClipnError } from '../base/errors';
 import { type DecidingScore, NO_TOWER_SCORES, needsNegatives, type Scores } from '../scores/names';
 import { type Calibration, calibratedScore } from './calibration';
 
+/** `in`: accepted, `out`: rejected, `review`: between the two thresholds of a calibration, for a person to look at. */
 export type Verdict = 'in' | 'out' | 'review';
 
 /** What decided: a rule of the paper, the nearest of labels and words, the caller's threshold, or a calibration. */

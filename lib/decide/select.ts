@@ -6,12 +6,15 @@ import { ClipnError } from '../base/errors';
 export type SelectInput = { pValue?: number } | { error: unknown };
 
 /**
+ * Procedures that keep the false discovery rate.
+ *
  * - `bh`: Benjamini and Hochberg (1995); holds for conformal p-values of one calibration (Bates et al., Annals of
  *   Statistics 2023)
  * - `by`: Benjamini and Yekutieli (2001); holds whatever the p-values' dependence, and flags fewer
  */
 export type SelectMethod = 'bh' | 'by';
 
+/** Options of `select`. */
 export interface SelectOptions {
   /** False discovery rate, in (0, 1): of the flagged images at most this share is ID, on average over batches. */
   alpha: number;
@@ -19,6 +22,7 @@ export interface SelectOptions {
   method?: SelectMethod;
 }
 
+/** What `select` found. */
 export interface Selection {
   /** Indices of the flagged results in their order, counted from 0. */
   flagged: number[];
@@ -65,6 +69,7 @@ export function select(results: readonly SelectInput[], options: SelectOptions):
   return { flagged, cut, adjusted, judged: m, failures: values.length - m };
 }
 
+/** Options of `imagesNeeded`. */
 export interface ImagesNeededOptions extends SelectOptions {
   /** Images of a batch. */
   images: number;

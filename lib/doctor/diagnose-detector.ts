@@ -22,13 +22,19 @@ const SEED = 1;
  */
 export type Standing = 'fails' | 'doubtful' | 'passes';
 
+/** What `diagnoseDetector` found. */
 export interface DetectorDiagnosis {
+  /** The worst that was found. */
   standing: Standing;
-  /** Drawings asked about, and of these those that are `in` and `review`. */
+  /** Drawings asked about. */
   asked: number;
+  /** How many of them were `in`. */
   accepted: number;
+  /** How many were `review`. */
   review: number;
+  /** What the detector decides by. */
   rule: Rule;
+  /** The same by kind of drawing. */
   byKind: { kind: DrawingKind; asked: number; accepted: number }[];
   /** What accepted ones were taken for, by falling number. */
   byLabel: { label: string; accepted: number }[];
@@ -40,7 +46,9 @@ export interface DetectorDiagnosis {
   next: string;
 }
 
+/** Options of `diagnoseDetector`. */
 export interface DiagnoseDetectorOptions {
+  /** Aborts: the call rejects with `signal.reason`. */
   signal?: AbortSignal | undefined;
 }
 

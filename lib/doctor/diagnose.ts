@@ -24,21 +24,31 @@ import type { ProbeReport } from './probe';
 /** What the child said, or how it ended without a word. */
 export type Probe = ProbeReport | { ok: false; code: 'crashed' | 'timeout' | 'skipped'; message: string };
 
+/** What is on this computer, and what is missing. */
 export interface Diagnosis {
+  /** Version of clipn-native. */
   package: string;
+  /** As `process.platform`. */
   platform: string;
+  /** As `process.arch`. */
   arch: string;
   /** 'glibc 2.36', 'musl or another', or null where it does not matter. */
   libc: string | null;
+  /** Version of Node. */
   node: string;
+  /** Version of Electron; null without it. */
   electron: string | null;
+  /** Model and the instruction sets that matter here. */
   cpu: { model: string | null; features: string[] };
   /** Absolute path of the addon; null when none was found. */
   glue: string | null;
+  /** Core libraries that lie in this package. */
   cores: Core[];
+  /** Places where libtorch was looked for, in order. */
   candidates: Candidate[];
   /** The libtorch folder in use, or why there is none. */
   libtorch: { dir: string; version: string; flavour: string; source: string } | { error: string; message: string };
+  /** What a child process said that opened libtorch and the core. */
   probe: Probe;
   /** Versions of sharp and its libvips, or why it cannot be loaded. */
   sharp: { sharp: string; vips: string } | { error: string };
@@ -54,13 +64,20 @@ export interface Diagnosis {
   next: string;
 }
 
+/** Options of `diagnose`. */
 export interface DiagnoseOptions {
-  /** As for `loadModel`. */
+  /** Folder of libtorch; found by itself when absent, as for `loadModel`. */
   libtorch?: string;
   /** The probe's file and how long it may take, ms; default 60 000. */
   probe?: { file: string; timeout?: number };
 }
 
+/**
+ * Looks at this computer: platform, libtorch, the core, sharp, fetched models. What is amiss stands in the result, not in an
+ * error. libtorch is opened in a child process alone, so that a crash ends only that.
+ *
+ * @throws ERR_CLIPN_INVALID_ARG for options that are none, ERR_CLIPN_IO when the cache folder cannot be read
+ */
 export async function diagnose(options: DiagnoseOptions = {}, machine: Machine = thisMachine()): Promise<Diagnosis> {
   assertArguments({ options: ['options', options], machine: ['record', machine] });
   const named = options.libtorch === undefined ? {} : { libtorch: options.libtorch };

@@ -3,7 +3,7 @@ import type { CoreInfo } from '../native/addon';
 import { type CudaInfo, openCuda } from '../native/cuda';
 import { openEngine } from '../native/engine';
 
-/** `cuda` is absent when looking for it ended the process. */
+/** What the child process found, or why not. `cuda` is absent when looking for it ended the process. */
 export type ProbeReport =
   | { ok: true; core: CoreInfo; int8Absence: string; cuda?: CudaInfo }
   | { ok: false; code: string; message: string };

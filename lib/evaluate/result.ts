@@ -6,7 +6,9 @@ import type { OodMetrics, SetMetrics } from '../metrics/metrics';
 export interface Histogram {
   /** [bins + 1], rising. */
   edges: number[];
+  /** How many ID images are in each bin. */
   id: number[];
+  /** The same, by OOD set. */
   ood: Record<string, number[]>;
 }
 
@@ -16,9 +18,11 @@ export interface ScoreResults {
   formula: string;
   /** Where the formula comes from: spec section or paper. */
   source: string;
+  /** By name of the OOD set. */
   sets: Record<string, SetMetrics>;
   /** Plain means over the OOD sets (spec 4.3). */
   average: OodMetrics;
+  /** How the score is distributed. */
   histogram: Histogram;
 }
 
@@ -30,6 +34,7 @@ export interface Example {
   image: string;
   /** True class, for ID images. */
   truth: string | null;
+  /** Its deciding score. */
   score: number;
   /** By falling p; `pYes` is null for a plain CLIP. */
   top: { label: string; p: number; pYes: number | null }[];
@@ -39,7 +44,9 @@ export interface Example {
 
 /** One per label, in label order. Shares are null for a label without images, and all are when the ID folder is flat. */
 export interface ClassResult {
+  /** Its name. */
   label: string;
+  /** ID images of the class. */
   images: number;
   /** Share of its images whose top label it is. */
   accuracy: number | null;
@@ -49,7 +56,9 @@ export interface ClassResult {
   falseAccepts: number;
 }
 
+/** One folder of images. */
 export interface ImageSet {
+  /** As given. */
   folder: string;
   /** Images scored: those found less the unreadable ones. */
   images: number;
@@ -62,52 +71,70 @@ export interface ImageSet {
 /** In 2 the hashes of labels and negative words are those of their JSON, as a calibration's are; in 1 of lines. */
 export const EVAL_FORMAT = 'clipn-native eval 2';
 
+/** What an evaluation found: plain data, JSON-safe. `writeReport` makes a page of it. */
 export interface EvalResult {
+  /** Name of this format. */
   format: typeof EVAL_FORMAT;
   /** ISO 8601; of SOURCE_DATE_EPOCH where that is set, so that two runs can be compared byte for byte. */
   created: string;
+  /** Where all of it comes from. */
   provenance: {
+    /** The model; `path` as it was given. */
     model: { path: string; contentId: string; precision: string; kind: string };
+    /** Resize rule, size, EXIF, mean and standard deviation, in words. */
     preprocessing: string;
     /** `sha256` as in a calibration's `fittedFor.labels`. */
     labels: { count: number; sha256: string };
+    /** The sentences that the labels were put into. */
     templates: { name: string; count: number; sha256: string };
     /** Negative words, when there were any: `dropped` equalled a label; `sha256` as in a calibration's `fittedFor.negatives`. */
     negatives: { count: number; dropped: number; groups: number; sha256: string } | null;
+    /** Of this package, libtorch and Node, and the kernels' CPU target. */
     versions: Record<string, string>;
+    /** What was run. */
     command: string;
   };
   /** Accuracy is null when the ID folder has no class folders. */
   id: ImageSet & { accuracy: number | null; accuracyInterval: Interval | null };
+  /** By name of the OOD set. */
   ood: Record<string, ImageSet>;
   /** The score that examples and classes are judged by. */
   decidingScore: string;
   /** Of the deciding score: the highest threshold with ID recall >= 0.95. */
   threshold: number;
+  /** By name of the score. */
   scores: Record<string, ScoreResults>;
   /** Scores that were not computed, and why: a plain CLIP, no word list, … */
   skipped: { score: string; why: string }[];
   /** What a reader should know: labels given twice, labels without images, … */
   warnings: string[];
+  /** How each class fares. */
   classes: ClassResult[];
+  /** The worst mistakes under the deciding score. */
   worst: { falseAccepts: Example[]; falseRejects: Example[] };
   /** When the evaluation was given a calibration: what it does with the images of these sets. */
   calibration: {
-    /** Null when the file does not tell them. `images`: that it was fitted on. */
+    /** Share of ID images that it is to keep; null when the file does not tell it, as the next two. */
     target: number | null;
+    /** How sure it is. */
     confidence: number | null;
+    /** ID images that it was fitted on. */
     images: number | null;
+    /** The score that it compares. */
     score: string;
-    /** `in` from this on; `review` from `reviewFrom` on, null without. */
+    /** `in` from this on. */
     threshold: number;
+    /** `review` from this on; null without. */
     reviewFrom: number | null;
     /** Whether thresholds are for scores less the offset of the class, rather than for scores. */
     byClass: boolean;
-    /** Shares that are `in`. */
+    /** Share of these ID images that are `in`. */
     idAccepted: number;
+    /** The same, by OOD set. */
     oodAccepted: Record<string, number>;
-    /** Shares that are `in` or `review`. */
+    /** Share of these ID images that are `in` or `review`. */
     idNotOut: number;
+    /** The same, by OOD set. */
     oodNotOut: Record<string, number>;
     /** Of other targets, by the calibration's own scores: the share of these ID images that would be kept. */
     curve: { target: number; threshold: number; kept: number; interval: Interval }[];

@@ -25,6 +25,7 @@ import { loadSharp } from './load-decoder';
 
 export const TRUNCATED = ['refuse', 'accept'] as const;
 
+/** How images are read and decoded. docs/pixels.md */
 export interface DecodeOptions extends CollectOptions {
   /** Turn the image as its EXIF orientation says. Default true; the paper's evaluation does not. TIFFs always are. */
   exif?: boolean;

@@ -1,15 +1,6 @@
 /** Images of nothing, drawn from a seed: what no class of photos is in, so that a detector should reject them. */
 import { normal, uniformSource } from '../base/random';
 
-/**
- * - `noise`: each pixel by itself, grey or in colour
- * - `blocks`: the same of squares of an eighth of the width
- * - `flat`: one colour
- * - `gradient`: from one colour to another, across or from the middle
- * - `stripes`, `checkerboard`: of two colours
- * - `shapes`: a few circles and rectangles on a ground
- * - `strokes`: rows of short dark lines on white, as text seen from afar
- */
 export const DRAWING_KINDS = [
   'noise',
   'blocks',
@@ -20,6 +11,17 @@ export const DRAWING_KINDS = [
   'shapes',
   'strokes',
 ] as const;
+/**
+ * What `diagnoseDetector` draws.
+ *
+ * - `noise`: each pixel by itself, grey or in colour
+ * - `blocks`: the same of squares of an eighth of the width
+ * - `flat`: one colour
+ * - `gradient`: from one colour to another, across or from the middle
+ * - `stripes`, `checkerboard`: of two colours
+ * - `shapes`: a few circles and rectangles on a ground
+ * - `strokes`: rows of short dark lines on white, as text seen from afar
+ */
 export type DrawingKind = (typeof DRAWING_KINDS)[number];
 
 /** Width and height in pixels: a square smaller than what most towers see, and a photo's shape larger than it. */

@@ -9,8 +9,11 @@ import { oneLine } from '../base/wording';
 
 /** Samples of an image that is decoded already: 8-bit, interleaved, rows without gaps. */
 export interface RawImage {
+  /** Row by row from the top left. */
   data: Uint8Array | Uint8ClampedArray;
+  /** In pixels. */
   width: number;
+  /** In pixels. */
   height: number;
   /** 1 grey, 3 RGB, 4 RGBA (alpha is ignored). */
   channels: 1 | 3 | 4;
@@ -18,22 +21,31 @@ export interface RawImage {
 
 /** What sharp's `toBuffer({ resolveWithObject: true })` gives after `raw()`: 2 and 4 channels have alpha, which is ignored. */
 export interface SharpOutput {
+  /** The samples. */
   data: Uint8Array;
+  /** Their size and number. */
   info: { width: number; height: number; channels: 1 | 2 | 3 | 4 };
 }
 
 /** A browser's ImageData, also of a canvas package: RGBA. */
 export interface ImageDataLike {
+  /** RGBA, row by row from the top left. */
   data: Uint8ClampedArray;
+  /** In pixels. */
   width: number;
+  /** In pixels. */
   height: number;
 }
 
 /** A part of an image, in pixels of the decoded image: after it was turned as its EXIF orientation says. */
 export interface Region {
+  /** Left edge, from 0. */
   x: number;
+  /** Upper edge, from 0. */
   y: number;
+  /** At least 1; the region lies inside the image. */
   width: number;
+  /** At least 1; the region lies inside the image. */
   height: number;
 }
 

@@ -7,8 +7,9 @@ import { loadSharp } from './load-decoder';
 
 /** Numbers of an image's patches, and where they lie. */
 export interface PatchMap {
-  /** Patches in a row and in a column. */
+  /** Patches in a row. */
   width: number;
+  /** Patches in a column. */
   height: number;
   /** Row by row from the top left. Above 0: the patch speaks for the label. Below: against it. */
   values: number[];

@@ -159,6 +159,8 @@ function assertNothingElse(reader: BankReader, start: number, header: Record<str
 }
 
 /**
+ * Reads a saved bank without a model; `model.loadLabelBank` also makes sure that it is of that model.
+ *
  * @throws ClipnError ERR_CLIPN_IO when the file cannot be read, ERR_CLIPN_BANK_FORMAT naming the field that is broken,
  *   ERR_CLIPN_BANK_MISMATCH when an earlier version made it in another precision than fp32.
  */

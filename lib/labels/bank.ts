@@ -16,6 +16,10 @@ export interface LabelBank {
   readonly yes: Float32Array;
   /** [C, D], unit rows; null for a plain CLIP, which has no "no" tower. */
   readonly no: Float32Array | null;
+  /**
+   * What each name was put into: the name of the set, the SHA-256 of its lines joined by LF, their number, and the
+   * lines.
+   */
   readonly templates: {
     readonly name: string;
     readonly sha256: string;

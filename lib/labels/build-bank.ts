@@ -28,18 +28,25 @@ export interface TextTowers {
   ): Promise<Float32Array>;
 }
 
+/** How far encoding of names has come. */
 export interface LabelProgress {
-  /** `words`: of negative words. */
+  /** What is encoded: labels, or negative `words`. */
   stage: 'labels' | 'words';
-  /** Sentences encoded so far, of `total`. */
+  /** Sentences encoded so far. */
   done: number;
+  /** Sentences in all. */
   total: number;
 }
 
 export interface EncodingOptions {
-  /** 'clipn' (default), 'openai', 'plain', 'nice', a file, or a set of one's own, `{ name, templates }`. */
+  /**
+   * The sentences that names are put into: 'clipn', 'openai', 'plain', 'nice', a file with one a line, or a set of
+   * one's own. Default those of the model, mostly 'clipn'.
+   */
   templates?: TemplatesInput | undefined;
+  /** Aborts: the call rejects with `signal.reason`. */
   signal?: AbortSignal | undefined;
+  /** Called as names are encoded; not for what the cache has. */
   onProgress?: ((progress: LabelProgress) => void) | undefined;
 }
 

@@ -26,7 +26,9 @@ export type FindingKind =
   | 'template'
   | 'negatives';
 
+/** One thing that is amiss with labels. */
 export interface LabelFinding {
+  /** Of what kind it is. */
   kind: FindingKind;
   /** The labels it is about, as given. */
   labels: string[];

@@ -6,10 +6,13 @@ import type { FetchProgress } from '../download/progress';
 import { type Inspection, inspectLibtorch } from './inspect';
 import type { Machine } from './machine';
 
+/** A libtorch in the cache. */
 export interface Fetched {
   /** Folder that holds libtorch_cpu. */
   dir: string;
+  /** E.g. '2.13.0'. */
   version: string;
+  /** 'cpu', or 'cu130'. */
   flavour: string;
 }
 

@@ -36,18 +36,33 @@ import { libtorchCacheDir } from './places';
 import { CUDA_LIBTORCH_VERSION, CUDA_VARIANT, LIBTORCH_VERSION, MEASURED_SHA256 } from './release';
 import { copyLibtorch, notCpu, unpackLibtorch } from './unpack';
 
+/** Options of `fetchLibtorch`. docs/libtorch.md */
 export interface FetchOptions {
-  /** 'cpu' or 'cu130'. The latter takes 2.6 GB from pip and 4.2 GB on disk; `from`, `mirror` and `sha256` are for 'cpu'. */
+  /**
+   * 'cpu' (default) or 'cu130'. The latter takes 2.6 GB from pip and 4.2 GB on disk; `from`, `mirror` and `sha256` are
+   * for 'cpu'.
+   */
   variant?: string;
-  /** A wheel, a libtorch zip, a folder that holds libtorch, or an http(s) or file URL of a wheel or zip. */
+  /**
+   * A wheel, a libtorch zip, a folder that holds libtorch, or an http(s) or file URL of a wheel or zip. Default:
+   * PyTorch's own wheel, through pip where there is one.
+   */
   from?: string;
-  /** URL that replaces https://download.pytorch.org/whl: the wheel lies below it in cpu/. `CLIPN_LIBTORCH_MIRROR` too. */
+  /**
+   * URL that replaces https://download.pytorch.org/whl: the wheel lies below it in cpu/. Default
+   * `CLIPN_LIBTORCH_MIRROR` of the environment, else none.
+   */
   mirror?: string;
-  /** Expected SHA-256 of the file, 64 hex digits. */
+  /**
+   * Expected SHA-256 of the file, 64 hex digits. Default: that of the published file where we know it, else the file is
+   * not compared.
+   */
   sha256?: string;
   /** E.g. '2.13.0'. Default: the first of ours that there is a core for; '2.14.1' with CUDA. With `from`, any patch release of the default's minor is taken unless this is given. */
   version?: string;
+  /** Called as it goes on. */
   onProgress?: (progress: FetchProgress) => void;
+  /** Aborts: the call rejects with `signal.reason`. */
   signal?: AbortSignal;
 }
 

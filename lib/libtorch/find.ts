@@ -29,13 +29,19 @@ export interface Libtorch extends FoundLibtorch {
   core: string;
 }
 
-/** A place that was looked at. `reason` is there exactly when `usable` is false. */
+/** A place where libtorch was looked for. */
 export interface Candidate {
+  /** Why it was looked at. */
   source: Source;
+  /** The folder. */
   path: string;
+  /** E.g. '2.13.0'; absent where none could be read. */
   version?: string;
+  /** 'cpu', 'cu130', …; absent as `version`. */
   flavour?: string;
+  /** Whether it fits a core of this package. */
   usable: boolean;
+  /** Why not; there exactly when `usable` is false. */
   reason?: string;
 }
 
@@ -43,7 +49,9 @@ export interface Candidate {
 export interface Core {
   /** Minor version of the libtorch it was compiled against, e.g. '2.13': it fits every 2.13.x. */
   minor: string;
+  /** Of the libtorch it fits. */
   flavour: 'cpu';
+  /** The file. */
   path: string;
 }
 

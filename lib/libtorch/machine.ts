@@ -2,6 +2,7 @@
 import { join, resolve, sep } from 'node:path';
 import { homeDir } from '../base/cache-dir';
 
+/** @internal The computer as this package sees it; tests give another one. */
 export interface Machine {
   platform: NodeJS.Platform;
   /** As `process.arch`. */

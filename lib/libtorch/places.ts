@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { cacheDir, cacheDirIfAny } from '../base/cache-dir';
 import { type Machine, multiarchTriplet, systemPath } from './machine';
 
+/** The `libtorch` option, `CLIPN_LIBTORCH`, the cache folder, a Python torch, or a folder of the system. */
 export type Source = 'option' | 'env' | 'cache' | 'python' | 'system';
 
 export interface Place {

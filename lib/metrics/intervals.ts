@@ -7,7 +7,9 @@ import { type Roc, twiceWins } from './roc';
 
 /** 95 % confidence interval. */
 export interface Interval {
+  /** Its lower end. */
   low: number;
+  /** Its upper end. */
   high: number;
 }
 

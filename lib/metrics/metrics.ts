@@ -24,11 +24,13 @@ export interface OodMetrics {
 
 /** One score on one OOD set, against all ID images. */
 export interface SetMetrics extends OodMetrics {
+  /** 95 % intervals of two of them. docs/metrics.md */
   intervals: { auroc: Interval; fprAtIdTpr95: Interval };
   /** ROC, ID positive: at most a few hundred vertices, the corners kept. */
   roc: { fpr: number[]; tpr: number[] };
 }
 
+export const FPR_RULES = ['interpolated', 'reached', 'nearest'] as const;
 /**
  * How `fprAtIdTpr95` is read off the ROC where no threshold has ID recall 0.95 exactly, or several have.
  *
@@ -36,11 +38,11 @@ export interface SetMetrics extends OodMetrics {
  * - `reached`: smallest rate at which ID recall is at least 0.95 (OpenOOD, pytorch-ood, with ID positive)
  * - `nearest`: at the recall nearest to 0.95 (MCM, NegLabel); of several with that recall the largest rate
  */
-export const FPR_RULES = ['interpolated', 'reached', 'nearest'] as const;
 export type FprRule = (typeof FPR_RULES)[number];
 
+/** Options of the metrics. */
 export interface MetricOptions {
-  /** Default `interpolated`. */
+  /** How `fprAtIdTpr95` is read off the ROC. Default `interpolated`. */
   rule?: FprRule | undefined;
   /** What errors call the OOD set. Default `ood`. */
   name?: string | undefined;
@@ -50,6 +52,8 @@ export interface MetricOptions {
 export const RECALL = 0.95;
 
 /**
+ * AUROC, both AUPR and both FPR95 of one score on one OOD set. Higher score = more in-distribution. docs/metrics.md
+ *
  * @param id scores of in-distribution images
  * @param ood scores of out-of-distribution images
  * @throws ERR_CLIPN_SCORES when a set is empty or holds NaN, naming set and index

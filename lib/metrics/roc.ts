@@ -15,6 +15,7 @@ export interface Roc {
   nOod: number;
 }
 
+/** A ROC, ID positive. */
 export interface RocCurve {
   /** False-positive rate, in [0, 1], rising. */
   fpr: number[];

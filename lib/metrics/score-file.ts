@@ -22,8 +22,12 @@ function numberOf(text: string, path: string, line: number): number {
   return sign === '-' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
 }
 
+/** Options of `readScoreFile`. */
 export interface ScoreFileOptions {
-  /** The file is CSV: the column's name, or its number counted from 1 (digits are always a number). */
+  /**
+   * The file is CSV: the column's name, or its number counted from 1 (digits are always a number). Default: no CSV, one
+   * number a line.
+   */
   column?: string | undefined;
   /** Whether the CSV file's first row names the columns. Default true. */
   header?: boolean | undefined;

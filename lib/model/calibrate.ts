@@ -17,13 +17,15 @@ import type { Model } from './model';
 import type { NegativesInput } from './negatives';
 import { noneOf } from './photo-hashes';
 
+/** Options of `calibrate`. */
 export interface CalibrateOptions extends DecodeOptions, ThresholdOptions {
   /** Score that will decide. Default `atd`; of a plain CLIP with negatives `negLabel`. */
   score?: DecidingScore | undefined;
-  /** Words that are none of the labels, as a detector takes them. */
+  /** Words that are none of the labels, as a detector takes them. Default none. */
   negatives?: NegativesInput | undefined;
-  /** Known OOD images: for `cost`, and to tell what the threshold lets through. */
+  /** Known OOD images: for `cost`, and to tell what the threshold lets through. Default none. */
   ood?: Iterable<ImageInput> | AsyncIterable<ImageInput> | undefined;
+  /** Aborts: the call rejects with `signal.reason`. */
   signal?: AbortSignal | undefined;
   /** Called after every image with the number of those done. */
   onProgress?: ((done: number) => void) | undefined;
@@ -31,17 +33,23 @@ export interface CalibrateOptions extends DecodeOptions, ThresholdOptions {
 
 /** What becomes of the OOD images given. */
 export interface OodPrice {
+  /** OOD images that could be read. */
   images: number;
-  /** How many the calibration accepts, and the share with its 95 % interval (Wilson). */
+  /** How many of them the calibration accepts. */
   accepted: number;
+  /** `accepted` / `images`. */
   share: number;
+  /** Of the share (Wilson). */
   interval: Interval;
 }
 
+/** What `calibrate` gives. */
 export interface CalibrationRun {
+  /** For `createDetector` and `saveCalibration`. */
   calibration: FittedCalibration;
-  /** Of the ID images that the thresholds rest on, how many are accepted, and how many lie exactly on the lower threshold. */
+  /** Of the ID images that the thresholds rest on, how many are accepted. */
   accepted: number;
+  /** How many of them lie exactly on the lower threshold. */
   tied: number;
   /** The price, where `ood` was given and some of it can be read. */
   ood?: OodPrice;

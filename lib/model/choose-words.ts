@@ -16,10 +16,13 @@ const PART = 4096;
 /** Cosines held at once: 64 MB. */
 const MOST_COSINES = 1 << 24;
 
+/** How words are encoded. */
 export interface NegativesOptions {
   /** Keep and reuse rows on disk, in the cache folder. Default true. */
   cache?: boolean | undefined;
+  /** Aborts: the call rejects with `signal.reason`. */
   signal?: AbortSignal | undefined;
+  /** Called as words are encoded. */
   onProgress?: ((progress: LabelProgress) => void) | undefined;
 }
 

@@ -26,6 +26,7 @@ import { assertNegativesFit, type NegativesInput } from './negatives';
 import type { CloseOptions } from './options';
 import { mapAbsence, type SeenImage, type Why, whyOf } from './why';
 
+/** What a detector decides by, and what its answers hold. */
 export interface DetectorOptions extends DecodeOptions {
   /** Score that decides. Default the calibration's, else `atd`; of a plain CLIP with negatives the nearest decides. */
   score?: DecidingScore;
@@ -34,10 +35,11 @@ export interface DetectorOptions extends DecodeOptions {
    * negatives is in when no word is nearer than the nearest label.
    */
   threshold?: number;
+  /** Thresholds of `calibrate`, or by hand, that decide. Not with `threshold`. Default none. */
   calibration?: Calibration;
   /**
    * Words that are none of the labels: 'wordnet' (its words mined for these labels), a list, a file of words or of
-   * `saveNegatives`, what `mineNegatives` gave, or what `model.createNegatives` gave.
+   * `saveNegatives`, what `mineNegatives` gave, or what `model.createNegatives` gave. Default none.
    */
   negatives?: NegativesInput;
   /** Also tell every label that is present by itself: `present` of an answer. Default: not told. */
@@ -50,6 +52,7 @@ export interface DetectorOptions extends DecodeOptions {
 
 /** One class of an image's top list, by falling p. */
 export interface TopEntry {
+  /** Its name. */
   label: string;
   /** Softmax share among the labels, in [0, 1]. */
   p: number;
@@ -69,14 +72,18 @@ export interface CheckResult {
   label: string;
   /** With negatives: the nearest word, whatever the verdict. */
   nearestWord?: string;
+  /** What was decided. */
   verdict: Verdict;
   /**
    * With a calibration: share of images of your classes that score no higher, (1 + calibration scores ≤ the score) / (n + 1),
    * in (0, 1]. Of new images of your classes at most the share α has one of at most α.
    */
   pValue?: number;
+  /** What decided. */
   rule: Rule;
+  /** All scores that can be had. */
   scores: Scores;
+  /** The nearest labels, `topK` of them, by falling p. */
   top: TopEntry[];
   /**
    * Of a guarded model: the arithmetic that these numbers come from. With `int8` or `bf16` verdict and label are those of
@@ -97,14 +104,19 @@ export interface CheckResult {
 
 /** An image of a list or stream that could not be answered; the others are. */
 export interface CheckFailure {
+  /** As of a `CheckResult`. */
   image?: string;
+  /** As of a `CheckResult`. */
   region?: Region;
+  /** Why. */
   error: ClipnError;
 }
 
+/** Options of `detector.check` and `detector.stream`. */
 export interface CheckOptions {
   /** Also say why: in a sentence, label by label, and where in the image (docs/reasons.md). Default false. */
   why?: boolean;
+  /** Aborts: the call rejects with `signal.reason`. */
   signal?: AbortSignal;
 }
 
@@ -118,6 +130,7 @@ export type MeasuredResult = CheckResult & { differences?: Differences };
 
 /** Made by `model.createDetector` or `loadDetector`. */
 export class Detector {
+  /** Its classes. */
   readonly bank: LabelBank;
   /** Why the verdicts may mislead: notes on the labels and on the rule. */
   readonly warnings: readonly string[];
@@ -433,6 +446,7 @@ export class Detector {
     if (this.#ownsModel) await this.#host.close(options);
   }
 
+  /** As `close`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

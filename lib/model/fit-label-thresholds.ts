@@ -8,9 +8,11 @@ import type { DecodeOptions } from '../images/decode';
 import type { LabelBank } from '../labels/bank';
 import type { Model } from './model';
 
+/** Options of `fitLabelThresholds`. */
 export interface FitLabelThresholdsOptions extends DecodeOptions {
   /** Share of the images that show a label for which it counts as present, on average. Default 0.95. */
   target?: number | undefined;
+  /** Aborts: the call rejects with `signal.reason`. */
   signal?: AbortSignal | undefined;
 }
 

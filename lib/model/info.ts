@@ -6,9 +6,11 @@ import type { ModelConfig } from '../weights/model-config';
 
 /** What a model is and can do. */
 export interface ModelInfo {
+  /** The model file. */
   path: string;
   /** Hash of the weights: banks and caches are keyed on it. */
   contentId: string;
+  /** Where it computes. */
   device: 'cpu' | 'cuda';
   /** With device `auto`: why it is not CUDA. Else null. */
   deviceReason: string | null;
@@ -35,6 +37,7 @@ export interface ModelInfo {
    * without AVX2, which run as the file has them: same features, slower.
    */
   rewritten: boolean;
+  /** What the model file says of itself. docs/model-file.md */
   config: ModelConfig;
 }
 

@@ -17,12 +17,15 @@ import type { Model } from './model';
 import type { NegativesInput } from './negatives';
 import type { LabelBankOptions } from './options';
 
+/** Options of `lintLabels`. */
 export interface LintOptions extends LabelBankOptions {
-  /** Words that are none of the labels, as for `createDetector`: looked through, too. */
+  /** Words that are none of the labels, as for `createDetector`: looked through, too. Default none. */
   negatives?: NegativesInput | undefined;
 }
 
+/** What `lintLabels` found. */
 export interface LabelLint {
+  /** What is amiss; empty when nothing was found. */
   findings: LabelFinding[];
   /** What was not looked at, and why. */
   skipped: string[];

@@ -6,15 +6,17 @@ import type { Detector, DetectorOptions } from './detector';
 import { loadModel } from './load';
 import type { LabelBankOptions, LoadModelOptions } from './options';
 
+/** Options of `loadDetector`: those of `loadModel` and of a detector, and which model and classes. */
 export interface LoadDetectorOptions extends LoadModelOptions, DetectorOptions {
   /** Path of the model file, or name of a fetched model, as for `loadModel`. */
   model: string;
-  /** Class names; give these or `bank`. */
+  /** Class names; absent when `bank` is given. */
   labels?: readonly string[];
-  /** Path of a saved label bank. */
+  /** Path of a saved label bank; absent when `labels` are given. */
   bank?: string;
+  /** How `labels` are encoded. Default as `model.createLabelBank` does. */
   labelBank?: LabelBankOptions;
-  /** Path of a calibration file, instead of `calibration`. */
+  /** Path of a calibration file, in place of `calibration`. Default none. */
   calibrationFile?: string;
 }
 

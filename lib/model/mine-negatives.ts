@@ -11,6 +11,7 @@ import { MINED_TEMPLATES, type NegativesOptions, wordsFarFromImages } from './ch
 import type { Model } from './model';
 import { photoHash } from './photo-hashes';
 
+/** Options of `mineNegatives`. */
 export interface MineNegativesOptions extends NegativesOptions, DecodeOptions {
   /** Label → paths of photos of it, some ten or more. None of them may calibrate later. */
   photos: Readonly<Record<string, readonly string[]>>;

@@ -46,14 +46,9 @@ interface Opened {
   tokenizerJson: string;
 }
 
-/**
- * Made by `loadModel`. Holds the weights until `close()`.
- *
- * The members marked @internal are for the rooms above this one, not for users: `queue`, `lane` and `scoreFeatures` for
- * detectors and the evaluation, `towers` for label banks, `encodePixels`, `encodePatches` and `runImageLinears` for the
- * evaluation, teaching and `bench`, `assertFits` for every bank that comes from outside.
- */
+/** Made by `loadModel`. Holds the weights until `close()`. */
 export class Model implements DetectorHost {
+  /** What it is and can do. */
   readonly info: ModelInfo;
   readonly #engine: Engine;
   readonly #lane: NativeLane;
@@ -330,6 +325,7 @@ export class Model implements DetectorHost {
     await this.#closing;
   }
 
+  /** As `close`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

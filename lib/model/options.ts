@@ -4,6 +4,7 @@ import type { EncodingOptions } from '../labels/build-bank';
 import type { Device, Precision } from '../native/placement';
 import type { BatchOptions, QueueOptions } from './queue-options';
 
+/** How a model is loaded, where it computes, and how many images it takes at once. */
 export interface LoadModelOptions {
   /** Where to compute. `cuda` is strict; `auto` takes the CPU where CUDA lacks a piece (`info.deviceReason`). Default `auto`. */
   device?: Device;
@@ -19,21 +20,24 @@ export interface LoadModelOptions {
   libtorch?: string;
   /**
    * SHA-256 of the file in hex: a file with another one is refused, with ERR_CLIPN_MODEL_UNTRUSTED, before any of it is
-   * used. Takes as much room in the temporary folder as the file has (docs/security.md).
+   * used. Takes as much room in the temporary folder as the file has (docs/security.md). Default: any file is loaded.
    */
   trustedSha256?: string;
-  /** How images of all callers are gathered into batches. */
+  /** How images of all callers are gathered into batches. Default up to 8, without waiting. */
   batch?: BatchOptions;
-  /** How many images the model takes at once, and what happens to more. */
+  /** How many images the model takes at once, and what happens to more. Default 64; more wait. */
   queue?: QueueOptions;
+  /** Aborts: the call rejects with `signal.reason`. */
   signal?: AbortSignal;
 }
 
+/** Options of `model.close` and `detector.close`. */
 export interface CloseOptions {
   /** Answer the images that were taken before (default); else those that are in no batch yet reject with ERR_CLIPN_CLOSED. */
   drain?: boolean;
 }
 
+/** How names are encoded. */
 export interface LabelBankOptions extends EncodingOptions {
   /** Keep and reuse the bank on disk, in the cache folder. Default true. */
   cache?: boolean;
@@ -41,6 +45,8 @@ export interface LabelBankOptions extends EncodingOptions {
   yesOnly?: boolean;
 }
 
+/** Options of `model.encodeImages`. */
 export interface EncodeOptions extends DecodeOptions {
+  /** Aborts: the call rejects with `signal.reason`. */
   signal?: AbortSignal;
 }

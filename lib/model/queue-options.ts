@@ -1,6 +1,7 @@
 /** Options of a model's queue: defaults and checks. */
 import { ClipnError } from '../base/errors';
 
+/** How images of all callers are gathered into batches. docs/throughput.md */
 export interface BatchOptions {
   /** Images the tower sees at once, at most. Default 8. */
   max?: number | undefined;
@@ -11,6 +12,7 @@ export interface BatchOptions {
   maxDelayMs?: number | undefined;
 }
 
+/** How many images a model takes at once. docs/throughput.md */
 export interface QueueOptions {
   /**
    * Images in memory as pixels, at most; nor more than two batches and the images being decoded. Default 64. What waits

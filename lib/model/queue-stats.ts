@@ -1,9 +1,12 @@
 /** What a model's queue has done: counters, and percentiles over a bounded window. */
 
-/** Percentiles in ms of the last images that were answered, 1,024 at most; null before the first. */
+/** Of the last images that were answered, 1,024 at most, in ms. */
 export interface Percentiles {
+  /** Half of them took no longer. */
   p50: number;
+  /** 95 % of them took no longer. */
   p95: number;
+  /** 99 % of them took no longer. */
   p99: number;
 }
 
@@ -17,8 +20,9 @@ export interface ModelStats {
   aborted: number;
   /** Refused with ERR_CLIPN_QUEUE_FULL. */
   rejected: number;
-  /** Batches begun, and how many images they held on average; null before the first. */
+  /** Batches begun. */
   batches: number;
+  /** How many images they held on average; null before the first. */
   meanBatch: number | null;
   /** Of a guarded model: encoded by both towers, since the first alone could not decide. */
   again: number;
@@ -26,9 +30,12 @@ export interface ModelStats {
   waiting: number;
   /** Now: being computed or scored. */
   running: number;
-  /** From call to answer. */
+  /** From call to answer; null before the first. */
   latencyMs: Percentiles | null;
-  /** The part of it that was neither decoding nor computing: waiting for room, for company, for the lane. */
+  /**
+   * The part of it that was neither decoding nor computing: waiting for room, for company, for the lane; null before
+   * the first.
+   */
   waitMs: Percentiles | null;
 }
 

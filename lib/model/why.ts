@@ -13,6 +13,7 @@ import type { ModelInfo } from './info';
 
 /** A label of the top list, and its part in the scores. */
 export interface LabelReason {
+  /** Its name. */
   label: string;
   /** Share among the labels. */
   p: number;
@@ -26,6 +27,7 @@ export interface LabelReason {
 
 /** Where in the image yes is ahead of no for the nearest label. */
 export interface GapMap extends PatchMap {
+  /** The nearest label. */
   label: string;
   /**
    * What no patch contributed: `values` and `rest` sum to the label's gap. All are logits, as the gap.
@@ -33,6 +35,7 @@ export interface GapMap extends PatchMap {
   rest: number;
 }
 
+/** What a verdict rests on. docs/reasons.md */
 export interface Why {
   /** In plain English. */
   sentence: string;
@@ -46,6 +49,7 @@ export interface Why {
   nearestWord?: { word: string; by: number };
   /** Absent where `mapAbsent` says why. */
   map?: GapMap;
+  /** Why there is no map. */
   mapAbsent?: string;
 }
 

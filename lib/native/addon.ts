@@ -49,7 +49,7 @@ export interface CoreInfo {
   cpuBf16: boolean;
 }
 
-/** Of an image tower. */
+/** Arithmetic of an image tower. */
 export type Arithmetic = 'fp32' | 'bf16' | 'fp16' | 'int8';
 
 /** 8-bit samples, rows without gaps: 1 channel grey, 3 RGB, 4 RGBA (alpha ignored). */
@@ -94,24 +94,37 @@ export interface NativeScoreInput {
 
 /** One entry per image in each; `top*` are [n, k], `logits*` [n, c]. Meanings: `clipn_score_output` in core.h. */
 export interface NativeScores {
+  /** p_yes at the top class, in [0, 1]; NaN for a plain CLIP. */
   ctw: Float32Array;
+  /** 1 − p(C+1), in [0, 1]; NaN for a plain CLIP. */
   atd: Float32Array;
+  /** Largest share among the labels, in [1/C, 1]. */
   msp: Float32Array;
+  /** Largest logit of yes. */
   maxLogit: Float32Array;
+  /** Log of the sum of all exp(a), a logit. */
   energy: Float32Array;
+  /** Largest share at temperature 1, of the raw cosines, in [1/C, 1]. */
   mcm: Float32Array;
+  /** Logit of yes minus logit of no at the top class; NaN for a plain CLIP. */
   gap: Float32Array;
+  /** log p(C+1): higher = more OUT-of-distribution; NaN for a plain CLIP. */
   logPOut: Float32Array;
+  /** Log of the largest p · p_yes: the rule of `atd` says out when `logPOut` exceeds it. NaN for a plain CLIP. */
   logQMax: Float32Array;
-  /** NaN without words, as the next two. */
+  /** The labels' share against the words, mean over groups, in (0, 1); NaN without words. */
   negLabel: Float32Array;
-  /** NaN for a plain CLIP, too. */
+  /** `atd` with the words in the softmax, in [0, 1]; NaN without words and for a plain CLIP. */
   ole: Float32Array;
+  /** Largest logit of a word; NaN without words. */
   wordMax: Float32Array;
-  /** -1 without words. */
+  /** The word of `wordMax`; -1 without words, and for a feature with NaN. */
   wordIndex: Int32Array;
+  /** Labels by falling logit; of equal ones the lower index first. */
   topIndex: Int32Array;
+  /** Their shares. */
   topP: Float32Array;
+  /** Yes against no for each; NaN for a plain CLIP. */
   topPYes: Float32Array;
   logitsYes?: Float32Array;
   logitsNo?: Float32Array;

@@ -6,6 +6,7 @@ import type { Engine } from './engine';
 
 /** Driver, GPU and what of this package and libtorch belongs to them. */
 export interface CudaInfo {
+  /** Whether a model can be loaded there. */
   usable: boolean;
   /** The first piece that is missing, hardware first; null when usable. */
   missing: 'driver' | 'device' | 'architecture' | 'libtorch' | 'plugin' | null;

@@ -4,6 +4,7 @@ import type { Arithmetic } from './addon';
 import { cudaUnavailable, openCuda } from './cuda';
 import type { Engine } from './engine';
 
+/** `auto`: CUDA where all of it is there, else the CPU. `cuda` is strict. */
 export type Device = 'auto' | 'cpu' | 'cuda';
 /** `guarded`: a first tower in a faster arithmetic, and fp32 for what that cannot decide (docs/precision.md). */
 export type Precision = Arithmetic | 'guarded';

@@ -11,7 +11,9 @@ import { namesIn } from '../labels/labels-file';
 
 /** Words that `mineNegatives` chose with photos of the labels. The file is this object as JSON. */
 export interface MinedNegatives {
+  /** Of this format of file. */
   formatVersion: 1;
+  /** The furthest first. */
   words: string[];
   /** Groups that the words are dealt to. */
   groups: number;
@@ -80,7 +82,11 @@ export async function readNegatives(path: string): Promise<string[] | MinedNegat
   return parseMinedNegatives(value, path);
 }
 
-/** @throws ERR_CLIPN_IO */
+/**
+ * Writes words that `mineNegatives` chose; `negatives` takes the path. The file appears under its name when it is whole.
+ *
+ * @throws ERR_CLIPN_IO
+ */
 export async function saveNegatives(mined: MinedNegatives, path: string): Promise<void> {
   assertArguments({ mined: ['record', mined], path: ['text', path] });
   await writeThenRename(path, (temporary) => writeFile(temporary, `${JSON.stringify(mined, null, 2)}\n`));

@@ -1,5 +1,6 @@
 /** The names of the scores of one image (spec 3). */
 
+export const DECIDING_SCORES = ['ctw', 'atd', 'msp', 'maxLogit', 'energy', 'mcm', 'gap', 'negLabel', 'ole'] as const;
 /**
  * Names of the scores that decide, all higher = more in-distribution.
  *
@@ -13,14 +14,14 @@
  * - `negLabel`: the labels' share against negative words, mean over groups of words, in (0, 1) (neg-label.ts)
  * - `ole`: `atd` with the negative words in the softmax, in [0, 1] (ole.ts)
  */
-export const DECIDING_SCORES = ['ctw', 'atd', 'msp', 'maxLogit', 'energy', 'mcm', 'gap', 'negLabel', 'ole'] as const;
 export type DecidingScore = (typeof DECIDING_SCORES)[number];
 
 /** Scores that need the no tower; NaN for a plain CLIP. */
 export const NO_TOWER_SCORES: readonly string[] = ['ctw', 'atd', 'gap', 'logPOut', 'ole'];
 
-/** Scores that compare with negative words; without words there are none of them. */
+/** Without words there are none of them. */
 export const NEGATIVE_SCORES = ['negLabel', 'ole'] as const;
+/** Scores that compare with negative words. */
 export type NegativeScore = (typeof NEGATIVE_SCORES)[number];
 
 export const needsNegatives = (score: string): boolean => (NEGATIVE_SCORES as readonly string[]).includes(score);

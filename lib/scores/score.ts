@@ -19,6 +19,7 @@ export interface NegativeRows {
   groupEnds: readonly number[];
 }
 
+/** Options of `score`. */
 export interface ScoreOptions {
   /** Entries of the top list, 0 to C. Default 5 (or C, if fewer). */
   topK?: number;
@@ -26,12 +27,15 @@ export interface ScoreOptions {
   scale?: number;
   /** Words that are none of the labels, for `negLabel`, `ole`, `wordMax` and `wordIndex`. Without: NaN, and -1. */
   negatives?: NegativeRows | undefined;
+  /** Aborts: the call rejects with `signal.reason`. */
   signal?: AbortSignal;
 }
 
 /** Results for N images: arrays of length N; `top*` are [N, K] row-major. */
 export interface ScoreResult extends Omit<NativeScores, 'logitsYes' | 'logitsNo'> {
+  /** N, rows of features. */
   n: number;
+  /** K, entries of the top list. */
   k: number;
 }
 

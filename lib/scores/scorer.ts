@@ -7,9 +7,11 @@ export type Need = 'no tower' | 'patches' | 'negatives' | 'logits';
 
 /** A block of n images. Arrays have an entry per image unless their shape says otherwise. */
 export interface ScoreBlock {
+  /** Images of the block. */
   n: number;
   /** s, the factor on cosines. */
   scale: number;
+  /** The labels. */
   bank: LabelBank;
   /** [n, D], unit rows. */
   features: Float32Array;
@@ -29,6 +31,7 @@ export interface Scorer {
   formula: string;
   /** Spec section or paper. */
   source: string;
+  /** A scorer whose needs cannot be met is left out, and the result says so. */
   needs: readonly Need[];
   /** One finite number per image; NaN ends the evaluation. */
   read(block: ScoreBlock): ArrayLike<number>;

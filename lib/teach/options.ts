@@ -30,10 +30,11 @@ export const TEACH_DEFAULTS = {
   saveEvery: 500,
 } as const;
 
+/** Options of `teach`. The defaults are the paper's unless said otherwise. docs/teach.md */
 export interface TeachOptions {
   /** Passes over the data. Default 10. */
   epochs?: number;
-  /** Steps in all, instead of `epochs`; the learning rate falls to 0 over them. */
+  /** Steps in all; the learning rate falls to 0 over them. Default: those of `epochs`. Not with `epochs`. */
   steps?: number;
   /** Samples a step, at least 2. Default 2048. */
   batch?: number;
@@ -51,17 +52,25 @@ export interface TeachOptions {
   templates?: string;
   /**
    * File of the classes' names, for class folders and for shards with class numbers: JSON of folder or number → name or
-   * list of names, or for numbers one name a line. What it lacks is left out.
+   * list of names, or for numbers one name a line. What it lacks is left out. Default: the folders' own names, `_`
+   * becoming a space.
    */
   names?: string;
-  /** Columns of a table; found by their usual names when absent. Digits: by number from 1, in a file without header. */
+  /**
+   * Column of a table that is the image; found by its usual names when absent. Digits: by number from 1, in a file
+   * without header.
+   */
   imageColumn?: string;
+  /** Column that is the caption; found by its usual names when absent. */
   captionColumn?: string;
   /** What stands between the columns of a .csv or .tsv file; told by its first line when absent. */
   delimiter?: string;
   /** Field of a shard's samples that is the image, e.g. `input.jpg`; when absent, the only one that is an image. */
   imageField?: string;
-  /** Field that is the caption, e.g. `cap`, or `json.caption` for a key of JSON; also of a folder of images and texts. */
+  /**
+   * Field that is the caption, e.g. `cap`, or `json.caption` for a key of JSON; also of a folder of images and texts.
+   * When absent, the only one that is a caption by its name.
+   */
   captionField?: string;
   /** Random crops of each image that are encoded and drawn from; 0, the default: its evaluation crop alone. */
   augmentations?: number;
@@ -71,37 +80,55 @@ export interface TeachOptions {
   saveEvery?: number;
   /** Folder of the cached features, to share them between runs. Default `features` in the output folder. */
   features?: string;
-  /** As for `exportModel`: what the base's shapes do not tell, and the precision of model.pt. */
+  /** Of the base, as for `exportModel`. Default as there. */
   tokenizer?: string;
+  /** Of the base, as for `exportModel`. Default as there. */
   config?: string;
+  /** Of the base, as for `exportModel`. Default as there. */
   key?: string;
+  /** Of the base, as for `exportModel`. Default as there. */
   act?: Activation;
+  /** Precision of the weights in model.pt. Default fp32. */
   dtype?: StoredDtype;
+  /** Folder of libtorch; found by itself when absent. */
   libtorch?: string;
+  /** Aborts: the state is saved after the step that is running, and the call rejects with `signal.reason`. */
   signal?: AbortSignal;
   /** What is downloaded, when the base is a hub name. */
   onFetch?: (progress: FetchProgress) => void;
+  /** Called as it goes on. */
   onProgress?: (progress: TeachProgress) => void;
+  /** Called after every step. */
   onStep?: (step: TeachStep) => void;
   /** What should be told but is no failure: samples left out, a base that was taught before. */
   onWarning?: (warning: string) => void;
 }
 
-/** `done` of `total` images, texts, steps, bytes; `total` is 0 where it is not known. */
+/** How far a stage has come. */
 export interface TeachProgress {
+  /** Encoding images, encoding texts, training, writing the model file. */
   stage: 'images' | 'texts' | 'steps' | 'export';
+  /** Images, texts, steps or bytes. */
   done: number;
+  /** Of how many; 0 where it is not known. */
   total: number;
 }
 
-/** One step: its losses before the weights change (spec 5.2) and the learning rate that changes them. */
+/**
+ * One step of the training: its losses before the weights change (spec 5.2) and the learning rate that changes them.
+ */
 export interface TeachStep {
   /** From 1. */
   step: number;
+  /** An image's own caption beats its "no". The formulas: docs/teach.md */
   lossYes: number;
+  /** For any other caption the "no" wins. */
   lossNo: number;
+  /** Yes and no of a caption are far apart. */
   lossText: number;
+  /** Half of their sum, which is minimised. */
   total: number;
+  /** Learning rate. */
   lr: number;
 }
 

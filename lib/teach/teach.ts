@@ -31,12 +31,19 @@ import { TRAINED_ARRAYS, writeTrainingFile } from './training-file';
 
 export type { Negatives, TeachOptions, TeachProgress, TeachStep } from './options';
 
+/** What `teach` made. */
 export interface TeachResult {
+  /** Steps in all, those of interrupted calls included. */
   steps: number;
+  /** Steps in an epoch. */
   stepsPerEpoch: number;
+  /** Samples: pairs of image and caption, of class folders images. */
   samples: number;
+  /** Images that were encoded. */
   images: number;
+  /** Where it was computed. */
   device: 'cpu' | 'cuda';
+  /** In which arithmetic. */
   precision: 'fp32' | 'bf16';
   /** Samples left out, by reason. */
   skipped: Record<string, number>;

@@ -7,7 +7,9 @@ import openai from '../data/templates/openai.json';
 
 /** Sentences that a class name is put into, each at its `{}`. */
 export interface TemplateSet {
+  /** What banks and reports call it. */
   readonly name: string;
+  /** At least one; each has `{}` where the name goes. */
   readonly templates: readonly string[];
   /** sha256 (hex) of the templates joined by LF. */
   readonly sha256: string;

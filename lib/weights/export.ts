@@ -21,24 +21,33 @@ import { refuseOverwriting, type Source, withSource } from './source';
 import { readTrainedScale } from './trained-scale';
 import { isVocabulary, type Vocabulary } from './vocabulary';
 
+/** Options of `exportModel`. docs/model-file.md */
 export interface ExportOptions {
   /** Leave the text towers out, for applications with a saved label bank. Default false. */
   imageOnly?: boolean;
   /** Precision of the stored weights. Default 'fp32'. */
   dtype?: StoredDtype;
-  /** Hugging Face tokenizer.json of the checkpoint; needed when its vocabulary is not CLIP's own of 49,408 tokens. */
+  /**
+   * Hugging Face tokenizer.json of the checkpoint; needed when its vocabulary is not CLIP's own of 49,408 tokens.
+   * Default: the one in a folder of transformers, else CLIP's own.
+   */
   tokenizer?: string;
-  /** OpenCLIP config file: activation, heads, mean and std of a checkpoint that has none beside it. */
+  /** OpenCLIP config file: activation, heads, mean and std. Default: the one beside the checkpoint, else none. */
   config?: string;
-  /** Which dictionary of a .pt or .bin file to read, where several hold a CLIP, e.g. `state_dict_ema`. */
+  /**
+   * Which dictionary of a .pt or .bin file to read, e.g. `state_dict_ema`. Default: the only one that holds a CLIP;
+   * where several do, it must be given.
+   */
   key?: string;
   /**
-   * Of the MLPs: `gelu` is the exact one. Needed for a plain CLIP in OpenCLIP's layout without a config, unless its hash is
-   * a known one or its keys are OpenAI's own: shapes do not tell. A CLIPN has `gelu` unless its training recorded another.
+   * Of the MLPs: `gelu` is the exact one. Default: what config, known hash, OpenAI's own keys or the training say;
+   * `gelu` for another CLIPN. A plain CLIP in OpenCLIP's layout of which nothing tells must have it given: shapes do
+   * not.
    */
   act?: Activation;
   /** Names that the model learnt, where it was taught on few: labels outside them are warned of. Default `open`. */
   vocabulary?: Vocabulary;
+  /** Aborts: the call rejects with `signal.reason`. */
   signal?: AbortSignal;
   /** What is downloaded, when a hub name is given. */
   onFetch?: (progress: FetchProgress) => void;

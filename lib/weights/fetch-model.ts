@@ -13,13 +13,15 @@ import { isRefusedForGood } from './hub-clip';
 import { type FetchedModel, findModel, modelFile, prepareModelCache, recordModel } from './model-cache';
 import { STORED_DTYPES, type StoredDtype } from './model-config';
 
+/** Options of `fetchModel`. */
 export interface FetchModelOptions {
   /** Branch, tag or commit; default `main`. It may also follow the name, after an @. */
   revision?: string;
   /** Precision of the stored weights. Default 'fp32'. */
   dtype?: StoredDtype;
-  /** The `size` phase says how much comes and under which licence, before it comes. */
+  /** Called as it goes on. The `size` phase says how much comes and under which licence, before it comes. */
   onProgress?: (progress: FetchProgress) => void;
+  /** Aborts: the call rejects with `signal.reason`. */
   signal?: AbortSignal;
 }
 

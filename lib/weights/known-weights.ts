@@ -2,6 +2,7 @@
 import { ClipnError } from '../base/errors';
 import data from '../data/known-weights.json';
 
+/** Of the MLPs: `gelu` is the exact one. */
 export type Activation = 'gelu' | 'quickgelu';
 
 /** A published file of weights. */

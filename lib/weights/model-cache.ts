@@ -9,6 +9,7 @@ import { writeThenRename } from '../base/write-file';
 import { fileStem, type HubName, parseHubName, shownName } from '../hub/name';
 import { STORED_DTYPES, type StoredDtype } from './model-config';
 
+/** A model of the Hugging Face hub in the cache. */
 export interface FetchedModel extends HubName {
   /** Of the repository, 40 hex digits. */
   commit: string;
@@ -18,6 +19,7 @@ export interface FetchedModel extends HubName {
   dtype: StoredDtype;
   /** The model file. */
   path: string;
+  /** Of the model file. */
   bytes: number;
 }
 

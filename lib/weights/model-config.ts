@@ -6,7 +6,9 @@ import type { Activation } from './known-weights';
 import type { ModelKind } from './network';
 import { isVocabulary, type Vocabulary } from './vocabulary';
 
+/** Precision of stored weights. */
 export type StoredDtype = 'fp32' | 'fp16' | 'bf16';
+/** Red, green, blue. */
 export type Triple = [number, number, number];
 
 /** The only resize rule there is (spec 4.2). */
@@ -31,29 +33,39 @@ const SIZE_FIELDS = [
 /** Widths of the blocks' hidden layers; older files do not state them, theirs are 4 times the tower's. */
 const MLP_FIELDS = { visionMlp: 'visionWidth', textMlp: 'textWidth' } as const;
 
+/** Names of the sizes of a network. */
 type SizeField = (typeof SIZE_FIELDS)[number] | keyof typeof MLP_FIELDS;
 
+/** Sizes of the network, as whole numbers, and the activation of its MLPs. */
 export type ArchitectureRecord = Record<SizeField, number> & { activation: Activation };
 
+/** `clipn.json` of a model file. docs/model-file.md */
 export interface ModelConfig {
+  /** Of this format of file. */
   formatVersion: 1;
+  /** What runs it. */
   engine: 'torchscript';
   /** `clip`: a plain CLIP, without encode_text_no. */
   kind: ModelKind;
   /** True when the file holds no text tower. */
   imageOnly: boolean;
+  /** The network. */
   architecture: ArchitectureRecord;
-  /** D */
+  /** D, width of a feature. */
   embedDim: number;
-  /** S */
+  /** S, side of the square that the image tower sees. */
   imageSize: number;
-  /** Of the [0, 1] range, RGB. */
+  /** Of the [0, 1] range. */
   mean: Triple;
+  /** Of the [0, 1] range. */
   std: Triple;
+  /** How an image becomes a square. */
   resize: typeof RESIZE_RULE;
-  /** Tokens a text tower takes at most; it and the ids of the start and end token are null when there is no text tower. */
+  /** Tokens a text tower takes at most; null when there is none. */
   contextLength: number | null;
+  /** Id of the start token; null without text towers. */
   sot: number | null;
+  /** Id of the end token; null without text towers. */
   eot: number | null;
   /** s of the scores (spec 1.6). */
   scale: number;
@@ -63,9 +75,13 @@ export interface ModelConfig {
   templates: string;
   /** The names it learnt, `open` for a CLIP taught on captions of the web; files that do not say are open. */
   vocabulary: Vocabulary;
+  /** The checkpoint that it was made of. */
   source: {
+    /** Name of the file, without its folder. */
     fileName: string;
+    /** Of the file. */
     sha256: string;
+    /** Whose layout it had. */
     kind: 'clipn' | 'openclip' | 'openai' | 'huggingface';
     /** Which published file it is, where its hash is known. */
     knownAs?: string;
