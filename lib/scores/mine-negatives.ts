@@ -68,6 +68,7 @@ export class Lowest {
 
   /** @param rows [n, D]; what is kept of them is copied */
   add(words: readonly string[], nearness: Float64Array, rows: Float32Array): void {
+    if (this.most === 0) return;
     const dim = rows.length / words.length;
     const bar = this.#kept.length < this.most ? Number.POSITIVE_INFINITY : this.#kept.at(-1)!.nearness;
     const better = words.flatMap((word, i): Candidate[] =>

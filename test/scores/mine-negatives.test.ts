@@ -68,3 +68,9 @@ test('of words of equal nearness the first are kept', () => {
 test('the quantile of one number is that number', () => {
   assert.equal(quantile(Float32Array.of(0.25), 0.95), 0.25);
 });
+
+test('of so few words that their share is none, none is kept', () => {
+  const lowest = new Lowest(0);
+  lowest.add(['a'], Float64Array.of(0.1), Float32Array.of(1, 0));
+  assert.deepEqual(lowest.kept, []);
+});

@@ -7,7 +7,7 @@ import { writeCheckpoint } from './checkpoint-writer';
 import { repository } from './paths';
 import type { Network } from './seeded-weights';
 
-const NETWORK: Network = {
+export const API_NETWORK: Network = {
   embedDim: 32,
   imageSize: 48,
   patchSize: 16,
@@ -39,7 +39,7 @@ async function make(kind: Kind): Promise<string> {
   // Test files run in parallel: each makes its own, the last rename wins with equal content.
   const checkpoint = path.join(folder, `api-${kind}-${process.pid}.checkpoint`);
   const own = path.join(folder, `api-${kind}-${process.pid}.pt`);
-  await writeCheckpoint(checkpoint, NETWORK, { scheme: 'fan-in', kind: kind === 'clip' ? 'clip' : 'clipn' });
+  await writeCheckpoint(checkpoint, API_NETWORK, { scheme: 'fan-in', kind: kind === 'clip' ? 'clip' : 'clipn' });
   await exportModel(checkpoint, own, { imageOnly: kind === 'image', act: 'gelu' });
   await rename(own, model);
   return model;

@@ -1,9 +1,10 @@
 /** A small CLIP with seeded weights as a repository of the hub. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type Repository, repositoryOf } from './hub-server';
-import { hfFolder, hfWeights, writeHfSafetensors } from './hugging-face';
+import { hfConfig, hfFolder, hfGolden, hfWeights, writeHfSafetensors } from './hugging-face';
+import { clipTokenizer } from './paths';
 
 /** In transformers' layout; `files` as for `hfFolder`. */
 export async function clipRepository(
@@ -41,6 +42,23 @@ export async function shardedRepository(): Promise<Repository> {
     delete repository.files['model.safetensors'];
     repository.files['model.safetensors.index.json'] = Buffer.from(JSON.stringify({ weight_map: map }));
     return repository;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** One with CLIP's own tokenizer, so that every label and template has tokens. */
+export async function hubClip(): Promise<Repository> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'clipn-hub-clip-'));
+  try {
+    const { text_config: text, ...config } = hfConfig('gelu');
+    hfFolder(folder, {
+      'config.json': { ...config, text_config: { ...text, vocab_size: 49408, eos_token_id: 49407 } },
+    });
+    copyFileSync(clipTokenizer, path.join(folder, 'tokenizer.json'));
+    const shapes = { ...hfGolden.shapes, 'text_model.embeddings.token_embedding.weight': [49408, text.hidden_size] };
+    await writeHfSafetensors(path.join(folder, 'model.safetensors'), hfWeights(shapes));
+    return repositoryOf(folder, { license: 'mit' });
   } finally {
     rmSync(folder, { recursive: true });
   }
