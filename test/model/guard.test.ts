@@ -1,6 +1,6 @@
 /** A guarded detector against one in fp32: the real small model, with whatever first tower this CPU has. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
@@ -267,23 +267,6 @@ onGuarded('a calibration fitted by a guarded model is that of fp32, and either t
   assert.deepEqual(calibration, expected);
   await exact.createDetector(bank, { calibration: guarded.calibration });
   await model.createDetector(bank, { calibration: own.calibration });
-});
-
-test('the example of docs/precision.md runs, on a machine without a first tower too', async () => {
-  const [, code] = /```js\n([\s\S]*?)```/.exec(readFileSync(path.join(repository, 'docs/precision.md'), 'utf8'))!;
-  const AsyncFunction = (async () => {}).constructor as FunctionConstructor;
-  const said: unknown[][] = [];
-  const example = code!
-    .replace(/^import .*\n/, '')
-    .replace("'model.pt'", JSON.stringify(smallModel()!.model))
-    .replace("'photo.jpg'", JSON.stringify(photos[0]));
-  const run = new AsyncFunction('loadModel, console', example);
-  await run(loadModel, { log: (...words: unknown[]) => said.push(words) });
-  assert.deepEqual(
-    said.map(({ length }) => length),
-    [3, 2],
-  );
-  assert.match(String(said[0]), /^(in|out),(dog|cat|car),(fp32|bf16|int8)?$/);
 });
 
 /** |Δgap| of each image at the label that the first tower finds, from the features of both. */

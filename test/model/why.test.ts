@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import sharp from 'sharp';
-import { type CheckResult, exportModel, type LabelBank, loadModel, type Model, overlay, type Why } from '../../lib';
+import { type CheckResult, exportModel, type LabelBank, loadModel, type Model, type Why } from '../../lib';
 import { apiModel } from '../support/api-model';
 import { writeCheckpoint } from '../support/checkpoint-writer';
 import { formulaImage, readGolden } from '../support/model-file';
-import { photos, repository } from '../support/paths';
+import { photos } from '../support/paths';
 import { bankOf, near } from '../support/score-bank';
 import { NETWORKS, type Network } from '../support/seeded-weights';
 import { tinyTokenizer } from '../support/tiny-model';
@@ -194,21 +194,6 @@ describe('of a detector', () => {
   test('an answer with reasons is JSON as it is', async () => {
     const why = await explained({ score: 'atd', threshold: 0.5 });
     assert.deepEqual(JSON.parse(JSON.stringify(why)), why);
-  });
-
-  test('the example of docs/reasons.md runs', async () => {
-    const document = readFileSync(path.join(repository, 'docs/reasons.md'), 'utf8');
-    const [, code] = /```js\n([\s\S]*?)```/.exec(document)!;
-    const png = path.join(folder, 'why.png');
-    const AsyncFunction = (async () => {}).constructor as FunctionConstructor;
-    const run = new AsyncFunction(
-      'detector, overlay, writeFile',
-      `${code!.replaceAll("'photo.jpg'", JSON.stringify(files[0])).replace("'why.png'", JSON.stringify(png))}
-      return { verdict, sentence, labels, otherLabels };`,
-    );
-    const answer = await run(await model.createDetector(bank), overlay, writeFile);
-    assert.ok(answer.sentence.startsWith('Looks most like') && answer.labels.length === 5 && answer.otherLabels >= 0);
-    assert.equal((await sharp(png).metadata()).format, 'png');
   });
 
   test('why is true or false', async () => {
