@@ -8,7 +8,7 @@ export interface Snippet {
   file: string;
   /** `README.md js 1`: the first of this language in its document. */
   name: string;
-  /** What stands behind the fence; '' for none. */
+  /** All that stands behind the fence: `js`, or `js NAME` for another package's; '' for none. */
   language: string;
   text: string;
 }
@@ -27,14 +27,24 @@ export const DOCUMENTS = [
 export const SNIPPETS: readonly Snippet[] = DOCUMENTS.flatMap(snippetsOf);
 
 function snippetsOf(file: string): Snippet[] {
-  const text = readFileSync(path.join(repository, file), 'utf8');
   const counts = new Map<string, number>();
-  return [...text.matchAll(/^( *)```(\w*)\n([\s\S]*?)^ *```$/gm)].map(([, indent, language, body]) => {
-    const number = (counts.get(language!) ?? 0) + 1;
-    counts.set(language!, number);
-    const lines = body!.split('\n').map((line) => (line.startsWith(indent!) ? line.slice(indent!.length) : line));
-    return { file, name: `${file} ${language || 'plain'} ${number}`, language: language!, text: lines.join('\n') };
-  });
+  const snippets: Snippet[] = [];
+  let open: { indent: number; language: string; lines: string[] } | undefined;
+  for (const line of readFileSync(path.join(repository, file), 'utf8').split('\n')) {
+    const [, indent, language] = /^( *)```(.*)$/.exec(line) ?? [];
+    if (open === undefined && language === undefined) continue;
+    if (open === undefined) open = { indent: indent!.length, language: language!.trim(), lines: [] };
+    else if (language === undefined) open.lines.push(line.slice(Math.min(open.indent, line.search(/\S|$/))));
+    else {
+      const number = (counts.get(open.language) ?? 0) + 1;
+      counts.set(open.language, number);
+      const name = `${file} ${open.language || 'plain'} ${number}`;
+      snippets.push({ file, name, language: open.language, text: `${open.lines.join('\n')}\n` });
+      open = undefined;
+    }
+  }
+  if (open !== undefined) throw new Error(`${file}: a fence is not closed`);
+  return snippets;
 }
 
 export interface Line {

@@ -54,6 +54,7 @@ export const PLACES: Record<string, Place> = {
       'all.csv': 'image,set,msp\na.jpg,imagenet,0.9\nb.jpg,imagenet,0.8\nc.jpg,sun,0.6\nd.jpg,places,0.7\n',
     },
   },
+  'docs/migrating.md': { files: { 'photos/': 30 } },
   'docs/models.md': {
     files: {
       'photo.jpg': PHOTO,
@@ -182,6 +183,7 @@ export const SHOWN = {
 /** Snippets that are neither. */
 export const NO_CODE: Record<string, string> = {
   'docs/evaluation.md plain 1': 'a listing of folders',
+  'docs/migrating.md js transformers.js 1': "transformers.js's own; npm run bench -- migrating runs it",
   'docs/calibration.md json 1': 'compared with the file that `calibrate` wrote',
   'docs/calibration.md json 2': 'read as a calibration',
   'docs/gate.md yaml 1': 'its inputs are compared with those of the Action',

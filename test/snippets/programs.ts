@@ -105,6 +105,23 @@ export const PROGRAMS: Record<string, Program> = {
     gives: ['auroc', 'average'],
     check: ({ given: { auroc } }) => assert.equal(Number(auroc).toFixed(4), '0.8333'),
   },
+  'docs/migrating.md js 1': {
+    files: async () => ({ 'photo.jpg': PHOTO, 'openai/clip-vit-base-patch16': await plainClip() }),
+    check: ({ said: [answer = ''] }) => {
+      const [, word = ''] = /^none of them; nearest word: (.*)$/.exec(answer) ?? [];
+      assert.ok(['cat', 'dog', 'coffee', 'bus'].includes(answer) || WORDS.includes(word), answer);
+    },
+  },
+  'docs/migrating.md js 2': {
+    files: async () => ({ 'photo.jpg': PHOTO, 'openai/clip-vit-base-patch16': await plainClip() }),
+    gives: ['verdict', 'top'],
+    check: ({ given: { verdict, top } }) => {
+      isVerdict(verdict);
+      const shares = (top as { p: number }[]).map(({ p }) => p);
+      assert.equal(shares.length, 4);
+      assert.ok(Math.abs(shares.reduce((sum, p) => sum + p) - 1) < 1e-5);
+    },
+  },
   'docs/models.md js 1': {
     gives: ['model'],
     check: ({ said }) => assert.match(said.join('\n'), /MB to download/),
