@@ -20,7 +20,7 @@ export interface DriftAlarm {
 
 /** What a monitor needs to go on, as plain JSON. Made by `monitor.state()`, not by hand: it is checked. */
 export interface DriftState {
-  /** Of this format of file. */
+  /** Version of this format. */
   formatVersion: 1;
   /** Of the calibration: SHA-256 of its score's name, `out` and scores. */
   calibration: string;

@@ -11,7 +11,7 @@ import { namesIn } from '../labels/labels-file';
 
 /** Words that `mineNegatives` chose with photos of the labels. The file is this object as JSON. */
 export interface MinedNegatives {
-  /** Of this format of file. */
+  /** Version of this format. */
   formatVersion: 1;
   /** The furthest first. */
   words: string[];

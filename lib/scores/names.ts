@@ -11,8 +11,8 @@ export const DECIDING_SCORES = ['ctw', 'atd', 'msp', 'maxLogit', 'energy', 'mcm'
  * - `energy`: logsumexp_j a_j, a logit
  * - `mcm`: max softmax of the raw cosines at T = 1, in [1/C, 1]
  * - `gap`: a − b at the top class, a logit difference; ranks as `ctw` but does not saturate
- * - `negLabel`: the labels' share against negative words, mean over groups of words, in (0, 1) (neg-label.ts)
- * - `ole`: `atd` with the negative words in the softmax, in [0, 1] (ole.ts)
+ * - `negLabel`: the labels' share against negative words, mean over groups of words, in (0, 1)
+ * - `ole`: `atd` with the negative words in the softmax, in [0, 1]
  */
 export type DecidingScore = (typeof DECIDING_SCORES)[number];
 
@@ -26,6 +26,9 @@ export type NegativeScore = (typeof NEGATIVE_SCORES)[number];
 
 export const needsNegatives = (score: string): boolean => (NEGATIVE_SCORES as readonly string[]).includes(score);
 
-/** Every score of one image. `logPOut` = log p(C+1) is the one that is higher = more OUT-of-distribution. */
+/**
+ * Every score of one image, by its name; those that compare with negative words are there with words alone. `logPOut` =
+ * log p(C+1) is the one that is higher = more OUT-of-distribution.
+ */
 export type Scores = Record<Exclude<DecidingScore, NegativeScore> | 'logPOut', number> &
   Partial<Record<NegativeScore, number>>;

@@ -63,10 +63,10 @@ const SCALE = 100;
  * or OWNER/NAME@REVISION), that folder is downloaded into the cache, as for `fetchModel`, and stays there.
  * The file appears under its name only when it is complete.
  *
- * @throws ClipnError ERR_CLIPN_CHECKPOINT_FORMAT, _UNSAFE, _KEYS or _AMBIGUOUS for the checkpoint; ERR_CLIPN_TOKENIZER; of a
- * hub name ERR_CLIPN_HUB_NOT_FOUND, ERR_CLIPN_HUB_ACCESS, ERR_CLIPN_FETCH or ERR_CLIPN_FETCH_HASH;
- * ERR_CLIPN_INVALID_ARG for options that contradict it; ERR_CLIPN_IO. Rejects with `signal.reason` when aborted, at the end
- * of the step that is running.
+ * @throws ERR_CLIPN_CHECKPOINT_FORMAT, ERR_CLIPN_CHECKPOINT_UNSAFE, ERR_CLIPN_CHECKPOINT_KEYS or
+ *   ERR_CLIPN_CHECKPOINT_AMBIGUOUS for the checkpoint; ERR_CLIPN_TOKENIZER; of a hub name ERR_CLIPN_HUB_NOT_FOUND,
+ *   ERR_CLIPN_HUB_ACCESS, ERR_CLIPN_FETCH or ERR_CLIPN_FETCH_HASH; ERR_CLIPN_INVALID_ARG for options that contradict it;
+ *   ERR_CLIPN_IO. Rejects with `signal.reason` when aborted, at the end of the step that is running.
  */
 export async function exportModel(checkpoint: string, out: string, options: ExportOptions = {}): Promise<ModelConfig> {
   assertArguments({ checkpoint: ['text', checkpoint], out: ['text', out], options: ['options', options] });

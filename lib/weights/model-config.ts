@@ -41,7 +41,7 @@ export type ArchitectureRecord = Record<SizeField, number> & { activation: Activ
 
 /** `clipn.json` of a model file. docs/model-file.md */
 export interface ModelConfig {
-  /** Of this format of file. */
+  /** Version of this format. */
   formatVersion: 1;
   /** What runs it. */
   engine: 'torchscript';

@@ -180,12 +180,25 @@ function signature({ name, typeParameters, parameters, result }) {
 }
 
 function alias(text) {
-  if (text.length <= WIDTH - 10 || !text.includes(' | ')) return text;
-  const [head, body] = [text.slice(0, text.indexOf(' = ') + 2), text.slice(text.indexOf(' = ') + 3)];
-  return `${head}\n${body
-    .split(' | ')
-    .map((each) => `  | ${each}`)
-    .join('\n')}`;
+  if (text.length <= WIDTH - 10) return text;
+  const equals = text.indexOf(' = ');
+  const parts = outerParts(text.slice(equals + 3));
+  return `${text.slice(0, equals + 2)}\n${parts.map((part) => `  ${part}`).join('\n')}`;
+}
+
+/** A union or intersection cut at its signs, but for those in brackets; each part has the sign before it. */
+function outerParts(type) {
+  const parts = [''];
+  let depth = 0;
+  let sign = '';
+  for (const word of type.split(' ')) {
+    if (depth === 0 && (word === '|' || word === '&')) {
+      sign = word;
+      parts.push('');
+    } else parts[parts.length - 1] += ` ${word}`;
+    depth += (word.match(/[<({[]/g) ?? []).length - (word.match(/(?<!=)[>)}\]]/g) ?? []).length;
+  }
+  return parts.map((part, i) => (i === 0 && sign === '&' ? part.trim() : `${sign}${part}`));
 }
 
 /** A list of links for a type that is nothing but error codes. */
