@@ -18,14 +18,16 @@ import {
   readCalibration,
 } from 'clipn-native';
 import { parse } from 'yaml';
-import { resolveLibtorch } from '../../lib/libtorch/find';
+import { fetchedVersion, resolveLibtorch } from '../../lib/libtorch/find';
+import { thisMachine } from '../../lib/libtorch/machine';
 import { API_NETWORK } from '../support/api-model';
 import { builtLibrary } from '../support/built';
 import { writeCheckpoint } from '../support/checkpoint-writer';
+import { wheelTree, writeTree } from '../support/fake-libtorch';
 import { hubClip } from '../support/hub-clip';
 import { serveHub } from '../support/hub-server';
 import { photos, repository } from '../support/paths';
-import { closeServers, serve, wheelSha256, wholeWheel } from '../support/wheel-server';
+import { closeServers } from '../support/wheel-server';
 import { DOCUMENTS, isAssignment, isOurs, LINES, SNIPPETS, type Snippet } from './collect';
 import { NO_CODE, NOT_RUN, OUTCOMES, PLACES, PRINTED, READ_ONLY, SHOWN } from './commands';
 import { type Folder, makeCrops, makeFolder, plainClip, SMALL, writeWordNet } from './folders';
@@ -65,9 +67,9 @@ before(async () => {
     // Programs and commands run side by side.
     OMP_NUM_THREADS: '1',
   });
-  const { base } = await serve(wholeWheel);
-  // `fetch` without a file finds this one.
-  await fetchLibtorch({ from: `${base}/torch-2.13.0+cpu-cp311-cp311-linux_x86_64.whl`, sha256: wheelSha256 });
+  // `fetch` finds this one and downloads none; what is run has the real one of CLIPN_LIBTORCH.
+  writeTree(at('libtorch'), wheelTree(`${fetchedVersion(thisMachine())}+cpu`));
+  await fetchLibtorch({ from: at('libtorch/torch') });
   await Promise.all([makeCrops(at('crops')), writeCheckpoint(at('checkpoint.pt'), API_NETWORK)]);
   await startCommands();
 });
