@@ -4,6 +4,7 @@
 #include <clipn/core.h>
 #include <napi.h>
 
+#include <array>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -28,4 +29,11 @@ inline Napi::Float32Array floats(Napi::Env env, const std::vector<float>& values
   auto array = Napi::Float32Array::New(env, values.size());
   if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(float));
   return array;
+}
+
+inline std::array<float, 3> three(const Napi::Value& value) {
+  const auto list = value.As<Napi::Array>();
+  std::array<float, 3> out{};
+  for (uint32_t i = 0; i < 3; ++i) out[i] = list.Get(i).As<Napi::Number>().FloatValue();
+  return out;
 }

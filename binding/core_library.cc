@@ -51,6 +51,7 @@ Core find_all(void* library) {
   find(library, "clipn_run_image_linears", found.run_image_linears);
   find(library, "clipn_score", found.score);
   find(library, "clipn_export", found.export_model);
+  find(library, "clipn_export_torchscript", found.export_torchscript);
   find(library, "clipn_teacher_open", found.teacher_open);
   find(library, "clipn_teacher_step", found.teacher_step);
   find(library, "clipn_teacher_read", found.teacher_read);

@@ -28,6 +28,7 @@ struct Core {
   decltype(&clipn_run_image_linears) run_image_linears;
   decltype(&clipn_score) score;
   decltype(&clipn_export) export_model;
+  decltype(&clipn_export_torchscript) export_torchscript;
   decltype(&clipn_teacher_open) teacher_open;
   decltype(&clipn_teacher_step) teacher_step;
   decltype(&clipn_teacher_read) teacher_read;

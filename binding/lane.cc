@@ -12,6 +12,7 @@ Napi::Function Lane::define(Napi::Env env) {
       {InstanceMethod<&Lane::open_model>("openModel"), InstanceMethod<&Lane::encode_images>("encodeImages"),
        InstanceMethod<&Lane::encode_text>("encodeText"), InstanceMethod<&Lane::run_image_linears>("runImageLinears"),
        InstanceMethod<&Lane::score>("score"), InstanceMethod<&Lane::export_model>("exportModel"),
+       InstanceMethod<&Lane::export_torchscript>("exportTorchScript"),
        InstanceMethod<&Lane::open_teacher>("openTeacher"), InstanceMethod<&Lane::teach>("teach"),
        InstanceMethod<&Lane::read_teacher>("readTeacher"), InstanceMethod<&Lane::cancel>("cancel"),
        InstanceMethod<&Lane::close>("close"), InstanceMethod<&Lane::shut_down_now>("shutDownNow")});

@@ -44,6 +44,7 @@ class Lane : public Napi::ObjectWrap<Lane> {
   Napi::Value run_image_linears(const Napi::CallbackInfo& info);
   Napi::Value score(const Napi::CallbackInfo& info);
   Napi::Value export_model(const Napi::CallbackInfo& info);
+  Napi::Value export_torchscript(const Napi::CallbackInfo& info);
   Napi::Value open_teacher(const Napi::CallbackInfo& info);
   Napi::Value teach(const Napi::CallbackInfo& info);
   Napi::Value read_teacher(const Napi::CallbackInfo& info);

@@ -17,13 +17,6 @@ using SharedModel = std::shared_ptr<clipn_model>;
 
 SharedModel& model_of(const Napi::Value& value) { return held_by(value, kModel); }
 
-std::array<float, 3> three(const Napi::Value& value) {
-  const auto list = value.As<Napi::Array>();
-  std::array<float, 3> out{};
-  for (uint32_t i = 0; i < 3; ++i) out[i] = list.Get(i).As<Napi::Number>().FloatValue();
-  return out;
-}
-
 }  // namespace
 
 // openModel(path, precision: 'fp32' | 'bf16' | 'fp16' | 'int8', device: 'cpu' | 'cuda', imageOnly) → {handle, methods,

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "arguments.h"
-#include "errors.h"
 #include "lane.h"
+#include "score_input.h"
 
 namespace {
 
@@ -25,38 +25,7 @@ Napi::Value Lane::score(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto work = job(env);
   const auto in = info[0].As<Napi::Object>();
-  const int64_t n = integer(in.Get("n")), c = integer(in.Get("c")), d = integer(in.Get("d")), k = integer(in.Get("k"));
-  const auto rows = [&](const char* key, int64_t count) -> const float* {
-    const Napi::Value value = in.Get(key);
-    if (value.IsUndefined()) return nullptr;
-    const auto array = value.As<Napi::Float32Array>();
-    if (array.ElementLength() != static_cast<size_t>(count * d)) {
-      throw coded_error(env, "ERR_CLIPN_INVALID_ARG", std::string(key) + " does not have the size its shape says");
-    }
-    work->keep.push_back(Napi::Persistent(array.As<Napi::Object>()));
-    return array.Data();
-  };
-  const auto group_ends = std::make_shared<std::vector<int64_t>>();
-  if (!in.Get("groupEnds").IsUndefined()) {
-    const auto ends = in.Get("groupEnds").As<Napi::Array>();
-    for (uint32_t i = 0; i < ends.Length(); ++i) group_ends->push_back(integer(ends.Get(i)));
-  }
-  const int64_t w = group_ends->empty() ? 0 : group_ends->back();
-  const clipn_score_input input{sizeof(clipn_score_input),
-                                in.Get("scale").As<Napi::Number>().FloatValue(),
-                                rows("features", n),
-                                rows("yes", c),
-                                rows("no", c),
-                                n,
-                                c,
-                                d,
-                                k,
-                                device_of(in.Get("device").As<Napi::String>()),
-                                static_cast<uint64_t>(integer(in.Get("bankId"))),
-                                rows("words", w),
-                                w,
-                                group_ends->data(),
-                                static_cast<int64_t>(group_ends->size())};
+  const std::shared_ptr<ScoreInput> given = score_input(env, in, *work);
   const bool logits = in.Get("logits").ToBoolean();
 
   // The twelve per-image scores, then the top lists, logits and the nearest word.
@@ -66,7 +35,8 @@ Napi::Value Lane::score(const Napi::CallbackInfo& info) {
     std::vector<float> top_p, top_p_yes, logits_yes, logits_no;
   };
   auto out = std::make_shared<Output>();
-  work->run = [core = &core_, input, group_ends, logits, out](clipn_error* error) {
+  work->run = [core = &core_, given, logits, out](clipn_error* error) {
+    const clipn_score_input& input = given->input;
     const auto n = static_cast<size_t>(input.n), nk = n * static_cast<size_t>(input.k),
                nc = n * static_cast<size_t>(input.c);
     for (auto& score : out->scores) score.resize(n);

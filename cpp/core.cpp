@@ -18,6 +18,7 @@
 #include "lane/lane.h"
 #include "model/export.h"
 #include "model/model.h"
+#include "model/torchscript.h"
 #include "score/score.h"
 #include "teach/teacher.h"
 #include "tower/gemm.h"
@@ -284,6 +285,17 @@ clipn_status clipn_export(const clipn_export_options* options, clipn_error* erro
     require(options->target, "clipn_export", "options->target");
     require(options->clipn_json, "clipn_export", "options->clipn_json");
     clipn::export_model(*options);
+  });
+}
+
+clipn_status clipn_export_torchscript(const clipn_torchscript_options* options, clipn_error* error) {
+  return guard(error, [&] {
+    require_struct(options, "clipn_export_torchscript", "options");
+    require(options->model, "clipn_export_torchscript", "options->model");
+    require(options->target, "clipn_export_torchscript", "options->target");
+    require_struct(options->bank, "clipn_export_torchscript", "options->bank");
+    require(options->bank->bank_yes, "clipn_export_torchscript", "options->bank->bank_yes");
+    clipn::export_torchscript(*options);
   });
 }
 

@@ -84,6 +84,12 @@ export {
   type DetectorOptions,
   type TopEntry,
 } from './model/detector';
+export {
+  exportTorchScript,
+  type ForwardTensor,
+  type TorchScriptForward,
+  type TorchScriptOptions,
+} from './model/export-torchscript';
 export { type FitLabelThresholdsOptions, fitLabelThresholds } from './model/fit-label-thresholds';
 export type { Guard } from './model/guard';
 export type { ModelInfo } from './model/info';

@@ -4,17 +4,13 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/aminmax.h>
 #include <ATen/ops/isfinite.h>
-#include <torch/csrc/jit/serialization/export.h>
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <memory>
 #include <string>
 
 #include "error.h"
 #include "model/checkpoint.h"
 #include "model/module_author.h"
+#include "model/module_file.h"
 #include "model/scratch.h"
 
 namespace clipn {
@@ -96,34 +92,6 @@ class Weights {
   size_t touched_ = 0;
 };
 
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-
-void save(const torch::jit::Module& module, const char* target, const torch::jit::ExtraFilesMap& extra_files,
-          const Scratch& scratch) {
-  std::unique_ptr<std::FILE, CloseFile> file(std::fopen(target, "wb"));
-  const auto failure = [target](int code) {
-    return Error(CLIPN_IO, std::string("cannot write ") + target + ": " + std::strerror(code));
-  };
-  if (!file) throw failure(errno);
-  int code = 0;
-  size_t touched = 0;
-  // libtorch's writer, told of a failure, throws again in its destructor, which ends the process: it is told of none.
-  const auto write = [&](const void* bytes, size_t count) -> size_t {
-    if (code == 0 && std::fwrite(bytes, 1, count, file.get()) != count) code = errno;
-    touched += count;
-    if (touched >= kForgetEvery) {
-      scratch.forget();
-      touched = 0;
-    }
-    return count;
-  };
-  torch::jit::ExportModule(module, write, extra_files);
-  if (code != 0) throw failure(code);
-  if (std::fclose(file.release()) != 0) throw failure(errno);
-}
-
 }  // namespace
 
 void export_model(const clipn_export_options& options) {
@@ -142,7 +110,7 @@ void export_model(const clipn_export_options& options) {
   if (options.tokenizer_json != nullptr && *options.tokenizer_json != '\0') {
     extra_files.emplace("tokenizer.json", options.tokenizer_json);
   }
-  save(module, options.target, extra_files, scratch);
+  save_module(module, options.target, extra_files, [&] { scratch.forget(); });
 }
 
 }  // namespace clipn

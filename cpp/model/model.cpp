@@ -6,7 +6,6 @@
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/python/update_graph_executor_opt.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
-#include <torch/csrc/jit/serialization/import.h>
 
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -14,9 +13,6 @@
 
 #include <array>
 #include <cstring>
-#include <exception>
-#include <filesystem>
-#include <new>
 #include <utility>
 
 #include "cuda/open.h"
@@ -24,7 +20,9 @@
 #include "error.h"
 #include "extent.h"
 #include "image/resize.h"
+#include "model/module_file.h"
 #include "model/normalise.h"
+#include "model/run_method.h"
 #include "tower/gemm.h"
 #include "tower/pack.h"
 
@@ -61,30 +59,6 @@ at::ScalarType arithmetic_type(clipn_precision precision, clipn_device device) {
   }
 }
 
-torch::jit::Module load(const std::string& path, std::string* clipn_json, std::string* tokenizer_json) {
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(path, ignored)) {
-    throw Error(CLIPN_MODEL_NOT_FOUND, "no model file at " + path);
-  }
-  torch::jit::ExtraFilesMap extra{{"clipn.json", ""}, {"tokenizer.json", ""}};
-  try {
-    auto module = torch::jit::load(path, at::kCPU, extra);
-    *clipn_json = std::move(extra["clipn.json"]);
-    *tokenizer_json = std::move(extra["tokenizer.json"]);
-    return module;
-  } catch (const c10::OutOfMemoryError&) {
-    throw;
-  } catch (const std::exception& e) {
-    throw Error(CLIPN_MODEL_FORMAT, path + " is not a model file, or it is damaged: " + first_line(e.what()));
-  }
-}
-
-// The interpreter's message is a traceback that ends with the cause.
-std::string cause_line(const std::string& text) {
-  const size_t at = text.find("\nRuntimeError: ");
-  return first_line(at == std::string::npos ? text : text.substr(at + 1));
-}
-
 at::Tensor pixels_to_tensor(const clipn_image_batch& batch) {
   const auto table = normalisation_table(batch);
   const auto plane = static_cast<int64_t>(batch.side) * batch.side;
@@ -99,21 +73,8 @@ at::Tensor pixels_to_tensor(const clipn_image_batch& batch) {
   return tensor;
 }
 
-c10::IValue run(const torch::jit::Module& module, const char* method, at::Tensor input) {
-  try {
-    return module.get_method(method)({std::move(input)});
-  } catch (const std::bad_alloc&) {
-    throw;
-  } catch (const std::exception& e) {
-    if (says_out_of_memory(e.what()))
-      throw Error(CLIPN_OUT_OF_MEMORY, std::string(method) + ": " + cause_line(e.what()));
-    // What the method does is the file's affair, and so is what it cannot do with this input.
-    throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " failed: " + cause_line(e.what()));
-  }
-}
-
 at::Tensor call(const torch::jit::Module& module, const char* method, at::Tensor input) {
-  const c10::IValue result = run(module, method, std::move(input));
+  const c10::IValue result = run_method(module, method, std::move(input));
   if (!result.isTensor()) throw Error(CLIPN_MODEL_CONTRACT, std::string(method) + " did not return a tensor");
   return result.toTensor();
 }
@@ -150,9 +111,11 @@ std::pair<at::Tensor, at::Tensor> two_tensors(const c10::IValue& value, const ch
 }  // namespace
 
 Model::Model(const std::string& path, clipn_precision precision, clipn_device device, bool image_only)
-    : module_(std::make_unique<torch::jit::Module>(load(path, &clipn_json_, &tokenizer_json_))),
-      device_(device),
-      dtype_(arithmetic_type(precision, device)) {
+    : device_(device), dtype_(arithmetic_type(precision, device)) {
+  torch::jit::ExtraFilesMap extra{{"clipn.json", ""}, {"tokenizer.json", ""}};
+  module_ = std::make_unique<torch::jit::Module>(load_module(path, extra));
+  clipn_json_ = std::move(extra["clipn.json"]);
+  tokenizer_json_ = std::move(extra["tokenizer.json"]);
   for (const auto& [name, bit] : kMethods) {
     if (module_->find_method(name)) methods_ |= bit;
   }
@@ -224,8 +187,9 @@ void Model::encode_image_patches(const clipn_image_batch& images, int64_t d, int
   const c10::InferenceMode no_grad;
   const char* method = "encode_image_patches";
   require(method, CLIPN_ENCODE_IMAGE_PATCHES);
-  const auto [rows, local] = towers_ ? towers_->encode_image_patches(batch)
-                                     : two_tensors(run(*module_, method, pixels_to_tensor(batch).to(dtype_)), method);
+  const auto [rows, local] =
+      towers_ ? towers_->encode_image_patches(batch)
+              : two_tensors(run_method(*module_, method, pixels_to_tensor(batch).to(dtype_)), method);
   copy_rows(rows, method, batch.n, d, features);
   require_patches(local, method, {batch.n, p, d});
   copy_rows(local.flatten(0, 1), method, batch.n * p, d, patches);

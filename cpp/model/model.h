@@ -46,7 +46,7 @@ class Model {
   // The batch as the towers take it: on the CPU with images resized into `pixels`.
   clipn_image_batch ready(const clipn_image_batch& images, std::vector<uint8_t>* pixels) const;
 
-  std::string clipn_json_;  // these two are filled while module_ is loaded: keep them before it
+  std::string clipn_json_;
   std::string tokenizer_json_;
   std::unique_ptr<torch::jit::Module> module_;       // null when towers_ took its weights
   std::unique_ptr<torch::jit::Module> text_module_;  // in fp32, for text; null when one of the other two has the text

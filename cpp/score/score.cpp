@@ -198,19 +198,35 @@ LabelSums finish_row(const clipn_score_input& input, const clipn_score_output& o
   return {t.m, valid ? l : kNaN, no ? in : kNaN};
 }
 
+void require(bool condition, const char* text) {
+  if (!condition) throw Error(CLIPN_INVALID_ARG, text);
+}
+
 void check(const clipn_score_input& in, const clipn_score_output& out) {
-  const auto require = [](bool condition, const char* text) {
-    if (!condition) throw Error(CLIPN_INVALID_ARG, text);
-  };
-  require(in.size >= sizeof(clipn_score_input), "score: input.size is smaller than clipn_score_input");
+  check_bank(in);
   require(out.size >= sizeof(clipn_score_output), "score: output.size is smaller than clipn_score_output");
-  require(std::isfinite(in.scale) && in.scale > 0, "score: scale must be a positive number");
-  require(in.n >= 0 && in.d >= 1, "score: n must be at least 0 and d at least 1");
-  require(in.c >= 1 && in.c <= std::numeric_limits<int32_t>::max(), "score: c must be in 1..2147483647");
+  require(in.n >= 0, "score: n must be at least 0");
   require(in.k >= 0 && in.k <= in.c, "score: k must be in 0..c");
+  require(fits_memory({in.n, std::max(in.c, in.d)}, sizeof(float)), "score: n, c and d are too large");
+  if (in.n == 0) return;
+  require(in.features != nullptr && in.bank_yes != nullptr, "score: features and bank_yes must not be NULL");
+  require(out.ctw && out.atd && out.msp && out.max_logit && out.energy && out.mcm && out.gap && out.log_p_out &&
+              out.log_q_max,
+          "score: every [n] output must be given");
+  require(in.k == 0 || (out.top_index && out.top_p && out.top_p_yes), "score: the top list must be given when k > 0");
+  require(in.w == 0 || (out.neg_label && out.ole && out.word_max && out.word_index),
+          "score: neg_label, ole, word_max and word_index must be given when w > 0");
+}
+
+}  // namespace
+
+void check_bank(const clipn_score_input& in) {
+  require(in.size >= sizeof(clipn_score_input), "score: input.size is smaller than clipn_score_input");
+  require(std::isfinite(in.scale) && in.scale > 0, "score: scale must be a positive number");
+  require(in.d >= 1, "score: d must be at least 1");
+  require(in.c >= 1 && in.c <= std::numeric_limits<int32_t>::max(), "score: c must be in 1..2147483647");
   constexpr int64_t kItem = sizeof(float);
-  require(fits_memory({in.c, in.d}, kItem) && fits_memory({in.n, std::max(in.c, in.d)}, kItem),
-          "score: n, c and d are too large");
+  require(fits_memory({in.c, in.d}, kItem), "score: c and d are too large");
   require(in.w >= 0 && in.w <= std::numeric_limits<int32_t>::max() && fits_memory({in.w, in.d}, kItem),
           "score: w must be in 0..2147483647, and w and d not too large");
   require((in.w == 0) == (in.groups == 0) && in.groups >= 0 && in.groups <= in.w,
@@ -223,17 +239,7 @@ void check(const clipn_score_input& in, const clipn_score_output& out) {
     grouped = in.group_ends[group];
   }
   require(grouped == in.w, "score: group_ends must rise from more than 0 to w");
-  if (in.n == 0) return;
-  require(in.features != nullptr && in.bank_yes != nullptr, "score: features and bank_yes must not be NULL");
-  require(out.ctw && out.atd && out.msp && out.max_logit && out.energy && out.mcm && out.gap && out.log_p_out &&
-              out.log_q_max,
-          "score: every [n] output must be given");
-  require(in.k == 0 || (out.top_index && out.top_p && out.top_p_yes), "score: the top list must be given when k > 0");
-  require(in.w == 0 || (out.neg_label && out.ole && out.word_max && out.word_index),
-          "score: neg_label, ole, word_max and word_index must be given when w > 0");
 }
-
-}  // namespace
 
 void score(const cpu::Kernels& kernels, const clipn_score_input& input, const clipn_score_output& output) {
   check(input, output);

@@ -16,6 +16,9 @@ void score(const clipn_score_input& input, const clipn_score_output& output);
 // The same with the kernels of a given target.
 void score(const cpu::Kernels& kernels, const clipn_score_input& input, const clipn_score_output& output);
 
+// Scale, bank and words of an input, whatever its images. Throws Error(CLIPN_INVALID_ARG).
+void check_bank(const clipn_score_input& input);
+
 }  // namespace clipn
 
 #endif  // CLIPN_SCORE_SCORE_H_

@@ -247,6 +247,44 @@ TEST_F(CoreModelArguments, OfExport) {
   said(short_of<clipn_architecture>("clipn_export: options->architecture"), [&](auto& o) { o.architecture = &older; });
 }
 
+TEST_F(CoreModelArguments, OfExportTorchScript) {
+  const std::vector<float> rows(TinyCheckpoint::kEmbed, 0.5F);
+  const std::string out = folder / "forward.pt";
+  const auto said = [&](
+                        const std::string& text, const std::function<void(clipn_torchscript_options&)>& spoil,
+                        const std::function<void(clipn_score_input&)>& spoil_bank = [](auto&) {}) {
+    auto bank = sized<clipn_score_input>();
+    bank.scale = 100;
+    bank.bank_yes = rows.data();
+    bank.c = 1;
+    bank.d = TinyCheckpoint::kEmbed;
+    spoil_bank(bank);
+    auto options = sized<clipn_torchscript_options>();
+    options.model = target.c_str();
+    options.target = out.c_str();
+    options.bank = &bank;
+    options.side = TinyCheckpoint::kSide;
+    spoil(options);
+    expect_said(text, [&](clipn_error* e) { return clipn_export_torchscript(&options, e); });
+  };
+  const auto said_of_bank = [&](const std::string& text, const std::function<void(clipn_score_input&)>& spoil) {
+    said(
+        text, [](auto&) {}, spoil);
+  };
+  expect_said("clipn_export_torchscript: options is null",
+              [](clipn_error* e) { return clipn_export_torchscript(nullptr, e); });
+  said(short_of<clipn_torchscript_options>("clipn_export_torchscript: options"), [](auto& o) { o.size -= 1; });
+  said("clipn_export_torchscript: options->model is null", [](auto& o) { o.model = nullptr; });
+  said("clipn_export_torchscript: options->target is null", [](auto& o) { o.target = nullptr; });
+  said("clipn_export_torchscript: options->bank is null", [](auto& o) { o.bank = nullptr; });
+  said("an image of side 0 is none, or too large", [](auto& o) { o.side = 0; });
+  said_of_bank(short_of<clipn_score_input>("clipn_export_torchscript: options->bank"), [](auto& b) { b.size -= 1; });
+  said_of_bank("clipn_export_torchscript: options->bank->bank_yes is null", [](auto& b) { b.bank_yes = nullptr; });
+  said_of_bank("score: scale must be a positive number", [](auto& b) { b.scale = 0; });
+  said_of_bank("score: c must be in 1..2147483647", [](auto& b) { b.c = 0; });
+  said_of_bank("score: groups must be in 1..w, or 0 without words", [](auto& b) { b.groups = 1; });
+}
+
 class CoreTeacherArguments : public testing::Test {
  protected:
   clipn_teacher_options options() const {

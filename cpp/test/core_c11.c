@@ -8,11 +8,14 @@ _Static_assert(offsetof(clipn_model_options, size) == 0, "structs that may grow 
 
 size_t clipn_c11_sizes(const size_t** sizes) {
   static const size_t values[] = {
-      sizeof(clipn_error),           sizeof(clipn_core_info),     sizeof(clipn_lane_options),
-      sizeof(clipn_image),           sizeof(clipn_model_options), sizeof(clipn_model_info),
-      sizeof(clipn_image_batch),     sizeof(clipn_score_input),   sizeof(clipn_score_output),
-      sizeof(clipn_tensor),          sizeof(clipn_architecture),  sizeof(clipn_export_options),
-      sizeof(clipn_teacher_options), sizeof(clipn_teacher_batch), sizeof(clipn_teacher_losses),
+      sizeof(clipn_error),           sizeof(clipn_core_info),
+      sizeof(clipn_lane_options),    sizeof(clipn_image),
+      sizeof(clipn_model_options),   sizeof(clipn_model_info),
+      sizeof(clipn_image_batch),     sizeof(clipn_score_input),
+      sizeof(clipn_score_output),    sizeof(clipn_tensor),
+      sizeof(clipn_architecture),    sizeof(clipn_export_options),
+      sizeof(clipn_teacher_options), sizeof(clipn_teacher_batch),
+      sizeof(clipn_teacher_losses),  sizeof(clipn_torchscript_options),
   };
   *sizes = values;
   return sizeof(values) / sizeof(values[0]);
@@ -35,6 +38,7 @@ int clipn_c11_refusals(void) {
   refused += clipn_run_image_linears(NULL, 1, &error) == CLIPN_INVALID_ARG;
   refused += clipn_score(NULL, NULL, &error) == CLIPN_INVALID_ARG;
   refused += clipn_export(NULL, &error) == CLIPN_INVALID_ARG;
+  refused += clipn_export_torchscript(NULL, &error) == CLIPN_INVALID_ARG;
   refused += clipn_teacher_open(NULL, NULL, &error) == CLIPN_INVALID_ARG;
   refused += clipn_teacher_step(NULL, NULL, NULL, &error) == CLIPN_INVALID_ARG;
   refused += clipn_teacher_read(NULL, CLIPN_TEACHER_WEIGHT, NULL, NULL, 0, &error) == CLIPN_INVALID_ARG;

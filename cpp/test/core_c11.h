@@ -11,7 +11,7 @@ extern "C" {
 // Sizes of core.h's structs in the order of the header, as C sees them; returns how many.
 size_t clipn_c11_sizes(const size_t** sizes);
 
-// Calls every function with null arguments; returns how many of the seventeen that can refuse did, -1 for another ABI.
+// Calls every function with null arguments; returns how many of the eighteen that can refuse did, -1 for another ABI.
 int clipn_c11_refusals(void);
 
 #ifdef __cplusplus

@@ -341,6 +341,47 @@ TEST_F(CoreFuzzFiles, Model) {
   expect_some_accepted(accepted);
 }
 
+TEST_F(CoreFuzzFiles, ExportTorchScript) {
+  const std::string model = folder / "whole.pt";
+  const clipn_export_options exporting = tiny.options(model);
+  ASSERT_EQ(clipn_export(&exporting, nullptr), CLIPN_OK);
+  uint64_t accepted = 0;
+  for (uint64_t run = 0; run < runs / 4 && !HasFailure(); ++run) {
+    const int64_t c = between(1, 9), d = rarely() ? TinyCheckpoint::kEmbed + 1 : TinyCheckpoint::kEmbed;
+    const int64_t w = rarely(2) ? 0 : between(1, 5), groups = w == 0 ? 0 : between(1, w);
+    const auto yes = floats(c * d), no = floats(c * d), words = floats(w * d);
+    std::vector<int64_t> ends(w);
+    for (int64_t i = 0; i < w; ++i) ends[i] = i + 1 < groups ? i + 1 : w;
+    for (int64_t& end : ends) end = rarely(100) ? count(-5) : end;
+    clipn_score_input bank = {};
+    bank.size = sizeof(bank);
+    bank.scale = value(100);
+    bank.bank_yes = or_null(yes.data());
+    bank.bank_no = rarely(3) ? nullptr : no.data();
+    bank.c = rarely() ? any({int64_t{0}, int64_t{-1}, int64_t{1} << 62}) : c;
+    bank.d = rarely() ? any({int64_t{0}, int64_t{-1}, int64_t{1} << 62}) : d;
+    bank.words = or_null(words.data());
+    bank.w = rarely() ? any({int64_t{0}, int64_t{-1}, int64_t{1} << 62}) : w;
+    bank.group_ends = or_null(ends.data());
+    bank.groups = rarely() ? any({int64_t{0}, int64_t{-1}, int64_t{1} << 62}) : groups;
+    spoil_size(bank);
+    const std::string from = rarely(20) ? odd_path() : model, to = rarely(20) ? odd_path() : target;
+    clipn_torchscript_options options = {};
+    options.size = sizeof(options);
+    options.model = or_null(from.c_str());
+    options.target = or_null(to.c_str());
+    options.bank = or_null(&bank);
+    options.side = rarely() ? any({0U, 3U, std::numeric_limits<uint32_t>::max()}) : TinyCheckpoint::kSide;
+    options.normalised = static_cast<uint32_t>(below(2));
+    for (float& each : options.mean) each = value(0.5F);
+    for (float& each : options.std) each = value(0.25F);
+    options.json = any({static_cast<const char*>(nullptr), "", "{}"});
+    spoil_size(options);
+    accepted += answered([&](clipn_error* e) { return clipn_export_torchscript(&options, e); }) == CLIPN_OK;
+  }
+  if (runs >= 100) EXPECT_GT(accepted, 0u);
+}
+
 struct CloseTeacher {
   void operator()(clipn_teacher* teacher) const { clipn_teacher_close(teacher); }
 };

@@ -26,17 +26,20 @@ void expect_refused(clipn_status expected, const std::string& text,
 }
 
 TEST(Core, IsC) {
-  const size_t expected[] = {sizeof(clipn_error),           sizeof(clipn_core_info),     sizeof(clipn_lane_options),
-                             sizeof(clipn_image),           sizeof(clipn_model_options), sizeof(clipn_model_info),
-                             sizeof(clipn_image_batch),     sizeof(clipn_score_input),   sizeof(clipn_score_output),
-                             sizeof(clipn_tensor),          sizeof(clipn_architecture),  sizeof(clipn_export_options),
-                             sizeof(clipn_teacher_options), sizeof(clipn_teacher_batch), sizeof(clipn_teacher_losses)};
+  const size_t expected[] = {sizeof(clipn_error),           sizeof(clipn_core_info),
+                             sizeof(clipn_lane_options),    sizeof(clipn_image),
+                             sizeof(clipn_model_options),   sizeof(clipn_model_info),
+                             sizeof(clipn_image_batch),     sizeof(clipn_score_input),
+                             sizeof(clipn_score_output),    sizeof(clipn_tensor),
+                             sizeof(clipn_architecture),    sizeof(clipn_export_options),
+                             sizeof(clipn_teacher_options), sizeof(clipn_teacher_batch),
+                             sizeof(clipn_teacher_losses),  sizeof(clipn_torchscript_options)};
   const size_t* sizes = nullptr;
   ASSERT_EQ(clipn_c11_sizes(&sizes), std::size(expected));
   for (size_t i = 0; i < std::size(expected); ++i) EXPECT_EQ(sizes[i], expected[i]) << i;
 }
 
-TEST(Core, RefusesNullArgumentsOfEveryFunction) { EXPECT_EQ(clipn_c11_refusals(), 17); }
+TEST(Core, RefusesNullArgumentsOfEveryFunction) { EXPECT_EQ(clipn_c11_refusals(), 18); }
 
 TEST(Core, TakesStructsOfANewerCaller) {
   clipn_core_info info = {};

@@ -22,6 +22,7 @@ import { comparedWarnings } from './bank-warnings';
 import type { DetectorHost } from './detector-host';
 import { decidingRow, type Guard, guardOf, measuredRows } from './guard';
 import type { Consumer, Encoded, ImageRequest } from './image-queue';
+import type { ModelInfo } from './info';
 import { assertNegativesFit, type NegativesInput } from './negatives';
 import type { CloseOptions } from './options';
 import { mapAbsence, type SeenImage, type Why, whyOf } from './why';
@@ -196,6 +197,11 @@ export class Detector {
       ...comparedWarnings(host.info, bank, negatives, decidingName(this.#decision)),
       ...(few === undefined ? [] : [few]),
     ]);
+  }
+
+  /** @internal What its scores are made of. */
+  get scoring(): { info: ModelInfo; bank: LabelBank; negatives: NegativeBank | undefined } {
+    return { info: this.#host.info, bank: this.bank, negatives: this.#negatives };
   }
 
   /** Which images are encoded again in fp32; undefined unless the model is guarded (docs/precision.md). */

@@ -141,6 +141,19 @@ export interface NativeExportOptions {
   tokenizerJson: string;
 }
 
+/** core.h `clipn_torchscript_options`. */
+export interface NativeTorchScriptOptions {
+  model: string;
+  target: string;
+  /** Of no image. */
+  bank: NativeScoreInput;
+  side: number;
+  normalised: boolean;
+  mean: readonly number[];
+  std: readonly number[];
+  json: string;
+}
+
 /** core.h `clipn_teacher_options`. */
 export interface NativeTeacherOptions {
   checkpoint: string;
@@ -220,6 +233,7 @@ export interface NativeLane {
   runImageLinears(handle: unknown, n: number): Task<void>;
   score(input: NativeScoreInput): Task<NativeScores>;
   exportModel(options: NativeExportOptions): Task<void>;
+  exportTorchScript(options: NativeTorchScriptOptions): Task<void>;
   openTeacher(options: NativeTeacherOptions): Task<unknown>;
   teach(teacher: unknown, batch: NativeTeacherBatch): Task<NativeTeacherLosses>;
   readTeacher(teacher: unknown, part: number, name: string, count: number): Task<Float32Array>;

@@ -3,28 +3,39 @@ import { type Detector, type LoadDetectorOptions, loadDetector, loadLabelsFile }
 import { type Command, Option } from 'commander';
 import { ServeError } from './errors';
 
-export interface DetectorFlags {
+/** Which model, and which classes. */
+export interface ClassFlags {
   model: string;
   labels?: string;
   labelsFile?: string;
   bank?: string;
   negatives?: string;
-  calibration?: string;
-  threshold?: number;
-  device?: 'auto' | 'cpu' | 'cuda';
-  precision?: NonNullable<LoadDetectorOptions['precision']>;
   trustedSha256?: string;
   libtorch?: string;
 }
 
-/** Adds them to a verb. */
-export function withDetectorFlags(command: Command): Command {
+export interface DetectorFlags extends ClassFlags {
+  calibration?: string;
+  threshold?: number;
+  device?: 'auto' | 'cpu' | 'cuda';
+  precision?: NonNullable<LoadDetectorOptions['precision']>;
+}
+
+/** Adds those of model and classes to a verb. */
+export function withClassFlags(command: Command): Command {
   return command
     .requiredOption('--model <m>', 'model file, or name of a fetched model')
     .option('--labels <a,b,c>', 'class names, comma-separated')
     .option('--labels-file <file>', 'class names: one a line, or a JSON array')
     .option('--bank <file>', 'label bank of `clipn-native labels`, instead of class names')
     .option('--negatives <words>', 'words that are none of the classes: wordnet, or a file')
+    .option('--trusted-sha256 <hex>', 'refuse the model file unless this is its SHA-256')
+    .option('--libtorch <dir>', 'folder of libtorch; found by itself when absent');
+}
+
+/** Adds all of them to a verb. */
+export function withDetectorFlags(command: Command): Command {
+  return withClassFlags(command)
     .option('--calibration <file>', 'calibration file: in, out or review')
     .option('--threshold <x>', "in when the score is at least this; the paper's rule when absent", numberOf)
     .addOption(new Option('--device <device>', 'where to compute').choices(['auto', 'cpu', 'cuda']).default('auto'))
@@ -32,9 +43,7 @@ export function withDetectorFlags(command: Command): Command {
       new Option('--precision <p>', 'arithmetic')
         .choices(['fp32', 'bf16', 'fp16', 'int8', 'guarded', 'auto'])
         .default('fp32'),
-    )
-    .option('--trusted-sha256 <hex>', 'refuse the model file unless this is its SHA-256')
-    .option('--libtorch <dir>', 'folder of libtorch; found by itself when absent');
+    );
 }
 
 /** @throws ERR_SERVE_USAGE unless the text is a number */
@@ -45,6 +54,13 @@ export function numberOf(text: string): number {
   }
   return value;
 }
+
+/** @throws ERR_SERVE_USAGE unless the text is a whole number from `least` to what 32 bits hold */
+export const wholeNumber = (least: number) => (text: string) => {
+  const value = numberOf(text);
+  if (Number.isInteger(value) && value >= least && value < 2 ** 31) return value;
+  throw new ServeError('ERR_SERVE_USAGE', `a whole number from ${least} to ${2 ** 31 - 1} is needed, not '${text}'`);
+};
 
 /**
  * The detector that the flags stand for; closing it closes the model.

@@ -3,6 +3,7 @@
 /** Code → the remedy that goes with it unless the place that throws knows a better one. */
 export const SERVE_HINTS = {
   ERR_SERVE_USAGE: 'See `npx clipn-native-serve --help`.',
+  ERR_SERVE_TRITON_EXISTS: 'Give the next --model-version, another --name, or another --out.',
 } as const;
 
 export type ServeErrorCode = keyof typeof SERVE_HINTS;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { ClipnError } from 'clipn-native';
 import { Command, CommanderError } from 'commander';
 import { ServeError } from './errors';
+import { tritonCommand } from './triton/command';
 
 const USAGE = 2;
 
@@ -15,6 +16,7 @@ function program(): Command {
     .version(version)
     .showHelpAfterError('`clipn-native-serve --help` shows verbs and flags.')
     .exitOverride();
+  top.addCommand(tritonCommand());
   return top;
 }
 

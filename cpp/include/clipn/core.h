@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Major in the high 16 bits: another major is another contract. */
-#define CLIPN_ABI_VERSION 0x00020004u
+#define CLIPN_ABI_VERSION 0x00020005u
 
 typedef enum clipn_status {
   CLIPN_OK = 0,
@@ -291,6 +291,26 @@ typedef struct clipn_export_options {
 } clipn_export_options;
 
 CLIPN_API clipn_status clipn_export(const clipn_export_options* options, clipn_error* error);
+
+/* ---- a detector as one TorchScript module, for servers of such modules ---------------------------------------------
+ */
+
+typedef struct clipn_torchscript_options {
+  uint32_t size;
+  const char* model;             /* model file */
+  const char* target;            /* file to write; the caller renames it into place */
+  const clipn_score_input* bank; /* its scale, bank_yes, bank_no, words, group_ends and their sizes; n and k are 0 */
+  uint32_t side;                 /* S */
+  uint32_t normalised; /* 0: forward takes uint8 [N, S, S, 3], as clipn_preprocess writes them; 1: float [N, 3, S, S] */
+  float mean[3], std[3]; /* of the [0, 1] range, RGB; not used when `normalised` is 1 */
+  const char* json;      /* stored as extra file forward.json; NULL or "" for none */
+} clipn_torchscript_options;
+
+/* Writes a file with one method, forward(pixels), which gives a tuple of tensors, named as in clipn_score_output: float
+ * features [N, D]; int64 label [N, 1], the top class; float p [N, C], then float [N, 1] msp, max_logit, energy, mcm.
+ * With bank_no then p_yes [N, C], ctw, atd, gap, log_p_out, log_q_max. With words then int64 word [N, 1], neg_label,
+ * word_max. With both then ole. Any libtorch loads the file, on any device. */
+CLIPN_API clipn_status clipn_export_torchscript(const clipn_torchscript_options* options, clipn_error* error);
 
 /* ---- teaching: the no tower on features of the frozen towers (spec 5) ----------------------------------------------
  */
