@@ -57,6 +57,7 @@ def main() -> int:
             ("weights as people have them give transformers' and open_clip's features and ids", script("check_weights")),
             ("every stage is the reference's", script("check_stages", "--networks", networks, "--model", model)),
             ("`check` on the sample photos agrees with Pillow and the reference", script("check_photos")),
+            ("Triton's `forward` of the small model answers as `check` does", script("check_triton")),
             ("50 steps of `teach`, its checkpoint and a resumed run are PyTorch's", script("check_teach")),
             ("metrics are scikit-learn's, intervals as defined", script("check_metrics")),
             ("`eval` gives the reference's scores and scikit-learn's metrics", script("check_eval")),

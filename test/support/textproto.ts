@@ -26,13 +26,12 @@ function tokens(source: string): Token[] {
 }
 
 function unescaped(text: string): string {
-  const bytes = text.replace(/\\([0-7]{1,3}|.)/gs, (_, of: string) => {
+  return text.replace(/\\([0-7]{1,3}|.)/gs, (_, of: string) => {
     if (/^[0-7]/.test(of)) return String.fromCodePoint(Number.parseInt(of, 8));
     const known: Record<string, string> = { n: '\n', t: '\t', r: '\r', '"': '"', '\\': '\\', "'": "'" };
     assert.ok(of in known, `\\${of} is no escape`);
     return known[of]!;
   });
-  return bytes;
 }
 
 const RANGES: Record<string, readonly [bigint, bigint]> = {
@@ -79,7 +78,8 @@ class Reader {
     const colon = this.take(':');
     if (field instanceof protobuf.MapField) {
       const entry = this.mapEntry(field, where);
-      const map = (out[field.name] ??= {}) as Record<string, unknown>;
+      out[field.name] ??= {};
+      const map = out[field.name] as Record<string, unknown>;
       assert.ok(!(entry.key in map), `${where}: ${entry.key} twice`);
       map[entry.key] = entry.value;
       return;
@@ -87,7 +87,8 @@ class Reader {
     const isMessage = field.resolvedType instanceof protobuf.Type;
     assert.ok(colon || isMessage, `${where}: a colon`);
     if (field.repeated) {
-      const list = (out[field.name] ??= []) as unknown[];
+      out[field.name] ??= [];
+      const list = out[field.name] as unknown[];
       if (!this.take('[')) {
         list.push(this.value(field, where));
         return;
