@@ -16,7 +16,7 @@ function program(): Command {
     .version(version)
     .showHelpAfterError('`clipn-native-serve --help` shows verbs and flags.')
     .exitOverride();
-  top.addCommand(tritonCommand());
+  top.addCommand(tritonCommand().copyInheritedSettings(top));
   return top;
 }
 

@@ -1,7 +1,7 @@
 /** `clipn-native-serve triton`: the repository as Triton and KServe read it. The answers: test/reference/check_triton.py. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -147,7 +147,7 @@ describe('of a CLIPN, a repository', () => {
     const model = ['--model', await apiModel()];
     const again = await triton(...model, ...args);
     assert.equal(again.code, 1);
-    assert.match(again.err, /^ERR_SERVE_TRITON_EXISTS: .*clipn.1 is there already/m);
+    assert.match(again.err, /^ERR_SERVE_TRITON_EXISTS: .*clipn.1.model\.pt is there already/m);
     const other = await triton(...model, '--labels', 'cat,dog,fox', ...args.slice(2), '--model-version', '2');
     assert.match(other.err, /^ERR_SERVE_TRITON_EXISTS: .*labels\.txt is of a model with other labels/m);
     assert.equal(existsSync(path.join(out, 'clipn/2')), false);
@@ -160,7 +160,7 @@ describe('of a CLIPN, a repository', () => {
 test('of a plain CLIP on GPUs, with words and normalised numbers, a repository has what is left', async () => {
   const out = path.join(folder, 'clip');
   const run = await triton(
-    ...['--model', await apiModel('clip'), '--labels', 'cat,dog', '--negatives', await words('fork', 'cloud')],
+    ...['--model', await apiModel('clip'), '--labels', 'cat,dog', '--negatives', words('fork', 'cloud')],
     ...['--out', out, '--name', 'Plain_CLIP', '--input', 'normalised', '--instance-device', 'gpu', '--instances', '2'],
   );
   assert.equal(run.code, 0, run.err);
@@ -186,10 +186,9 @@ test('of a plain CLIP on GPUs, with words and normalised numbers, a repository h
   assert.equal(JSON.parse(read('clip/request.json')).inputs[0].parameters.binary_data_size, 4 * 3 * 48 * 48);
 });
 
-async function words(...list: string[]): Promise<string> {
-  const { writeFile } = await import('node:fs/promises');
+function words(...list: string[]): string {
   const file = path.join(folder, 'words.txt');
-  await writeFile(file, `${list.join('\n')}\n`);
+  writeFileSync(file, `${list.join('\n')}\n`);
   return file;
 }
 

@@ -309,7 +309,8 @@ typedef struct clipn_torchscript_options {
 /* Writes a file with one method, forward(pixels), which gives a tuple of tensors, named as in clipn_score_output: float
  * features [N, D]; int64 label [N, 1], the top class; float p [N, C], then float [N, 1] msp, max_logit, energy, mcm.
  * With bank_no then p_yes [N, C], ctw, atd, gap, log_p_out, log_q_max. With words then int64 word [N, 1], neg_label,
- * word_max. With both then ole. Any libtorch loads the file, on any device. */
+ * word_max. With both then ole. libtorch loads it on any device, and needs
+ * nothing of this library. */
 CLIPN_API clipn_status clipn_export_torchscript(const clipn_torchscript_options* options, clipn_error* error);
 
 /* ---- teaching: the no tower on features of the frozen towers (spec 5) ----------------------------------------------

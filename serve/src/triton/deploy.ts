@@ -1,7 +1,7 @@
 /** Where Triton may run the repository: a compose file and a KServe manifest. Neither has been run by this project. */
 
-/** Any release with the PyTorch backend; the last that its documentation names. */
-const IMAGE = 'nvcr.io/nvidia/tritonserver:26.05-py3';
+/** Of Triton: the last that the PyTorch backend's documentation names. KServe's own default may be years older. */
+const RELEASE = '26.05-py3';
 
 const NOT_RUN = '# Written by clipn-native-serve from the documentation of what reads it; not run by that project.\n';
 
@@ -25,7 +25,7 @@ export function composeFile({ device }: Deployment): string {
 `;
   return `${NOT_RUN}services:
   triton:
-    image: ${IMAGE}
+    image: nvcr.io/nvidia/tritonserver:${RELEASE}
     command: tritonserver --model-repository=/models
     volumes:
       - .:/models:ro
@@ -55,6 +55,7 @@ spec:
     model:
       modelFormat:
         name: triton
+      runtimeVersion: ${RELEASE}
       protocolVersion: v2
       storageUri: pvc://YOUR-CLAIM/repository
 ${device === 'gpu' ? gpu : ''}      resources:

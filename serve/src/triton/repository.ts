@@ -1,7 +1,7 @@
 /** A model repository on disk: the model's folder with its version, and beside it what a person needs to run it. */
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { type Detector, exportTorchScript, type TorchScriptForward, type TorchScriptOptions } from 'clipn-native';
 import { ServeError } from '../errors';
 import { LABELS_FILE, MODEL_FILE, type TritonOptions, tritonConfig } from './config';
@@ -13,6 +13,9 @@ export interface RepositoryOptions extends TritonOptions {
   /** Version folder: a number from 1 on; Triton serves the highest. */
   version: number;
 }
+
+/** In the model's folder, until everything else is there. */
+const PENDING = '.next.pt';
 
 /** Triton takes any folder's name; this one also stands in addresses and in file systems of every kind. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
@@ -32,30 +35,40 @@ export async function writeRepository(
   const { name, version } = options;
   assertNames(detector, name);
   const model = join(folder, name);
-  const versionFolder = join(model, String(version));
-  if (existsSync(versionFolder)) throw exists(`${versionFolder} is there already`);
-  await mkdir(versionFolder, { recursive: true });
-  let forward: TorchScriptForward;
+  const file = join(model, String(version), MODEL_FILE);
+  if (existsSync(file)) throw exists(`${file} is there already`);
+  await mkdir(model, { recursive: true });
+  const pending = join(model, PENDING);
   try {
-    forward = await exportTorchScript(detector, join(versionFolder, MODEL_FILE), exporting);
-    await assertSameConfig(model, tritonConfig(forward, options), forward);
-  } catch (error) {
-    await rm(versionFolder, { recursive: true, force: true }); // a folder without a model would keep Triton from it
-    throw error;
+    const forward = await exportTorchScript(detector, pending, exporting);
+    const texts = textsOf(forward, options);
+    for (const shared of [`${name}/config.pbtxt`, `${name}/${LABELS_FILE}`]) {
+      await assertSame(join(folder, shared), texts[shared]!);
+    }
+    for (const [path, text] of Object.entries(texts)) await writeFile(join(folder, path), text);
+    // Last: a version that is there is whole, whenever a Triton that watches the folder looks.
+    await mkdir(dirname(file), { recursive: true });
+    await rename(pending, file);
+    return [...Object.keys(texts), `${name}/${version}/${MODEL_FILE}`];
+  } finally {
+    await rm(pending, { force: true });
   }
+}
+
+/** Every file but the model, by its path below the repository. */
+function textsOf(forward: TorchScriptForward, options: TritonOptions): Record<string, string> {
+  const { name } = options;
   const request = exampleRequest(forward);
-  const files: Record<string, string> = {
+  return {
+    [`${name}/config.pbtxt`]: tritonConfig(forward, options),
     [`${name}/${LABELS_FILE}`]: lines(forward.labels),
     ...(forward.words.length > 0 && { [`${name}/words.txt`]: lines(forward.words) }),
-    [`${name}/config.pbtxt`]: tritonConfig(forward, options),
     'docker-compose.yml': composeFile(options),
     'inference-service.yaml': inferenceService(options),
     'request.json': request,
     'pixels.py': pixelsScript(forward),
     'README.md': guide(forward, options, Buffer.byteLength(request)),
   };
-  for (const [file, text] of Object.entries(files)) await writeFile(join(folder, file), text);
-  return [`${name}/${version}/${MODEL_FILE}`, ...Object.keys(files)];
 }
 
 const lines = (names: readonly string[]) => names.map((each) => `${each}\n`).join('');
@@ -71,16 +84,9 @@ function assertNames(detector: Detector, name: string): void {
 }
 
 /** All versions of a model share its configuration and its labels. */
-async function assertSameConfig(model: string, config: string, { labels }: TorchScriptForward): Promise<void> {
-  for (const [file, text] of [
-    ['config.pbtxt', config],
-    [LABELS_FILE, lines(labels)],
-  ] as const) {
-    const path = join(model, file);
-    if (existsSync(path) && (await readFile(path, 'utf8')) !== text) {
-      throw exists(`${path} is of a model with other labels or settings`);
-    }
-  }
+async function assertSame(path: string, text: string): Promise<void> {
+  if (!existsSync(path) || (await readFile(path, 'utf8')) === text) return;
+  throw exists(`${path} is of a model with other labels or settings`);
 }
 
 const exists = (what: string) => new ServeError('ERR_SERVE_TRITON_EXISTS', what);
