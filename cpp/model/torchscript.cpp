@@ -1,5 +1,6 @@
 #include "model/torchscript.h"
 
+#include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/core/jit_type.h>
 #include <ATen/ops/from_blob.h>
@@ -163,6 +164,8 @@ void try_out(const Module& module, const clipn_torchscript_options& options) {
   const int64_t side = options.side;
   const at::Tensor image =
       options.normalised != 0 ? at::zeros({1, 3, side, side}, at::kFloat) : at::zeros({1, side, side, 3}, at::kByte);
+  // NNPACK says on stderr that it does not know a CPU; nothing here gets faster by it.
+  at::globalContext().setUserEnabledNNPACK(false);
   const c10::IValue answer = run_method(module, "forward", image);
   const at::Tensor features = answer.toTupleRef().elements()[0].toTensor();
   if (features.dim() == 2 && features.size(0) == 1 && features.size(1) == options.bank->d) return;

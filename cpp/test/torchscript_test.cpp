@@ -44,7 +44,8 @@ class TorchScript : public testing::Test {
 
   std::vector<at::Tensor> answers(const at::Tensor& image) {
     std::vector<at::Tensor> out;
-    for (const auto& each : loaded().forward({image}).toTupleRef().elements()) out.push_back(each.toTensor());
+    const c10::IValue tuple = loaded().forward({image});
+    for (const auto& each : tuple.toTupleRef().elements()) out.push_back(each.toTensor());
     return out;
   }
 

@@ -10,8 +10,10 @@ import { exampleRequest } from '../../serve/src/triton/request';
 import { EnumName, textproto } from '../../serve/src/triton/textproto';
 import { apiModel } from '../support/api-model';
 import { repository } from '../support/paths';
+import { keepLibtorch } from '../support/run-cli';
 import { readTextproto } from '../support/textproto';
 
+keepLibtorch();
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-triton-'));
 after(() => rmSync(folder, { recursive: true }));
 
