@@ -11,27 +11,34 @@ import { refuseOverwriting } from '../weights/source';
 import { assertSha256, withTrustedCopy } from '../weights/trusted-copy';
 import type { Detector } from './detector';
 
+/** Options of `exportTorchScript`. docs/triton.md */
 export interface TorchScriptOptions {
   /**
-   * What `forward` takes. `pixels` (default): uint8 [N, S, S, 3], RGB, resized and cropped by the caller (docs/pixels.md).
+   * What `forward` takes. Default `pixels`: uint8 [N, S, S, 3], RGB, resized and cropped by the caller (docs/pixels.md).
    * `normalised`: float32 [N, 3, S, S], these pixels over 255, minus `mean`, over `std`.
    */
   input?: 'pixels' | 'normalised';
-  /** Refuse the model file unless this is its SHA-256, as for `loadModel`. */
+  /** SHA-256 of the model file in hex: another file is refused. Default: any is read that has the detector's weights. */
   trustedSha256?: string;
+  /** Default: nothing calls it off. */
   signal?: AbortSignal;
 }
 
 /** One tensor of `forward`, without the dimension N of images. */
 export interface ForwardTensor {
+  /** Of the argument, or as in the scores that `check` gives. */
   name: string;
+  /** As PyTorch calls it. */
   dtype: 'uint8' | 'float32' | 'int64';
+  /** Of one image: [1] for a number. */
   shape: readonly number[];
 }
 
 /** What the file is, which says so itself: it carries this as JSON, as its extra file `forward.json`. */
 export interface TorchScriptForward {
+  /** Of this description. */
   formatVersion: 1;
+  /** The one argument. */
   input: ForwardTensor;
   /** In the order of the tuple that `forward` gives. */
   outputs: readonly ForwardTensor[];
@@ -41,8 +48,9 @@ export interface TorchScriptForward {
   words: readonly string[];
   /** S */
   imageSize: number;
-  /** Of the [0, 1] range, RGB. */
+  /** What a channel's values in [0, 1] are reduced by, RGB. */
   mean: readonly number[];
+  /** What they are then divided by, RGB. */
   std: readonly number[];
   /** The model's weights, as in its clipn.json. */
   contentId: string;
@@ -94,8 +102,8 @@ function describe(detector: Detector, config: ModelConfig, input: 'pixels' | 'no
  * The file appears under its name only when it is complete. A model file that `export` did not write goes in whole.
  *
  * @param detector of `createDetector` or `loadDetector`; its model's file is read again
- * @throws ClipnError ERR_CLIPN_MODEL_NOT_FOUND, _FORMAT or _UNTRUSTED for the model file, ERR_CLIPN_BANK_MISMATCH when it
- *   is another one by now, ERR_CLIPN_INVALID_ARG, ERR_CLIPN_IO, or `signal.reason`
+ * @throws ClipnError ERR_CLIPN_MODEL_NOT_FOUND, ERR_CLIPN_MODEL_FORMAT or ERR_CLIPN_MODEL_UNTRUSTED for the model file,
+ *   ERR_CLIPN_BANK_MISMATCH when it is another one by now, ERR_CLIPN_INVALID_ARG, ERR_CLIPN_IO, or `signal.reason`
  */
 export async function exportTorchScript(
   detector: Detector,

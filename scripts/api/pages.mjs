@@ -11,6 +11,7 @@ export const PAGES = [
       ...['loadModel', 'LoadModelOptions', 'BatchOptions', 'QueueOptions', 'Device', 'Precision', 'FirstPrecision'],
       ...['Model', 'ModelInfo', 'ModelStats', 'Percentiles', 'EncodeOptions', 'CloseOptions'],
       ...['fetchModel', 'FetchModelOptions', 'FetchedModel', 'exportModel', 'ExportOptions'],
+      ...['exportTorchScript', 'TorchScriptOptions', 'TorchScriptForward', 'ForwardTensor'],
     ],
   },
   {

@@ -145,6 +145,8 @@ export const NOT_RUN: Record<string, string> = {
   'npm start': 'needs Electron and a display; test/examples/electron*.test.ts run the app without',
   'npm run dist': 'needs electron-builder; test/examples/asar.test.ts packs the archive',
   'node server.js MODEL ferry car airplane piano guitar': 'test/examples/server.test.ts runs it',
+  'npx clipn-native-serve triton --model model.pt --labels cat,dog,owl --out repository/':
+    'test/serve/triton.test.ts runs it',
   'curl --data-binary @boats.jpg http://localhost:8080': 'test/examples/server.test.ts asks the same',
   'npm test -- --only python': PYTORCH,
   'python test/reference/check.py build/test-checkpoints/ViT-B-16-optimizer-*.pt --full': PYTORCH,
@@ -186,5 +188,6 @@ export const NO_CODE: Record<string, string> = {
   'docs/migrating.md js transformers.js 1': "transformers.js's own; npm run bench -- migrating runs it",
   'docs/calibration.md json 1': 'compared with the file that `calibrate` wrote',
   'docs/calibration.md json 2': 'read as a calibration',
+  'docs/triton.md plain 1': 'a listing of files',
   'docs/gate.md yaml 1': 'its inputs are compared with those of the Action',
 };

@@ -194,4 +194,13 @@ export const PROGRAMS: Record<string, Program> = {
     given: ['modelPath as path'],
     gives: ['model'],
   },
+  'docs/triton.md js 1': {
+    given: ['detector'],
+    gives: ['input', 'outputs', 'labels'],
+    check: ({ given: { input, outputs, labels } }) => {
+      assert.deepEqual(input, { name: 'pixels', dtype: 'uint8', shape: [64, 64, 3] });
+      assert.ok(Array.isArray(outputs) && Array.isArray(labels));
+      assert.equal(readFileSync('forward.pt').toString('latin1', 0, 2), 'PK');
+    },
+  },
 };
