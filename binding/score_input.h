@@ -19,7 +19,7 @@ struct ScoreInput {
 // Of {features, yes, no | undefined, n, c, d, k, scale, device, bankId: number, words | undefined, groupEnds: number[]
 // | undefined}. The job keeps the arrays.
 inline std::shared_ptr<ScoreInput> score_input(Napi::Env env, const Napi::Object& in, Job& work) {
-  const auto out = std::make_shared<ScoreInput>();
+  auto out = std::make_shared<ScoreInput>();
   const int64_t n = integer(in.Get("n")), c = integer(in.Get("c")), d = integer(in.Get("d")), k = integer(in.Get("k"));
   const auto rows = [&](const char* key, int64_t count) -> const float* {
     const Napi::Value value = in.Get(key);
