@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ClipnError } from 'clipn-native';
 import { Command, CommanderError } from 'commander';
+import { batchCommands } from './batch/commands';
 import { ServeError } from './errors';
 
 const USAGE = 2;
@@ -15,6 +16,7 @@ function program(): Command {
     .version(version)
     .showHelpAfterError('`clipn-native-serve --help` shows verbs and flags.')
     .exitOverride();
+  for (const command of batchCommands()) top.addCommand(command.copyInheritedSettings(top));
   return top;
 }
 
