@@ -98,7 +98,7 @@ const resultsIn = (folder: string) => {
 };
 
 async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (const end = Date.now() + 120_000; !(await condition()); await sleep(50)) {
+  for (const end = Date.now() + 600_000; !(await condition()); await sleep(50)) {
     if (Date.now() > end) throw new Error(`in vain: ${what}`);
   }
 }
