@@ -207,7 +207,7 @@ describe('a batch', { skip: skipWithoutRedis, concurrency: true }, () => {
     }
   });
 
-  test('whose worker is told to stop: it hands its shard back at once, and another goes on', async () => {
+  test('whose worker is told to stop, or has no right keys: it hands its shard back, and another goes on', async () => {
     await using redis = await RedisServer.start({ keeps: true });
     await using store = await S3Server.start({ delayMs: 300 });
     const some = images.slice(0, 80);
@@ -227,6 +227,11 @@ describe('a batch', { skip: skipWithoutRedis, concurrency: true }, () => {
     assert.match(ended.err, /shard 0: handed back/);
     assert.equal(resultsIn(folder), 0);
     store.options = {};
+    // Keys that the store refuses are that worker's own trouble: the shard is there for the next.
+    const strange = await runServe(['work', folder, ...MODEL, '--lock', '600'], { ...env, AWS_ACCESS_KEY_ID: 'AKIAOTHER' });
+    assert.equal(strange.code, 1);
+    assert.match(strange.err, /shard 0: handed back[\s\S]*^ERR_SERVE_S3_ACCESS: .*InvalidAccessKeyId/m);
+    assert.ok(!strange.err.includes(KEYS.AWS_SECRET_ACCESS_KEY));
     // Nothing else in this process asks a store.
     Object.assign(process.env, store.environment);
     await workHere(folder, redis);
