@@ -11,8 +11,11 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 // As the workers have it, not ../../lib: a process has one engine.
-import { type CheckFailure, type CheckResult, loadDetector } from 'clipn-native';
+import { type CheckFailure, type CheckResult, loadDetector, loadModel } from 'clipn-native';
 import { uniformSource } from '../../lib/base/random';
+import { addBatchFeatures } from '../../lib/features/batch-features';
+import { FeatureStore } from '../../lib/features/store';
+import { preprocessingText } from '../../lib/weights/preprocessing';
 import { loadBatchDetector } from '../../serve/src/batch/batch-detector';
 import { createBatch, type EnqueueOptions } from '../../serve/src/batch/enqueue';
 import { readManifest } from '../../serve/src/batch/manifest';
@@ -68,6 +71,20 @@ function assertSame(row: Row, answer: CheckResult | CheckFailure | undefined): v
   assert.deepEqual({ verdict: row['verdict'], label: row['label'], rule: row['rule'] }, { verdict, label, rule });
   assert.deepEqual({ p: row['p'], pYes: row['pYes'] }, { p: top[0]!.p, pYes: top[0]!.pYes });
   for (const [name, score] of Object.entries(scores)) assert.equal(row[name], score, `${row['image']}: ${name}`);
+}
+
+/** That a store for this model takes the features of a result, and that they are what the model says, bit for bit. */
+async function assertFeatures(results: string, files: readonly string[]): Promise<void> {
+  await using loaded = await loadModel(model);
+  const { contentId, embedDim: dim, config } = loaded.info;
+  const preprocessing = preprocessingText(config, { exif: true });
+  const identity = { contentId, precision: 'fp32', preprocessing, dim, patches: '' };
+  const store = await FeatureStore.open(at('features'), identity, []);
+  await addBatchFeatures(store, results);
+  const features = new Float32Array(files.length * dim);
+  const rows = files.map((file) => store.rowOf(Buffer.from(sha256(file), 'hex')));
+  await store.read(rows, features, null);
+  assert.deepEqual(features, await loaded.encodeImages(files));
 }
 
 /** As `enqueue`, without a process. */
@@ -196,8 +213,7 @@ describe('a batch', { skip: skipWithoutRedis, concurrency: true }, () => {
       some.map((file) => `s3://photos/in/${path.basename(file)}`),
     );
     for (const row of rows) assertSame(row, expected.get(String(row['sha256'])));
-    const norms = rows.map(({ feature }) => Math.hypot(...(feature as number[])));
-    for (const norm of norms) assert.ok(Math.abs(norm - 1) < 1e-5);
+    await assertFeatures(at('from-store', 'results.parquet'), some);
     const [dead] = await rowsOf(at('from-store', 'dead.parquet'));
     assert.equal(dead?.['error'], 'ERR_SERVE_OBJECT_DENIED');
     assert.ok(store.busy > 0, 'it was never busy');
@@ -228,7 +244,10 @@ describe('a batch', { skip: skipWithoutRedis, concurrency: true }, () => {
     assert.equal(resultsIn(folder), 0);
     store.options = {};
     // Keys that the store refuses are that worker's own trouble: the shard is there for the next.
-    const strange = await runServe(['work', folder, ...MODEL, '--lock', '600'], { ...env, AWS_ACCESS_KEY_ID: 'AKIAOTHER' });
+    const strange = await runServe(['work', folder, ...MODEL, '--lock', '600'], {
+      ...env,
+      AWS_ACCESS_KEY_ID: 'AKIAOTHER',
+    });
     assert.equal(strange.code, 1);
     assert.match(strange.err, /shard 0: handed back[\s\S]*^ERR_SERVE_S3_ACCESS: .*InvalidAccessKeyId/m);
     assert.ok(!strange.err.includes(KEYS.AWS_SECRET_ACCESS_KEY));

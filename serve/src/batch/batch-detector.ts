@@ -30,6 +30,7 @@ export async function loadBatchDetector(
     assertModel(model, manifest, path);
     const detector = await detectorOf(model, storage, manifest);
     const { torchVersion, cpuTarget } = await describeCore();
+    const { resize, imageSize, mean, std } = model.info.config;
     const provenance = {
       batch: manifest.id,
       enqueued: manifest.created,
@@ -38,6 +39,8 @@ export async function loadBatchDetector(
       device: model.info.device,
       ...(model.info.device === 'cpu' && { cpu: cpuTarget }),
       libtorch: torchVersion,
+      preprocessing: { resize, imageSize, mean, std },
+      exif: true,
       labels: manifest.labels,
       templates: detector.bank.templates.name,
       rule: manifest.calibration ? 'calibrated' : manifest.threshold === undefined ? 'paper' : 'threshold',
