@@ -48,8 +48,8 @@ export interface EvalOptions {
   /** Folder of the feature store; by default one for the model in the cache folder. */
   store?: string | undefined;
   /**
-   * Results of batches with `--features fp32` (docs/batch.md): images that are in them, by SHA-256, are not encoded. They go
-   * into the store.
+   * Files in `results/` of batches with `--features fp32` (docs/batch.md): images that are in them, by SHA-256, are not
+   * encoded. They go into the store.
    */
   features?: readonly string[] | undefined;
   /** Score by which classes and examples are judged. Default the calibration's, else `atd`; of a plain CLIP with negatives `negLabel`. */

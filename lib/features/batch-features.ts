@@ -8,7 +8,7 @@ import { type Preprocessing, preprocessingText } from '../weights/preprocessing'
 import type { FeatureStore } from './store';
 
 const SHA256 = /^[0-9a-f]{64}$/;
-const HINT = 'Take results.parquet of a batch that was enqueued for this model with `--features fp32`.';
+const HINT = 'Take the files in `results/` of a batch that was enqueued for this model with `--features fp32`.';
 
 /**
  * Adds what the store lacks; on disk afterwards.

@@ -41,7 +41,11 @@ export const evalCommand: Command = {
     exif: { doc: "turn images as their EXIF orientation says, as `check` does; the paper's evaluation does not" },
     ...TRUNCATED_FLAG,
     store: { value: 'DIR', doc: 'folder of computed features; one for the model in the cache folder when absent' },
-    features: { value: 'F', many: true, doc: 'results.parquet of a batch: its features go into the store first' },
+    features: {
+      value: 'F',
+      many: true,
+      doc: 'file of results/ of a batch: its features go into the store first; may be repeated',
+    },
     batch: { value: 'N', number: true, doc: 'images in a call of the image tower, default 8' },
     out: { value: 'REPORT', doc: 'write REPORT.html, and beside it REPORT.json and REPORT.csv' },
     json: { doc: 'the whole result as one JSON object' },

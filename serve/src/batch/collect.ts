@@ -4,7 +4,7 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ServeError } from '../errors';
 import { FILES, type Manifest, unfinishedShards } from './manifest';
-import { factsOf, parquetToRows, type Row, type RowWriter, rowWriter } from './rows';
+import { factsOf, parquetToRows, type Row, type RowWriter, rowWriter, VERDICT_COLUMNS } from './rows';
 import type { Storage } from './storage';
 
 /** Of the distinct images, those whose SHA-256 falls into this one of `of` equal parts, counted from 1. */
@@ -26,7 +26,7 @@ const GROUP_ROWS = 16_384;
 
 /**
  * Writes `results.parquet` and `dead.parquet` into a folder. An image that several shards list has one row, that of the first,
- * with all addresses. It is read twice: of the first reading the hashes of the part's images are kept, some 200 bytes each.
+ * with all addresses. Features stay where they are, in the shards' results. All is read twice: of the first reading the hashes of the part's images are kept, some 200 bytes each.
  *
  * @throws ERR_SERVE_BATCH_INCOMPLETE while shards have no result; ERR_SERVE_STORAGE
  */
@@ -43,12 +43,18 @@ export async function collect(storage: Storage, manifest: Manifest, out: string,
   const files = { results: join(out, `results${suffix}.parquet`), dead: join(out, `dead${suffix}.parquet`) };
   const mine = (row: Row) => part === undefined || partOf(row.sha256, part.of) === part.part;
   const seen = await firstPlaces(storage, manifest, mine);
-  const facts = { ...(await shardFacts(storage)), shard: undefined, listed: manifest.images, ...(part && { part }) };
-  const dead = await fileOfRows(files.dead, undefined, facts);
-  const results = await fileOfRows(files.results, manifest.features, facts);
+  const facts = {
+    ...(await shardFacts(storage)),
+    shard: undefined,
+    features: null,
+    listed: manifest.images,
+    ...(part && { part }),
+  };
+  const dead = await fileOfRows(files.dead, facts);
+  const results = await fileOfRows(files.results, facts);
   try {
     for (let shard = 0; shard < manifest.shards; shard++) {
-      for (const row of (await rowsOf(storage, shard)).filter(mine)) {
+      for (const row of (await rowsOf(storage, shard, VERDICT_COLUMNS)).filter(mine)) {
         const place = row.sha256 === null ? undefined : seen.get(keyOf(row));
         if (place !== undefined && place.shard !== shard) continue;
         const whole = place?.also === undefined ? row : { ...row, also: [...(row.also ?? []), ...place.also] };
@@ -102,7 +108,7 @@ async function bytesOf(storage: Storage, shard: number): Promise<Uint8Array> {
   throw new ServeError('ERR_SERVE_STORAGE', `${storage.address} has lost its ${FILES.result(shard)}`);
 }
 
-async function rowsOf(storage: Storage, shard: number, columns?: string[]): Promise<Row[]> {
+async function rowsOf(storage: Storage, shard: number, columns: readonly string[]): Promise<Row[]> {
   return await parquetToRows(await bytesOf(storage, shard), columns);
 }
 
@@ -110,10 +116,10 @@ async function rowsOf(storage: Storage, shard: number, columns?: string[]): Prom
 const shardFacts = async (storage: Storage) => await factsOf(await bytesOf(storage, 0));
 
 /** A Parquet file that has its name when it is whole. */
-async function fileOfRows(path: string, features: Manifest['features'], facts: Record<string, unknown>) {
+async function fileOfRows(path: string, facts: Record<string, unknown>) {
   const { fileWriter } = await import('hyparquet-writer');
   const temporary = `${path}.${randomUUID()}.tmp`;
-  const writer: RowWriter = await rowWriter(fileWriter(temporary), features, facts);
+  const writer: RowWriter = await rowWriter(fileWriter(temporary), undefined, facts);
   let waiting: Row[] = [];
   let rows = 0;
   const flush = async () => {

@@ -73,6 +73,9 @@ function columnsOf(features: FeatureType | undefined): Column[] {
   ];
 }
 
+/** Names of the columns, the feature's left out: it is most of a file, and takes most of the time. */
+export const VERDICT_COLUMNS: readonly string[] = columnsOf(undefined).map(({ name }) => name);
+
 function schemaOf(columns: readonly Column[]): SchemaElement[] {
   const root: SchemaElement = { name: 'root', num_children: columns.length };
   return [
@@ -144,10 +147,10 @@ export async function rowsToParquet(
 
 type Stored = Omit<Row, 'scores'> & Partial<Record<(typeof SCORES)[number], number | null>>;
 
-/** @param columns names of those that are read; all when absent */
-export async function parquetToRows(bytes: Uint8Array, columns?: string[]): Promise<Row[]> {
+/** @param columns names of those that are read */
+export async function parquetToRows(bytes: Uint8Array, columns: readonly string[]): Promise<Row[]> {
   const { parquetReadObjects } = await import('hyparquet');
-  const stored = (await parquetReadObjects({ file: bufferOf(bytes), columns })) as unknown as Stored[];
+  const stored = (await parquetReadObjects({ file: bufferOf(bytes), columns: [...columns] })) as unknown as Stored[];
   return stored.map((row) => {
     const scores: Row['scores'] = {};
     for (const name of SCORES) if (typeof row[name] === 'number') scores[name] = row[name];
