@@ -7,12 +7,11 @@ export class Unavailable extends Error {
 }
 
 const TRIES = 5;
-const FIRST_MS = 200;
-const LONGEST_MS = 5000;
+const FIRST_MS = 400;
 
 /**
  * Runs `task` until it ends otherwise than by `Unavailable`, at most five times; between them it waits a random time below
- * 0.2 s, 0.4 s, … 5 s, so that many workers do not come back at once.
+ * 0.4, 0.8, 1.6 and 3.2 s, so that many workers do not come back at once.
  *
  * @throws Unavailable of the last try; `signal.reason`
  */
@@ -23,7 +22,7 @@ export async function withBackOff<T>(task: () => Promise<T>, signal?: AbortSigna
     } catch (error) {
       if (!(error instanceof Unavailable) || tried === TRIES) throw error;
     }
-    await sleep(Math.random() * Math.min(LONGEST_MS, FIRST_MS * 2 ** tried), undefined, { signal }).catch(() => {
+    await sleep(Math.random() * FIRST_MS * 2 ** (tried - 1), undefined, { signal }).catch(() => {
       throw signal?.reason;
     });
   }
