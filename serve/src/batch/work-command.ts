@@ -48,7 +48,8 @@ async function run(address: string, flags: Flags): Promise<void> {
   const manifest = await readManifest(storage);
   const stop = new AbortController();
   const onSignal = (name: string) => {
-    if (stop.signal.aborted) return;
+    // A second time: at once. Others take its shard when the lock has run out.
+    if (stop.signal.aborted) process.exit(1);
     say(`${name}: no more shards are begun`);
     stop.abort();
   };
