@@ -96,14 +96,20 @@ async function enqueue(folder: string, lists: string[], redis: RedisServer, opti
 }
 
 /** As `work`, without a process. */
-async function workHere(folder: string, redis: RedisServer, options: { threads?: number } = {}): Promise<void> {
+async function workHere(
+  folder: string,
+  redis: Pick<RedisServer, 'address'>,
+  options: { threads?: number } = {},
+  stop = new AbortController().signal,
+): Promise<string> {
   const storage = openStorage(folder);
   const manifest = await readManifest(storage);
   await using batch = await loadBatchDetector(storage, manifest, model, options);
-  await work({
+  const { state } = await work({
     ...{ storage, manifest, batch, redis: parseRedis(redis.address), atOnce: 1, lockSeconds: 30, graceSeconds: 0 },
-    ...{ stop: new AbortController().signal, say: () => undefined },
+    ...{ stop, say: () => undefined },
   });
+  return state;
 }
 
 const resultsIn = (folder: string) => {
@@ -271,6 +277,13 @@ describe('a batch', { skip: skipWithoutRedis, concurrency: true }, () => {
       assert.ok(message.includes(own) && message.includes(other), message);
       return true;
     });
+  });
+
+  test('whose Redis is away: a worker that is told to stop ends all the same', { timeout: 60_000 }, async () => {
+    const lists = [photos];
+    await createBatch(openStorage(at('away')), { model, labelsFile }, { lists, shardImages: 8 });
+    const redis = { address: at('no.sock') };
+    assert.equal(await workHere(at('away'), redis, {}, AbortSignal.timeout(300)), 'stopped');
   });
 
   test('done again after its result was lost, has the same bytes, with its model in the provenance', async () => {

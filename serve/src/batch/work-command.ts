@@ -57,6 +57,8 @@ async function run(address: string, flags: Flags): Promise<void> {
   const { model, device, threads, trustedSha256, libtorch } = flags;
   await using batch = await loadBatchDetector(storage, manifest, model, { device, threads, trustedSha256, libtorch });
   say(`batch ${manifest.id}: ${manifest.images} images, ${manifest.shards} shards`);
+  // Connections that wait for a Redis that is away keep no process that is done.
+  const leave = () => setTimeout(() => process.exit(), 1000).unref();
   const outcome = await work({
     storage,
     manifest,
@@ -67,7 +69,7 @@ async function run(address: string, flags: Flags): Promise<void> {
     graceSeconds: flags.grace,
     stop: stop.signal,
     say,
-  });
+  }).finally(leave);
   const { state, shards, images } = outcome;
   say(`${state === 'done' ? 'the batch is done' : 'stopped'}: ${images} images in ${shards} shards here`);
 }

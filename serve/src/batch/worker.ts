@@ -30,7 +30,8 @@ const MOST_STALLS = 100;
 /** How often an idle worker looks whether the batch is done. */
 const LOOK_MS = 1000;
 const PROGRESS_MS = 2000;
-const HAND_BACK_MS = 5000;
+const SETTLE_MS = 50;
+const HAND_BACK_MS = 2000;
 
 export interface WorkOptions {
   storage: Storage;
@@ -82,14 +83,14 @@ export async function work(options: WorkOptions): Promise<WorkOutcome> {
   try {
     const state = await run.untilDone(queue, stop);
     const closed = worker.close();
-    if (state !== 'done') await run.settle(closed);
+    if (state !== 'done') await run.settle();
     // Without Redis nothing can be handed back: the lock runs out, and others take the shard.
     await Promise.race([closed, sleep(HAND_BACK_MS, undefined, { ref: false })]);
     if (run.fault !== undefined) throw run.fault;
     return { state, shards: run.shards, images: run.images };
   } finally {
-    await worker.close(true).catch(() => undefined);
-    await queue.close().catch(() => undefined);
+    const ended = Promise.allSettled([worker.close(true), queue.close()]);
+    await Promise.race([ended, sleep(HAND_BACK_MS, undefined, { ref: false })]);
   }
 }
 
@@ -170,16 +171,22 @@ class Run {
    */
   async untilDone(queue: ShardQueue, stop: AbortSignal): Promise<'done' | 'stopped'> {
     const { storage, manifest } = this.#options;
+    // A Redis that is away does not answer, and must not keep the worker from stopping.
+    const stopped = new Promise<undefined>((resolve) => {
+      stop.addEventListener('abort', () => resolve(undefined), { once: true });
+    });
     for (;;) {
       if (stop.aborted || this.fault !== undefined) return 'stopped';
-      const counts = this.#active > 0 ? undefined : await countsOf(queue).catch(() => undefined);
+      const counts =
+        this.#active > 0 ? undefined : await Promise.race([countsOf(queue).catch(() => undefined), stopped]);
       if (counts !== undefined && counts.waiting + counts.running === 0) {
         const missing = await unfinishedShards(storage, manifest);
         if (missing.length === 0) return 'done';
-        const left = await addShards(queue, missing).then(
+        const added = addShards(queue, missing).then(
           () => countsOf(queue),
           () => undefined,
         );
+        const left = await Promise.race([added, stopped]);
         // They are in the queue, and none is to be done: they are those that failed.
         if (left !== undefined && left.waiting + left.running === 0 && this.#active === 0) {
           throw new ServeError('ERR_SERVE_BATCH_INCOMPLETE', await failedText(queue, missing.length));
@@ -190,13 +197,10 @@ class Run {
   }
 
   /** Lets shards end, for as long as they may; what is left then is handed back. */
-  async settle(ended: Promise<void>): Promise<void> {
-    const grace = new AbortController();
-    const seconds = this.fault === undefined ? this.#options.graceSeconds : 0;
-    const late = sleep(1000 * seconds, 'late' as const, { signal: grace.signal }).catch(() => undefined);
-    const first = await Promise.race([ended, late]);
-    grace.abort();
-    if (first === 'late') this.#handBack.abort(new Error('the worker stops'));
+  async settle(): Promise<void> {
+    const end = Date.now() + 1000 * this.#options.graceSeconds;
+    while (this.#active > 0 && this.fault === undefined && Date.now() < end) await sleep(SETTLE_MS);
+    if (this.#active > 0) this.#handBack.abort(new Error('the worker stops'));
   }
 }
 
@@ -212,6 +216,8 @@ function isOwnTrouble(error: unknown): boolean {
   return error instanceof ClipnError && error.code === 'ERR_CLIPN_DEVICE_LOST';
 }
 
+const LOST = ['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'ENOTFOUND', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH'];
+
 /** Tells once that Redis is away, and once that it is back. */
 class Connection {
   readonly #name: string;
@@ -224,10 +230,9 @@ class Connection {
   }
 
   lost({ message, code }: NodeJS.ErrnoException): void {
-    if (
-      this.#away ||
-      !['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'ENOTFOUND', 'EPIPE', 'ETIMEDOUT'].includes(code ?? '')
-    ) {
+    if (this.#away) return;
+    if (code === undefined || !LOST.includes(code)) {
+      this.#say(`the queue: ${message}`);
       return;
     }
     this.#away = true;
