@@ -11,7 +11,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 // As the workers have it, not ../../lib: a process has one engine.
-import { type CheckFailure, type CheckResult, loadDetector, loadModel } from 'clipn-native';
+import { type CheckFailure, type CheckResult, ClipnError, type Detector, loadDetector, loadModel } from 'clipn-native';
 import { uniformSource } from '../../lib/base/random';
 import { addBatchFeatures } from '../../lib/features/batch-features';
 import { FeatureStore } from '../../lib/features/store';
@@ -95,21 +95,23 @@ async function enqueue(folder: string, lists: string[], redis: RedisServer, opti
   return manifest;
 }
 
+interface WorkHere {
+  threads?: number;
+  stop?: AbortSignal;
+  /** Instead of the batch's own. */
+  detector?: Detector;
+}
+
 /** As `work`, without a process. */
-async function workHere(
-  folder: string,
-  redis: Pick<RedisServer, 'address'>,
-  options: { threads?: number } = {},
-  stop = new AbortController().signal,
-): Promise<string> {
+async function workHere(folder: string, redis: { address: string }, options: WorkHere = {}): Promise<string> {
+  const { threads, stop = new AbortController().signal, detector } = options;
   const storage = openStorage(folder);
   const manifest = await readManifest(storage);
-  await using batch = await loadBatchDetector(storage, manifest, model, options);
-  const { state } = await work({
-    ...{ storage, manifest, batch, redis: parseRedis(redis.address), atOnce: 1, lockSeconds: 30, graceSeconds: 0 },
-    ...{ stop, say: () => undefined },
-  });
-  return state;
+  const asked = { storage, manifest, redis: parseRedis(redis.address), atOnce: 1, lockSeconds: 600, graceSeconds: 0 };
+  const more = { stop, say: () => undefined };
+  if (detector) return (await work({ ...asked, ...more, batch: { detector, provenance: {} } })).state;
+  await using batch = await loadBatchDetector(storage, manifest, model, { threads });
+  return (await work({ ...asked, ...more, batch })).state;
 }
 
 const resultsIn = (folder: string) => {
@@ -212,6 +214,9 @@ describe('a batch', { skip: skipWithoutRedis, concurrency: true }, () => {
       done: 4,
       queue: { waiting: 0, running: 0, failed: 0, failures: [] },
     });
+    const strange = await runServe(['status', 's3://results/one'], { ...env, AWS_ACCESS_KEY_ID: 'AKIAOTHER' });
+    assert.equal(strange.code, 1);
+    assert.match(strange.err, /^ERR_SERVE_S3_ACCESS: .*InvalidAccessKeyId/);
     await run(['collect', 's3://results/one', '--out', at('from-store')]);
     const rows = await rowsOf(at('from-store', 'results.parquet'));
     assert.deepEqual(
@@ -226,13 +231,13 @@ describe('a batch', { skip: skipWithoutRedis, concurrency: true }, () => {
     const [dead] = await rowsOf(at('from-store', 'dead.parquet'));
     assert.equal(dead?.['error'], 'ERR_SERVE_OBJECT_DENIED');
     assert.ok(store.busy > 0, 'it was never busy');
-    assert.deepEqual(store.refused, []);
+    assert.deepEqual(store.refused, ['GET /results/one/batch.json']);
     for (const text of [inRedis, ...said]) {
       for (const key of [KEYS.AWS_ACCESS_KEY_ID, KEYS.AWS_SECRET_ACCESS_KEY]) assert.ok(!text.includes(key));
     }
   });
 
-  test('whose worker is told to stop, or has no right keys: it hands its shard back, and another goes on', async () => {
+  test('whose worker is told to stop, or has lost its device: it hands its shard back, and another goes on', async () => {
     await using redis = await RedisServer.start({ keeps: true });
     await using store = await S3Server.start({ delayMs: 300 });
     const some = images.slice(0, 80);
@@ -252,14 +257,12 @@ describe('a batch', { skip: skipWithoutRedis, concurrency: true }, () => {
     assert.match(ended.err, /shard 0: handed back/);
     assert.equal(resultsIn(folder), 0);
     store.options = {};
-    // Keys that the store refuses are that worker's own trouble: the shard is there for the next.
-    const strange = await runServe(['work', folder, ...MODEL, '--lock', '600'], {
-      ...env,
-      AWS_ACCESS_KEY_ID: 'AKIAOTHER',
-    });
-    assert.equal(strange.code, 1);
-    assert.match(strange.err, /shard 0: handed back[\s\S]*^ERR_SERVE_S3_ACCESS: .*InvalidAccessKeyId/m);
-    assert.ok(!strange.err.includes(KEYS.AWS_SECRET_ACCESS_KEY));
+    // A GPU that is lost is that worker's own trouble: the shard is there for the next.
+    const lost = () => {
+      throw new ClipnError('ERR_CLIPN_DEVICE_LOST', 'the device is lost');
+    };
+    const detector = { stream: lost } as unknown as Detector;
+    await assert.rejects(workHere(folder, redis, { detector }), { code: 'ERR_CLIPN_DEVICE_LOST' });
     // Nothing else in this process asks a store.
     Object.assign(process.env, store.environment);
     await workHere(folder, redis);
@@ -283,7 +286,7 @@ describe('a batch', { skip: skipWithoutRedis, concurrency: true }, () => {
     const lists = [photos];
     await createBatch(openStorage(at('away')), { model, labelsFile }, { lists, shardImages: 8 });
     const redis = { address: at('no.sock') };
-    assert.equal(await workHere(at('away'), redis, {}, AbortSignal.timeout(300)), 'stopped');
+    assert.equal(await workHere(at('away'), redis, { stop: AbortSignal.timeout(300) }), 'stopped');
   });
 
   test('done again after its result was lost, has the same bytes, with its model in the provenance', async () => {

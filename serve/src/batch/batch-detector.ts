@@ -8,7 +8,7 @@ import { FILES, type Manifest } from './manifest';
 import type { Storage } from './storage';
 import { versions } from './versions';
 
-export interface BatchDetector extends AsyncDisposable {
+export interface BatchDetector {
   detector: Detector;
   /** Of results: what made them. The same for every worker on machines of one kind. */
   provenance: Record<string, unknown>;
@@ -23,7 +23,7 @@ export async function loadBatchDetector(
   manifest: Manifest,
   path: string,
   options: Pick<LoadModelOptions, 'device' | 'libtorch' | 'trustedSha256' | 'threads'>,
-): Promise<BatchDetector> {
+): Promise<BatchDetector & AsyncDisposable> {
   const { precision } = manifest.model;
   const model = await loadModel(path, { ...options, precision: precision as LoadModelOptions['precision'] });
   try {
