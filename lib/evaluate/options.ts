@@ -49,7 +49,7 @@ export interface EvalOptions {
   store?: string | undefined;
   /**
    * Files in `results/` of batches with `--features fp32` (docs/batch.md): images that are in them, by SHA-256, are not
-   * encoded. They go into the store.
+   * encoded. They go into the store. Default none.
    */
   features?: readonly string[] | undefined;
   /** Score by which classes and examples are judged. Default the calibration's, else `atd`; of a plain CLIP with negatives `negLabel`. */
