@@ -26,7 +26,8 @@ const GROUP_ROWS = 16_384;
 
 /**
  * Writes `results.parquet` and `dead.parquet` into a folder. An image that several shards list has one row, that of the first,
- * with all addresses. Features stay where they are, in the shards' results. All is read twice: of the first reading the hashes of the part's images are kept, some 200 bytes each.
+ * with all addresses. Features stay where they are, in the shards' results. All is read twice: of the first reading the
+ * hashes of the part's images are kept, some 200 bytes each.
  *
  * @throws ERR_SERVE_BATCH_INCOMPLETE while shards have no result; ERR_SERVE_STORAGE
  */
@@ -57,7 +58,7 @@ export async function collect(storage: Storage, manifest: Manifest, out: string,
       for (const row of (await rowsOf(storage, shard, VERDICT_COLUMNS)).filter(mine)) {
         const place = row.sha256 === null ? undefined : seen.get(keyOf(row));
         if (place !== undefined && place.shard !== shard) continue;
-        const whole = place?.also === undefined ? row : { ...row, also: [...(row.also ?? []), ...place.also] };
+        const whole = place?.also === undefined ? row : withAddresses(row, place.also);
         await (row.error === null ? results : dead).add(whole);
       }
     }
@@ -71,6 +72,13 @@ export async function collect(storage: Storage, manifest: Manifest, out: string,
     await results.abandon();
     await dead.abandon();
   }
+}
+
+/** An address that is listed twice is named once. */
+function withAddresses(row: Row, more: readonly string[]): Row {
+  const also = new Set([...(row.also ?? []), ...more]);
+  also.delete(row.image);
+  return { ...row, also: also.size === 0 ? null : [...also] };
 }
 
 /** The first 48 bits of the hash, spread evenly. Images that could not be read are in part 1. */
