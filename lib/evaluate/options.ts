@@ -47,6 +47,11 @@ export interface EvalOptions {
   templates?: TemplatesInput | undefined;
   /** Folder of the feature store; by default one for the model in the cache folder. */
   store?: string | undefined;
+  /**
+   * Files in `results/` of batches with `--features fp32` (docs/batch.md): images that are in them, by SHA-256, are not
+   * encoded. They go into the store. Default none.
+   */
+  features?: readonly string[] | undefined;
   /** Score by which classes and examples are judged. Default the calibration's, else `atd`; of a plain CLIP with negatives `negLabel`. */
   score?: string | undefined;
   /** Words that are none of the labels, as a detector takes them: for `negLabel` and `ole`. Default none. */

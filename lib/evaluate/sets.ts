@@ -2,6 +2,7 @@
 import { join, resolve } from 'node:path';
 import { cacheDir } from '../base/cache-dir';
 import { jsonHash } from '../base/json-hash';
+import { addBatchFeatures } from '../features/batch-features';
 import { encodeMissing, type UnreadablePath } from '../features/encode-missing';
 import { FeatureStore, type StoreIdentity } from '../features/store';
 import type { DecodeOptions } from '../images/decode';
@@ -36,6 +37,8 @@ export interface ReadableSet {
 export interface FeatureOptions {
   /** Folder of the store; by default one for what decides the features, in the cache folder. */
   store?: string | undefined;
+  /** Parquet files of batches, whose features the store takes first. */
+  features?: readonly string[] | undefined;
   patches?: boolean | undefined;
   exif: boolean;
   truncated?: DecodeOptions['truncated'];
@@ -49,7 +52,8 @@ export interface FeatureOptions {
 /**
  * Encodes what the store lacks.
  *
- * @throws ERR_CLIPN_DATA_FOLDER for a set without a readable image; what `FeatureStore.open` and `encodeMissing` throw
+ * @throws ERR_CLIPN_DATA_FOLDER for a set without a readable image; what `FeatureStore.open`, `addBatchFeatures` and
+ *   `encodeMissing` throw
  */
 export async function storedFeatures(
   model: Model,
@@ -71,6 +75,7 @@ export async function storedFeatures(
   const folder = options.store ?? join(cacheDir(), 'features', jsonHash(identity).slice(0, 16));
   const paths = sets.flatMap((set) => set.images.map((image) => resolve(set.folder, image)));
   const store = await FeatureStore.open(folder, identity, paths, options.shardRows);
+  for (const path of options.features ?? []) await addBatchFeatures(store, path, signal);
   const encode = async (images: NativeImage[]) => {
     if (!options.patches) return await model.encodePixels(images, false, signal);
     const encoded = await model.encodePatches(images, signal);

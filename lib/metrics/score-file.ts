@@ -1,8 +1,9 @@
-/** Score files of any system: one number a line, or a column of a CSV file. */
+/** Score files of any system: one number a line, or a column of a CSV or Parquet file. */
 
 import { readFile } from 'node:fs/promises';
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
+import { isParquet, openParquetTable, type ParquetTable, parquetRows } from '../base/parquet-rows';
 import { firstFew } from '../base/wording';
 
 const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
@@ -25,8 +26,8 @@ function numberOf(text: string, path: string, line: number): number {
 /** Options of `readScoreFile`. */
 export interface ScoreFileOptions {
   /**
-   * The file is CSV: the column's name, or its number counted from 1 (digits are always a number). Default: no CSV, one
-   * number a line.
+   * Of a CSV or `.parquet` file: the column's name, or its number counted from 1 (digits are always a number). Default: no
+   * such file, one number a line.
    */
   column?: string | undefined;
   /** Whether the CSV file's first row names the columns. Default true. */
@@ -35,7 +36,7 @@ export interface ScoreFileOptions {
 
 /**
  * Reads scores in file order: one number a line, lines that begin with `#` being comments; or, with `column`, a column
- * of a CSV file (commas, RFC 4180).
+ * of a CSV file (commas, RFC 4180), or of one whose name ends in `.parquet`.
  *
  * @returns [N], may hold infinities
  * @throws ERR_CLIPN_IO when the file cannot be read; ERR_CLIPN_SCORES naming file and line for an empty line, NaN, and
@@ -44,6 +45,7 @@ export interface ScoreFileOptions {
 export async function readScoreFile(path: string, options: ScoreFileOptions = {}): Promise<Float64Array> {
   assertArguments({ path: ['text', path], options: ['options', options] });
   const { column, header = true } = options;
+  if (isParquet(path)) return Float64Array.from(await fromParquet(path, column));
   const text = (await readText(path)).trimEnd();
   const scores = column === undefined ? fromLines(text, path) : await fromCsv(text, path, column, header);
   if (scores.length === 0) throw new ClipnError('ERR_CLIPN_SCORES', `${path} holds no scores`, { details: { path } });
@@ -57,7 +59,7 @@ export interface LabelledScores {
 }
 
 /**
- * Reads a CSV file with a header that has ID and OOD images together: a column of scores, and one that tells the set.
+ * Reads a CSV file with a header, or a Parquet file, that has ID and OOD images together: a column of scores, and one that tells the set.
  *
  * @param idLabel what stands in `labelColumn` of ID images; any other text names an OOD set
  * @throws as `readScoreFile`, and ERR_CLIPN_SCORES when no row or every row is `idLabel`, naming the labels that are there
@@ -67,18 +69,28 @@ export async function readLabelledScores(
   { column, labelColumn, idLabel }: { column: string; labelColumn: string; idLabel: string },
 ): Promise<LabelledScores> {
   const sets = new Map<string, number[]>();
-  let at: { score: number; label: number } | undefined;
-  await eachRow((await readText(path)).trimEnd(), path, (row, line) => {
-    if (at === undefined) {
-      at = { score: positionOf(column, row, path, true), label: positionOf(labelColumn, row, path, true) };
-      return;
-    }
-    const label = row[at.label]!;
-    if (label === '') throw broken(path, line, `the column ${labelColumn} is empty`);
+  const add = (label: string, score: number) => {
     const scores = sets.get(label) ?? [];
     sets.set(label, scores);
-    scores.push(numberOf(row[at.score]!, path, line));
-  });
+    scores.push(score);
+  };
+  if (isParquet(path)) {
+    await eachParquetRow(path, [column, labelColumn], ([score, label], row) => {
+      if (typeof label !== 'string' || label === '') throw brokenRow(path, row, `the column ${labelColumn} is empty`);
+      add(label, scoreOf(score, path, row));
+    });
+  } else {
+    let at: { score: number; label: number } | undefined;
+    await eachRow((await readText(path)).trimEnd(), path, (row, line) => {
+      if (at === undefined) {
+        at = { score: positionOf(column, row, path, true), label: positionOf(labelColumn, row, path, true) };
+        return;
+      }
+      const label = row[at.label]!;
+      if (label === '') throw broken(path, line, `the column ${labelColumn} is empty`);
+      add(label, numberOf(row[at.score]!, path, line));
+    });
+  }
   const id = sets.get(idLabel);
   sets.delete(idLabel);
   if (id === undefined || sets.size === 0) {
@@ -134,6 +146,77 @@ async function fromCsv(text: string, path: string, column: string, header: boole
     scores.push(numberOf(row[index]!, path, line));
   });
   return scores;
+}
+
+const brokenRow = (path: string, row: number, what: string) =>
+  new ClipnError('ERR_CLIPN_SCORES', `${path}, row ${row}: ${what}`, { details: { path, row } });
+
+function scoreOf(value: unknown, path: string, row: number): number {
+  if (typeof value !== 'number' && typeof value !== 'bigint') {
+    throw brokenRow(
+      path,
+      row,
+      value === null || value === undefined ? 'there is no score' : 'the score is not a number',
+    );
+  }
+  if (Number.isNaN(value)) throw brokenRow(path, row, 'the score is NaN');
+  return Number(value);
+}
+
+async function fromParquet(path: string, column: string | undefined): Promise<number[]> {
+  if (column === undefined) {
+    throw new ClipnError('ERR_CLIPN_SCORES', `${path} has several columns: name one with --column`, {
+      details: { path },
+    });
+  }
+  const scores: number[] = [];
+  await eachParquetRow(path, [column], ([score], row) => scores.push(scoreOf(score, path, row)));
+  if (scores.length === 0) throw new ClipnError('ERR_CLIPN_SCORES', `${path} holds no scores`, { details: { path } });
+  return scores;
+}
+
+/** Values of these columns, row by row; rows are counted from 1. */
+async function eachParquetRow(
+  path: string,
+  columns: readonly string[],
+  take: (values: unknown[], row: number) => void,
+): Promise<void> {
+  let table: ParquetTable;
+  try {
+    table = await openParquetTable(path);
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+  const names = columns.map((column) => parquetColumn(column, table));
+  let row = 0;
+  try {
+    for await (const values of parquetRows(table, [...new Set(names)]))
+      take(
+        names.map((name) => values[name]),
+        ++row,
+      );
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+}
+
+function parquetColumn(column: string, { path, columns }: ParquetTable): string {
+  const names = columns.map(({ element }) => element.name);
+  const name = /^[1-9]\d*$/.test(column) ? names[Number(column) - 1] : column;
+  if (name !== undefined && names.includes(name)) return name;
+  throw new ClipnError(
+    'ERR_CLIPN_SCORES',
+    `${path} has no column ${JSON.stringify(column)} among ${names.join(', ')}`,
+    {
+      details: { path },
+    },
+  );
+}
+
+function unreadable(path: string, cause: unknown): ClipnError {
+  if (cause instanceof ClipnError) return cause;
+  const code = cause instanceof Error && 'syscall' in cause ? 'ERR_CLIPN_IO' : 'ERR_CLIPN_SCORES';
+  return new ClipnError(code, `cannot read ${path}: ${(cause as Error).message}`, { cause, details: { path } });
 }
 
 async function eachRow(text: string, path: string, take: (row: string[], line: number) => void): Promise<void> {

@@ -4,6 +4,21 @@
 export const SERVE_HINTS = {
   ERR_SERVE_USAGE: 'See `npx clipn-native-serve --help`.',
   ERR_SERVE_TRITON_EXISTS: 'Give the next --model-version, another --name, or another --out.',
+  ERR_SERVE_BATCH_EXISTS:
+    'Name another folder for a new list; without a list `enqueue` puts what is not done into the queue.',
+  ERR_SERVE_BATCH_FORMAT: 'Check the address of the batch; `enqueue` makes one.',
+  ERR_SERVE_BATCH_INCOMPLETE: 'See `status`; `enqueue BATCH` without a list puts failed shards back into the queue.',
+  ERR_SERVE_BATCH_LIST: 'A list has an address a line, or a column of them in a .csv file (docs/batch.md).',
+  ERR_SERVE_KILLED_WORKER: 'Look at the image by itself: `npx clipn-native check IMAGE`.',
+  ERR_SERVE_MODEL_MISMATCH:
+    'Give the model file that the batch was enqueued for, or enqueue the list again for this one.',
+  ERR_SERVE_OBJECT_DENIED: 'Give the keys, or this user, the right to read it.',
+  ERR_SERVE_OBJECT_NOT_FOUND: 'Check the address, and that this machine sees the disk or bucket.',
+  ERR_SERVE_OBJECT_TOO_LARGE: 'Make the image smaller, or leave it out of the list.',
+  ERR_SERVE_OBJECT_UNAVAILABLE: 'Look whether the store answers, and enqueue the image again.',
+  ERR_SERVE_REDIS: 'Start Redis, or name it with --redis or REDIS_URL.',
+  ERR_SERVE_S3_ACCESS: 'Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, beside Amazon, AWS_ENDPOINT_URL_S3.',
+  ERR_SERVE_STORAGE: 'Check that the batch folder or bucket is there, is writable and has room.',
 } as const;
 
 export type ServeErrorCode = keyof typeof SERVE_HINTS;

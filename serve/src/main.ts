@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ClipnError } from 'clipn-native';
 import { Command, CommanderError } from 'commander';
+import { batchCommands } from './batch/commands';
 import { ServeError } from './errors';
 import { tritonCommand } from './triton/command';
 
@@ -17,6 +18,7 @@ function program(): Command {
     .showHelpAfterError('`clipn-native-serve --help` shows verbs and flags.')
     .exitOverride();
   top.addCommand(tritonCommand().copyInheritedSettings(top));
+  for (const command of batchCommands()) top.addCommand(command.copyInheritedSettings(top));
   return top;
 }
 

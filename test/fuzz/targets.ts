@@ -1,16 +1,20 @@
 /** The readers that take files of others, each with valid files and the damage that its format is open to. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { crc32, inflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { create } from 'tar';
 import { ClipnError } from '../../lib/base/errors';
 import { parseJson } from '../../lib/base/parse-json';
+import { judgedIn } from '../../lib/cli/judged-table';
 import { parseCalibration, readCalibration, saveCalibration } from '../../lib/decide/calibration';
 import { createDriftMonitor, resumeDriftMonitor } from '../../lib/decide/drift';
 import type { DriftState } from '../../lib/decide/drift-state';
+import { addBatchFeatures } from '../../lib/features/batch-features';
 import { readShard, writeShard } from '../../lib/features/shard';
+import { FeatureStore } from '../../lib/features/store';
 import { type PickleValue, readPickle } from '../../lib/formats/pickle';
 import { writeSafetensors } from '../../lib/formats/safetensors';
 import { readRootText, readTrainingArchive } from '../../lib/formats/torch-archive';
@@ -30,6 +34,7 @@ import { openHuggingFace } from '../../lib/weights/hugging-face';
 import { parseModelConfig } from '../../lib/weights/model-config';
 import { checkModelFile } from '../../lib/weights/model-file';
 import { readOpenClipConfig } from '../../lib/weights/openclip-config';
+import { BATCH_STORE, batchHash, batchResult } from '../support/batch-result';
 import { unzip, withHeader } from '../support/damage';
 import { hfConfig, hfPreprocessor } from '../support/hugging-face';
 import { clipTokenizer, goldenFile, photos } from '../support/paths';
@@ -559,6 +564,26 @@ export const TARGETS: readonly Target[] = [
     extension: '.parquet',
     prepare: async () => damaged(tables('.parquet')),
     read: allSamples,
+  },
+  {
+    name: 'batch.parquet',
+    extension: '.parquet',
+    prepare: async (folder) => damaged([readFileSync(await batchResult(folder, ['a', 'b', 'c']))]),
+    read: async (file, draw) =>
+      draw.any([
+        () => readScoreFile(file, { column: 'atd' }),
+        () => readLabelledScores(file, { column: 'atd', labelColumn: 'set', idLabel: 'mine' }),
+        async () => {
+          const answers: unknown[] = [];
+          for await (const answer of judgedIn([file])) answers.push(JSON.stringify(answer));
+          return answers;
+        },
+        async () => {
+          const store = await FeatureStore.open(mkdtempSync(path.join(tmpdir(), 'clipn-fuzz-store-')), BATCH_STORE, []);
+          await addBatchFeatures(store, file).finally(() => rmSync(store.folder, { recursive: true }));
+          return ['a', 'b', 'c'].map((name) => store.rowOf(batchHash(name)));
+        },
+      ])(),
   },
   {
     ...jsonTarget('negatives', [MINED], (file) => readNegatives(file)),

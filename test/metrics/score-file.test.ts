@@ -5,7 +5,8 @@ import path from 'node:path';
 import { after, describe, test } from 'node:test';
 import { readArgs, UsageError } from '../../lib/cli/command';
 import { metricsCommand } from '../../lib/cli/commands/metrics';
-import { readScoreFile } from '../../lib/metrics/score-file';
+import { readLabelledScores, readScoreFile } from '../../lib/metrics/score-file';
+import { writeParquet } from '../support/parquet';
 import { goldenFile } from '../support/paths';
 import { runCli } from '../support/run-cli';
 
@@ -22,6 +23,66 @@ function file(content: string | Buffer): string {
 async function read(content: string | Buffer, column?: string, header?: boolean): Promise<number[]> {
   return [...(await readScoreFile(file(content), { column, header }))];
 }
+
+describe('a column of a Parquet file', () => {
+  const table = path.join(folder, 'scores.parquet');
+  const write = () =>
+    writeParquet(table, {
+      image: ['a', 'b', 'c', 'd'],
+      atd: [0.25, -1 / 0, 0.75, 1e-7],
+      count: [1n, 2n, 3n, 4n],
+      set: ['mine', 'sun', 'mine', 'places'],
+      gap: [1, Number.NaN, 2, 3],
+      msp: [1, 2, null, 4],
+    });
+
+  test('by name or number, whole numbers too', async () => {
+    await write();
+    assert.deepEqual([...(await readScoreFile(table, { column: 'atd' }))], [0.25, -1 / 0, 0.75, 1e-7]);
+    assert.deepEqual([...(await readScoreFile(table, { column: '2' }))], [0.25, -1 / 0, 0.75, 1e-7]);
+    assert.deepEqual([...(await readScoreFile(table, { column: 'count' }))], [1, 2, 3, 4]);
+  });
+
+  test('with one that tells the sets', async () => {
+    await write();
+    const { id, ood } = await readLabelledScores(table, { column: 'atd', labelColumn: 'set', idLabel: 'mine' });
+    assert.deepEqual([...id], [0.25, 0.75]);
+    assert.deepEqual(
+      ood.map(([name, scores]) => [name, ...scores]),
+      [
+        ['sun', -1 / 0],
+        ['places', 1e-7],
+      ],
+    );
+  });
+
+  for (const [column, message] of [
+    [undefined, /has several columns: name one with --column/],
+    ['odd', /has no column "odd" among image, atd, /],
+    ['7', /has no column "7"/],
+    ['image', /row 1: the score is not a number/],
+    ['gap', /row 2: the score is NaN/],
+    ['msp', /row 3: there is no score/],
+  ] as const) {
+    test(`${column}: refused, naming file and row`, async () => {
+      await write();
+      await assert.rejects(readScoreFile(table, { column }), (error: Error & { code: string }) => {
+        assert.equal(error.code, 'ERR_CLIPN_SCORES');
+        assert.match(error.message, /scores\.parquet/);
+        assert.match(error.message, message);
+        return true;
+      });
+    });
+  }
+
+  test('cut short: refused; missing: an I/O error', async () => {
+    await write();
+    const cut = path.join(folder, 'cut.parquet');
+    writeFileSync(cut, readFileSync(table).subarray(0, 200));
+    await assert.rejects(readScoreFile(cut, { column: 'atd' }), { code: 'ERR_CLIPN_SCORES' });
+    await assert.rejects(readScoreFile(path.join(folder, 'none.parquet'), { column: 'atd' }), { code: 'ERR_CLIPN_IO' });
+  });
+});
 
 describe('one number a line', () => {
   for (const [what, content, expected] of [

@@ -2,7 +2,7 @@
  * How each command of the documents is run: `npx clipn-native …` by the real command line, in a folder with the files that
  * the document names. What is not run stands below with the reason; a command that is nowhere fails the test.
  */
-import { type Folder, LABELS, photo, plainClip, SMALL } from './folders';
+import { batchTables, type Folder, LABELS, photo, plainClip, SMALL } from './folders';
 
 const PHOTO = photo('boats.jpg');
 const SCORES = '0.9\n0.8\n0.7\n';
@@ -25,6 +25,16 @@ export const PLACES: Record<string, Place> = {
     files: {
       ...{ 'photos/': 3, 'new/': 3, 'names.txt': LABELS, 'photo.jpg': PHOTO },
       'epoch_10.pt': { link: '../checkpoint.pt' },
+    },
+  },
+  'docs/batch.md': {
+    files: async () => {
+      const { results, dead } = await batchTables();
+      return {
+        C: JSON.stringify({ formatVersion: 1, score: 'atd', in: 0.5, out: 0.5 }),
+        ...{ 'monday/results.parquet': results, 'monday/dead.parquet': dead },
+        ...{ 'mine/results.parquet': results, 'web/results.parquet': results },
+      };
     },
   },
   'docs/bench.md': { files: {} },
@@ -105,6 +115,11 @@ export const OUTCOMES: Record<string, Outcome> = {
     codes: [0, 1],
     out: /of 48 drawings of nothing are accepted/,
   },
+  // Half of the images are out.
+  'npx clipn-native gate monday/results.parquet monday/dead.parquet --calibration C --max-out 5%': {
+    codes: [3],
+    out: /could not be read: 1/,
+  },
   'npx clipn-native drift today.jsonl --calibration calibration.json --state drift.json --rate-to-detect 0.1': {
     codes: [0, 3],
   },
@@ -120,6 +135,7 @@ export const OUTCOMES: Record<string, Outcome> = {
 const TIMING = 'takes ten seconds, and would disturb and be disturbed: test/measure/ runs it';
 const REGISTRY = 'needs the registry; test/package/ installs the packed package';
 const PYTORCH = 'needs PyTorch; npm run test:all runs it';
+const QUEUE = 'needs Redis: test/serve/batch.test.ts runs all of them';
 const RECIPE = 'the recipe of the small model: needs its data sets';
 const CALTECH = 'needs Caltech-101';
 
@@ -129,6 +145,8 @@ export const READ_ONLY: Record<string, string> = {
   'npx clipn-native bench --model vit-b16-clipn.pt --precision bf16 --batch 32 --images photos/ --json': TIMING,
   'npx clipn-native eval --model vit-b16-clipn.pt --labels-file imagenet --id imagenet-val --ood iNaturalist=iNaturalist --ood SUN=SUN --ood Places=Places --ood Textures=dtd/images --out imagenet.html':
     '1,000 names in 128 templates each take minutes, and ImageNet',
+  'npx clipn-native eval --id photos/mine --ood web=photos/web --exif --features results/00000000.parquet':
+    'needs a batch; test/features/batch-features.test.ts reads what it keeps',
   'npx clipn-native fetch --variant cu130': 'brings 2.6 GB',
   'npx clipn-native teach --base open_clip_pytorch_model.bin --act gelu --data cc3m/ --out run/ --precision bf16':
     'needs 3 million photos; test/teach/ teaches on a few',
@@ -161,6 +179,14 @@ export const NOT_RUN: Record<string, string> = {
   'esbuild app.mjs --bundle --platform=node --external:clipn-native --outfile=app.cjs': 'test/package/ bundles so',
   "unzip '*.zip' -d clipn && find clipn -name '*.pt'": 'needs the archives of the authors',
   'cd node_modules/clipn-native/prebuilds && sha256sum -c SHA256SUMS': 'test/package/ compares the sums',
+  'export REDIS_URL=redis://queue-host:6379': QUEUE,
+  'npx clipn-native-serve enqueue s3://results/monday photos.txt --model M --labels-file names.txt --calibration C':
+    QUEUE,
+  'npx clipn-native-serve work    s3://results/monday --model M': QUEUE,
+  'npx clipn-native-serve status  s3://results/monday': QUEUE,
+  'npx clipn-native-serve collect s3://results/monday --out monday/': QUEUE,
+  'CLIPN_BATCH=20000 CLIPN_KILLS=12 CLIPN_SEED=7 node --require tsx/cjs --test test/serve/batch.test.ts':
+    'takes minutes',
   'export TIN=...': RECIPE,
   'export CALTECH=...': RECIPE,
   'export TEXT=...': RECIPE,

@@ -1,8 +1,10 @@
 /** The folder that a document's snippets are run in: the files that they name, small. */
-import { linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import sharp from 'sharp';
 import { apiModel } from '../support/api-model';
+import { writeParquet } from '../support/parquet';
 import { photos, repository } from '../support/paths';
 
 /**
@@ -31,6 +33,25 @@ export function writeWordNet(folder: string): void {
 
 /** A plain CLIP with CLIP's own tokenizer; its verdicts mean nothing. */
 export const plainClip = async () => ({ link: await apiModel('clip') });
+
+/** Tables as `collect` makes them of a batch: images of two sets, half of each out, and one that could not be read. */
+export async function batchTables(): Promise<{ results: { link: string }; dead: { link: string } }> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'clipn-snippet-tables-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const [results, dead] = ['results', 'dead'].map((name) => ({ link: path.join(folder, `${name}.parquet`) }));
+  const each = <T>(value: (i: number) => T) => Array.from({ length: 40 }, (_, i) => value(i));
+  await writeParquet(results!.link, {
+    image: each((i) => `s3://photos/${i}.jpg`),
+    set: each((i) => (i % 4 < 2 ? 'mine' : 'web')),
+    verdict: each((i) => (i % 2 === 0 ? 'in' : 'out')),
+    ...{ rule: each(() => 'calibrated'), label: each(() => 'cat'), atd: each((i) => i / 40), error: each(() => null) },
+  });
+  await writeParquet(dead!.link, {
+    ...{ image: ['s3://photos/x.jpg'], verdict: [null], rule: [null], label: [null] },
+    error: ['ERR_SERVE_OBJECT_NOT_FOUND'],
+  });
+  return { results: results!, dead: dead! };
+}
 
 const CROPS = 64;
 const ENDS = ['.jpg', '.JPEG'];

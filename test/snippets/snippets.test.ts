@@ -263,7 +263,9 @@ async function startCommands(): Promise<void> {
     }
   }
   for (const [key, argv] of Object.entries(SHOWN)) calls.push({ key, argv, cwd: root });
-  const child = fork(path.join(__dirname, 'run-lines.ts'), { execArgv: ['--require', 'tsx/cjs'], cwd: repository });
+  // By its path: it changes its folder, and threads that it starts require it again.
+  const execArgv = ['--require', require.resolve('tsx/cjs')];
+  const child = fork(path.join(__dirname, 'run-lines.ts'), { execArgv, cwd: repository });
   child.on('message', (each: Called) => called.set(each.key, each));
   ended = new Promise((resolve) => child.once('exit', () => resolve()));
   child.send(calls);

@@ -1,9 +1,10 @@
 /** `gate`: whether a batch of images may pass a pipeline. */
-import { readCalibration } from '../../decide/calibration';
+import { type Calibration, readCalibration } from '../../decide/calibration';
 import { assertGateCanPass, type GateResult, gate } from '../../decide/gate';
 import { findImages } from '../../images/find';
 import { type Args, type Command, UsageError } from '../command';
 import { exitCodeOf, type GateAnswer, gateSentence, junitOf, sarifOf } from '../gate-formats';
+import { areTables, judgedIn } from '../judged-table';
 import { bankSourceFrom, COMPARED_FLAGS, comparedFrom, DECODING_FLAGS, decodingFrom, modelFrom } from '../model-flags';
 import { plainAnswer } from '../plain-answer';
 import { resultTable } from '../result-table';
@@ -11,7 +12,8 @@ import { leftOut, note, Progress, say, sayJson } from '../terminal';
 
 export const gateCommand: Command = {
   summary: 'Fail a pipeline when more images of a batch than may be belong to none of your classes.',
-  usage: 'DIR... --calibration C --max-out SHARE [--model M] (--labels A,B,C | --labels-file F | --bank F)',
+  usage:
+    '(DIR... [--model M] (--labels A,B,C | --labels-file F | --bank F) | RESULTS.parquet...) --calibration C --max-out SHARE',
   operands: { least: 1, missing: 'no image given' },
   flags: {
     ...COMPARED_FLAGS,
@@ -26,6 +28,9 @@ export const gateCommand: Command = {
   run,
 };
 
+/** What chooses a model and what it is asked. */
+const NOT_FOR_TABLES = Object.keys({ ...COMPARED_FLAGS, ...DECODING_FLAGS });
+
 const FORMATS = {
   json: (result: GateResult, answers: readonly GateAnswer[]) => sayJson(forMachines(result, answers)),
   junit: (result: GateResult, answers: readonly GateAnswer[]) => say(junitOf(result, answers)),
@@ -38,6 +43,28 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const maxOut = shareOf(args.required('max-out'));
   const calibration = await readCalibration(args.required('calibration'));
   assertGateCanPass(calibration, maxOut);
+  const answers = areTables(args.operands) ? await readJudged(args) : await judge(args, calibration, signal);
+  const result = gate(answers, { maxOut, confidence: args.number('confidence') });
+  if (format === undefined) say(forPeople(result, answers));
+  else {
+    FORMATS[format](result, answers);
+    note(gateSentence(result));
+  }
+  return exitCodeOf(result);
+}
+
+/** Verdicts that a batch came to with this calibration. */
+async function readJudged(args: Args): Promise<GateAnswer[]> {
+  for (const flag of NOT_FOR_TABLES) {
+    if (args.text(flag) !== undefined)
+      throw new UsageError(`--${flag} goes with images: a table has its verdicts already`);
+  }
+  const answers: GateAnswer[] = [];
+  for await (const answer of judgedIn(args.operands)) answers.push(answer);
+  return answers;
+}
+
+async function judge(args: Args, calibration: Calibration, signal: AbortSignal): Promise<GateAnswer[]> {
   const source = await bankSourceFrom(args);
   const images = await findImages(args.operands, leftOut);
   const progress = new Progress();
@@ -52,13 +79,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     progress.show(`${answers.length} of ${images.length} images`);
   }
   progress.done();
-  const result = gate(answers, { maxOut, confidence: args.number('confidence') });
-  if (format === undefined) say(forPeople(result, answers));
-  else {
-    FORMATS[format](result, answers);
-    note(gateSentence(result));
-  }
-  return exitCodeOf(result);
+  return answers;
 }
 
 /** 10% or 0.1. */

@@ -14,9 +14,9 @@ export const metricsCommand: Command = {
   flags: {
     id: { value: 'FILE', doc: 'scores of in-distribution images, higher = more ID: one number a line' },
     ood: { value: 'NAME=FILE', many: true, doc: 'scores of an OOD set; may be repeated' },
-    column: { value: 'C', doc: 'the files are CSV: name of the column, or its number from 1' },
+    column: { value: 'C', doc: 'the files are CSV or Parquet: name of the column, or its number from 1' },
     'id-column': { value: 'C', doc: 'the same for the ID file, where it is another' },
-    table: { value: 'FILE', doc: 'a CSV of ID and OOD images together, instead of --id and --ood' },
+    table: { value: 'FILE', doc: 'a CSV or Parquet file of ID and OOD images together, instead of --id and --ood' },
     'label-column': { value: 'C', doc: 'its column that tells the set, default label; --column has the scores' },
     'id-label': { value: 'L', doc: 'what stands there of ID images; every other label is an OOD set' },
     'lower-is-id': { doc: 'lower = more ID, as of distances and energies of some papers: signs are turned' },

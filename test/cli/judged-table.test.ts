@@ -1,0 +1,94 @@
+/** `gate` on tables of verdicts that a batch has come to. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { type Columns, writeParquet } from '../support/parquet';
+import { runCli } from '../support/run-cli';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'clipn-judged-'));
+const at = (name: string) => path.join(folder, name);
+after(() => rmSync(folder, { recursive: true }));
+
+/** Of `count` images, the first `out` are out, the next `review` are to be looked at. */
+function judged(count: number, out: number, review: number, rule = 'calibrated'): Columns {
+  const each = <T>(value: (i: number) => T) => Array.from({ length: count }, (_, i) => value(i));
+  return {
+    image: each((i) => `s3://photos/${i}.jpg`),
+    verdict: each((i) => (i < out ? 'out' : i < out + review ? 'review' : 'in')),
+    rule: each(() => rule),
+    label: each(() => 'cat'),
+    pValue: each(() => 0.25),
+    atd: each(() => 0.5),
+    error: each(() => null),
+    message: each(() => null),
+  };
+}
+
+before(async () => {
+  writeFileSync(at('calibration.json'), JSON.stringify({ formatVersion: 1, score: 'atd', in: 0.5, out: 0.4 }));
+  await writeParquet(at('good.parquet'), judged(100, 2, 3));
+  await writeParquet(at('bad.parquet'), judged(100, 30, 0));
+  await writeParquet(at('paper.parquet'), judged(10, 1, 0, 'atd'));
+  await writeParquet(at('other.parquet'), { name: ['x'], atd: [0.5] });
+  await writeParquet(at('dead.parquet'), {
+    ...{ image: ['s3://photos/x.jpg'], verdict: [null], rule: [null], label: [null] },
+    ...{ error: ['ERR_SERVE_OBJECT_NOT_FOUND'], message: ['s3://photos/x.jpg does not exist'] },
+  });
+  writeFileSync(at('cut.parquet'), 'PAR1');
+});
+
+const gate = (...args: string[]) =>
+  runCli(['gate', ...args, '--calibration', at('calibration.json'), '--max-out', '10%']);
+
+describe('gate on tables of a batch', { concurrency: 2 }, () => {
+  test('counts the verdicts and lists what is not in', async () => {
+    const { code, out, err } = await gate(at('good.parquet'), '--json');
+    assert.equal(code, 0, err);
+    const told = JSON.parse(out);
+    assert.deepEqual([told.passed, told.judged, told.in, told.review, told.out], [true, 100, 95, 3, 2]);
+    assert.deepEqual(
+      told.images.map(({ image }: { image: string }) => image),
+      [0, 1, 2, 3, 4].map((i) => `s3://photos/${i}.jpg`),
+    );
+  });
+
+  test('fails with exit 3 when too many are out', async () => {
+    const { code, out } = await gate(at('bad.parquet'));
+    assert.equal(code, 3);
+    assert.match(out, /FAILED: 30 of 100 images are out/);
+  });
+
+  test('takes dead letters as images that could not be read', async () => {
+    const { code, out } = await gate(at('good.parquet'), at('dead.parquet'));
+    assert.equal(code, 1);
+    assert.match(out, /ERR_SERVE_OBJECT_NOT_FOUND: s3:\/\/photos\/x\.jpg does not exist/);
+    assert.match(out, /could not be read: 1/);
+  });
+
+  for (const [name, message] of [
+    ['paper', /paper\.parquet, row 1: its verdict is that of the rule atd, not of a calibration/],
+    ['other', /other\.parquet: there is no column image/],
+    ['cut', /cannot read .*cut\.parquet: /],
+    ['absent', /ERR_CLIPN_IO: cannot read .*absent\.parquet: /],
+  ] as const) {
+    test(`refuses ${name}.parquet, naming file and row or column`, async () => {
+      const { code, err } = await gate(at(`${name}.parquet`));
+      assert.equal(code, 1);
+      assert.match(err, message);
+    });
+  }
+
+  test('refuses what chooses a model: the verdicts are there', async () => {
+    const { code, err } = await gate(at('good.parquet'), '--model', 'm.pt');
+    assert.equal(code, 2);
+    assert.match(err, /--model goes with images/);
+  });
+
+  test('refuses images beside tables', async () => {
+    const { code, err } = await gate(at('good.parquet'), folder);
+    assert.equal(code, 2);
+    assert.match(err, /not both/);
+  });
+});
