@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { ClipnError } from 'clipn-native';
 import { Command, CommanderError } from 'commander';
 import { ServeError } from './errors';
+import { httpCommand } from './http/command';
 import { tritonCommand } from './triton/command';
 
 const USAGE = 2;
@@ -16,6 +17,7 @@ function program(): Command {
     .version(version)
     .showHelpAfterError('`clipn-native-serve --help` shows verbs and flags.')
     .exitOverride();
+  top.addCommand(httpCommand().copyInheritedSettings(top), { isDefault: true });
   top.addCommand(tritonCommand().copyInheritedSettings(top));
   return top;
 }
