@@ -31,17 +31,21 @@ export function pageFiles(app: FastifyInstance): void {
     if (type === undefined) continue;
     const content = readFileSync(path.join(folder, name));
     const etag = `"${createHash('sha256').update(content).digest('base64url').slice(0, 22)}"`;
-    app.get(name === 'index.html' ? '/' : `/page/${name}`, { schema: { hide: true } }, async (request, reply) => {
-      reply.headers({
-        etag,
-        'cache-control': 'no-cache',
-        'content-security-policy': POLICY,
-        'permissions-policy': 'camera=(self), microphone=(), geolocation=()',
-        'cross-origin-opener-policy': 'same-origin',
-        'referrer-policy': 'no-referrer',
-      });
-      if (request.headers['if-none-match'] === etag) return await reply.code(304).send();
-      return await reply.type(type).send(content);
-    });
+    app.get(
+      name === 'index.html' ? '/' : `/page/${name}`,
+      { schema: { hide: true }, config: { rateLimit: false } },
+      async (request, reply) => {
+        reply.headers({
+          etag,
+          'cache-control': 'no-cache',
+          'content-security-policy': POLICY,
+          'permissions-policy': 'camera=(self), microphone=(), geolocation=()',
+          'cross-origin-opener-policy': 'same-origin',
+          'referrer-policy': 'no-referrer',
+        });
+        if (request.headers['if-none-match'] === etag) return await reply.code(304).send();
+        return await reply.type(type).send(content);
+      },
+    );
   }
 }

@@ -26,8 +26,10 @@ export function inferenceRoutes(app: FastifyInstance, judge: Judge, options: Htt
     version,
     extensions: ['binary_tensor_data'],
   }));
-  app.get('/v2/health/live', { schema: schemas.live }, async () => ({ live: true }));
-  app.get('/v2/health/ready', { schema: schemas.ready }, async () => {
+  // Whoever watches the server asks often, and all alike.
+  const config = { rateLimit: false as const };
+  app.get('/v2/health/live', { schema: schemas.live, config }, async () => ({ live: true }));
+  app.get('/v2/health/ready', { schema: schemas.ready, config }, async () => {
     assertReady(judge);
     return { ready: true };
   });
