@@ -13,6 +13,7 @@ interface CheckQuery {
   region?: string;
   top?: number;
   why?: boolean;
+  observe?: boolean;
 }
 
 /** A line of `check --json`. */
@@ -30,10 +31,10 @@ export function checkRoute(app: FastifyInstance, judge: Judge, options: HttpOpti
       if (isJson(request)) request.body = await readJson(request, maxBody);
     },
     handler: async (request): Promise<{ results: Line[] }> => {
-      const { labels, region, top, why } = request.query;
+      const { labels, region, top, why, observe } = request.query;
       const set = judge.labels.find(labels);
       const images = await askedImages(request, regionFrom(region), options);
-      const answers = await judge.check(images.map(inputOf), { set, top, why, visit: visitOf(request) });
+      const answers = await judge.check(images.map(inputOf), { set, top, why, observe, visit: visitOf(request) });
       const [only] = answers;
       if (answers.length === 1 && only !== undefined && 'error' in only) throw only.error;
       return { results: answers.map((answer, i) => lineOf(answer, images[i]?.name)) };

@@ -10,6 +10,8 @@ export interface Asked {
   set: LabelSet;
   top?: number | undefined;
   why?: boolean | undefined;
+  /** Whether the drift monitor sees it. Default true. */
+  observe?: boolean | undefined;
   visit: Visit;
 }
 
@@ -29,20 +31,24 @@ export class Judge {
     readonly admission: Admission,
     /** Undefined where the calibration holds no scores to compare with. */
     readonly drift: DriftWatch | undefined,
-  ) {
-    if (drift) this.onAnswer((answer, set) => set === labels.own && drift.update(answer));
-  }
+  ) {}
 
   onAnswer(listener: Listener): void {
     this.#listeners.push(listener);
   }
 
   /** In order; an image that cannot be read is a failure among the answers. @throws what `detector.check` throws */
-  async check(images: ImageInput[], { set, top = TOP.default, why = false, visit }: Asked): Promise<Answer[]> {
+  async check(
+    images: ImageInput[],
+    { set, top = TOP.default, why = false, observe = true, visit }: Asked,
+  ): Promise<Answer[]> {
     const { signal } = visit;
     const detector = await visit.within(set.detectorFor(top));
     const answers = await detector.check(images, { why, signal });
-    for (const answer of answers) for (const listener of this.#listeners) listener(answer, set);
+    for (const answer of answers) {
+      if (observe && set === this.labels.own) this.drift?.update(answer);
+      for (const listener of this.#listeners) listener(answer, set);
+    }
     return answers;
   }
 }

@@ -224,8 +224,9 @@ export function checkSchema({ maxImages }: HttpOptions): FastifySchema {
             description: `Entries of \`top\`; ${TOP.default} without.`,
           },
           why: { ...flag, description: 'Also why: a sentence, class by class, and where in the image.' },
+          observe: { ...flag, description: 'Whether the drift monitor sees them; true without.' },
         },
-        ['labels', 'region', 'top', 'why'],
+        ['labels', 'region', 'top', 'why', 'observe'],
       ),
       body: {
         content: {
