@@ -2,7 +2,7 @@
  * `npm run soak -- --minutes 10 --seed N`: mixed traffic against one process (test/reliability/traffic.ts), for longer than
  * a test may take. Prints what happened; fails when a request ended wrongly or never, or when memory grows.
  *   node scripts/soak.mjs [--minutes M] [--seed N] [--workers W]
- *   node scripts/soak.mjs --serve [--minutes M] [--seed N]     hostile load on the server (test/serve/hostile.ts) instead
+ *   node scripts/soak.mjs --serve [--minutes M] [--seed N]     hostile load on the server (test/reliability/hostile.ts) instead
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,7 +29,7 @@ await main(async () => {
   const env = { CLIPN_LIBTORCH: resolveLibtorch().dir, ...process.env, CLIPN_CACHE_DIR: cache };
   let reported = 0;
   const seconds = String(60 * Number(minutes));
-  const program = serve ? ['test/serve/hostile.ts'] : ['test/reliability/traffic.ts', '--workers', workers];
+  const program = serve ? ['test/reliability/hostile.ts'] : ['test/reliability/traffic.ts', '--workers', workers];
   const { status, said } = await runAside(
     process.execPath,
     ['--require', 'tsx/cjs', ...program, '--seconds', seconds, '--seed', seed],

@@ -22,7 +22,7 @@ type Listener = (answer: Answer, set: LabelSet) => void;
 
 export class Judge {
   readonly #listeners: Listener[] = [];
-  /** No more requests are taken: the server ends. */
+  /** The server was told to end: it is not ready any more, but what comes is still answered. */
   isDraining = false;
 
   constructor(

@@ -7,6 +7,10 @@ import { Judge } from './judge';
 import { LabelSet, LabelSets } from './label-sets';
 import { type HttpOptions, TOP } from './options';
 
+/** A PNG of one pixel. Judged before the first request: what is loaded on first need is loaded then, decoder and threads. */
+const DOT = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+
+/** @throws what loading the model, its labels and the calibration throws */
 export async function openJudge(
   flags: DetectorFlags,
   options: HttpOptions,
@@ -27,6 +31,7 @@ export async function openJudge(
     const common = { calibration, threshold, limitPixels: options.limitPixels };
     const classes = bankPath === undefined ? labels! : await model.loadLabelBank(bankPath);
     const detector = await model.createDetector(classes, { ...common, negatives, topK: TOP.default });
+    await detector.check(Buffer.from(DOT, 'base64'));
     const own = new LabelSet(model, detector.bank, { ...common, negatives }, detector);
     const sets = new LabelSets(own, whyClosed(model, detector, options, negatives !== undefined));
     const admission = new Admission({ images: options.maxWaiting, bytes: options.maxHeld });

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { repository } from '../support/paths';
 
 test('under hostile load every request is answered once and rightly, and nothing is lost on SIGTERM', async () => {
-  const program = path.join(repository, 'test/serve/hostile.ts');
+  const program = path.join(repository, 'test/reliability/hostile.ts');
   const flags = ['--seconds', '9', '--seed', process.env['CLIPN_SEED'] ?? '1'];
   const { code, out, err } = await new Promise<{ code: unknown; out: string; err: string }>((resolve) => {
     execFile(process.execPath, ['--require', 'tsx/cjs', program, ...flags], (error, stdout, stderr) =>
