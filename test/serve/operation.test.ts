@@ -280,6 +280,19 @@ describe('the command line of the server', () => {
     );
   });
 
+  test('says what it needs and what it does not know', async () => {
+    const said = async (args: string[]) => {
+      const failed = await run(process.execPath, [serveProgram(), ...args]).catch((error) => error);
+      return [failed.code, failed.stderr];
+    };
+    const [code, missing] = await said([]);
+    assert.equal(code, 2);
+    assert.match(missing, /required option '--model <m>'/);
+    const [unknown, about] = await said(['--model', SMALL, '--labels', 'a,b', '--colour']);
+    assert.equal(unknown, 2);
+    assert.match(about, /unknown option '--colour'/);
+  });
+
   test('says that its port is taken', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');

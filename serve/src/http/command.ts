@@ -1,7 +1,7 @@
 /** The verb that serves over HTTP, which is meant when none is named. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { type DetectorFlags, numberOf, withDetectorFlags } from '../detector-flags';
 import { ServeError } from '../errors';
 import { KEYS_VARIABLE, readApiKeys } from './api-keys';
@@ -13,12 +13,16 @@ import { createServer } from './server';
 
 type Flags = DetectorFlags &
   Omit<HttpOptions, 'corsOrigins' | 'apiKeys' | 'allowHosts'> & {
-    corsOrigin: string[];
-    allowHost: string[];
+    corsOrigin?: string[];
+    allowHost?: string[];
     apiKeysFile?: string;
   };
 
-const several = (value: string, before: string[]) => [...before, value];
+/** A flag that may be given again for more. */
+function several(flags: string, description: string): Option {
+  const collect = (value: string, before: string[] = []) => [...before, value];
+  return new Option(flags, `${description} (again for more)`).argParser(collect);
+}
 
 /** A number within its range; `whole` where there are no parts of one. */
 function within(least: number, most: number, whole = true): (text: string) => number {
@@ -30,16 +34,16 @@ function within(least: number, most: number, whole = true): (text: string) => nu
 }
 
 export function httpCommand(): Command {
-  const command = withDetectorFlags(new Command('http')).description(
-    'Serve verdicts over HTTP, with a page to look at (the verb that is meant when none is named).',
-  );
+  const command = withDetectorFlags(new Command('http'))
+    .exitOverride()
+    .description('Serve verdicts over HTTP, with a page to look at (the verb that is meant when none is named).');
   return command
     .option('--name <name>', 'what the model is called in /v2', nameOf, DEFAULTS.name)
     .option('--host <h>', 'interface to listen on; 0.0.0.0 for all of them', DEFAULTS.host)
     .option('--port <n>', 'port to listen on; 0: one that is free', within(0, 65535), DEFAULTS.port)
-    .option('--allow-host <name>', 'on loopback: another name it may be asked by (again for more)', several, [])
+    .addOption(several('--allow-host <name>', 'on loopback: another name it may be asked by'))
     .option('--api-keys-file <file>', `keys, one a line, of which each request needs one; or ${KEYS_VARIABLE}`)
-    .option('--cors-origin <origin>', 'another page that may ask (again for more)', several, [])
+    .addOption(several('--cors-origin <origin>', 'another page that may ask'))
     .option('--rate-limit <n>', 'requests a minute of one client; 0: not counted', within(0, 1e9), DEFAULTS.rateLimit)
     .option('--max-body <bytes>', 'largest body of a request', within(1, 2 ** 30), DEFAULTS.maxBody)
     .option('--max-images <n>', 'images of a request', within(1, 1000), DEFAULTS.maxImages)
@@ -74,7 +78,7 @@ function levelOf(level: string): string {
   throw new ServeError('ERR_SERVE_USAGE', `there is no log level ${level}`);
 }
 
-async function serve({ corsOrigin, allowHost, apiKeysFile, ...flags }: Flags): Promise<void> {
+async function serve({ corsOrigin = [], allowHost = [], apiKeysFile, ...flags }: Flags): Promise<void> {
   const apiKeys = await readApiKeys(apiKeysFile, process.env[KEYS_VARIABLE]);
   const options: HttpOptions = { ...flags, corsOrigins: corsOrigin, allowHosts: allowHost, apiKeys };
   const { version } = JSON.parse(readFileSync(path.join(__dirname, '../../package.json'), 'utf8')) as {

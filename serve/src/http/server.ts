@@ -23,7 +23,7 @@ import { inferenceRoutes } from './oip/routes';
 import type { HttpOptions } from './options';
 import { pageFiles } from './page-files';
 import { BACK_PRESSURE, PROBLEM_TYPE, type Problem, problemOf } from './problem';
-import { SHARED } from './schemas';
+import { SHARED } from './shared-schemas';
 import { ClientLeft } from './visit';
 
 /** Seconds that the head of a request may take, and between two requests of a connection. */

@@ -1,5 +1,6 @@
 /** The drift monitor's course: how strong the evidence is that the images have changed. */
 import { draw, element } from './elements.mjs';
+import { askDrift } from './server.mjs';
 
 /** @import { Drift } from './types' */
 
@@ -8,8 +9,34 @@ const RIGHT = 252;
 const TOP = 10;
 const BOTTOM = 92;
 
+/** After an answer, and for those of other clients. */
+const SOON_MS = 300;
+const OFTEN_MS = 5000;
+
+let timer = 0;
+let isSoon = false;
+
+/** Asks soon, and from then on now and again. */
+export function driftSoon() {
+  if (isSoon) return;
+  isSoon = true;
+  clearTimeout(timer);
+  timer = setTimeout(show, SOON_MS);
+}
+
+async function show() {
+  isSoon = false;
+  timer = setTimeout(show, OFTEN_MS);
+  if (document.hidden) return;
+  try {
+    drawDrift(await askDrift());
+  } catch {
+    // It is asked again; that the server is gone, photos will tell.
+  }
+}
+
 /** @param {Drift} drift */
-export function drawDrift({ standing, points }) {
+function drawDrift({ standing, points }) {
   const { images, out, villeThreshold, alarms } = standing;
   const limit = Math.log10(villeThreshold);
   const values = points.map(({ logMartingale }) => logMartingale / Math.LN10);

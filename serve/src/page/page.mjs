@@ -1,17 +1,17 @@
 /** The page: photos that are dropped, pasted, chosen or seen by the camera, and what the server says of them. */
 import { hasCamera, startCamera } from './camera.mjs';
-import { drawDrift } from './drift-chart.mjs';
-import { asSentence, element, input, make, percent } from './elements.mjs';
+import { driftSoon } from './drift-chart.mjs';
+import { onFiles } from './drops.mjs';
+import { asSentence, element, input } from './elements.mjs';
 import { drawLabels } from './labels.mjs';
-import { drawMap } from './patch-map.mjs';
-import { askDrift, askLabels, askModel, check, makeLabels, Problem, setKey } from './server.mjs';
+import { askLabels, askModel, check, makeLabels, Problem, setKey } from './server.mjs';
+import { drawVerdict, drawWhere } from './stage.mjs';
 import { addCard, cardTo, drawCard, KEPT } from './strip.mjs';
-import { decideBy, drawThreshold, sentenceOf, setThreshold, valueAt, verdictOf } from './threshold.mjs';
+import { decideBy, drawThreshold, setThreshold, valueAt } from './threshold.mjs';
 
 /** @import { Answer, LabelList, ModelInfo, Photo } from './types' */
 
 const AT_ONCE = 4;
-const DRIFT_MS = 5000;
 
 /** The newest first. @type {Photo[]} */
 let photos = [];
@@ -30,7 +30,6 @@ let live;
 
 const large = /** @type {HTMLImageElement} */ (element('large'));
 const video = /** @type {HTMLVideoElement} */ (element('video'));
-const map = /** @type {HTMLCanvasElement} */ (element('map'));
 
 // Judging
 
@@ -81,7 +80,7 @@ async function next() {
   if (photo === chosen) drawAnswer();
   drawThreshold(photos, chosen);
   drawStatus();
-  driftSoon();
+  if (model?.drift) driftSoon();
   next();
 }
 
@@ -194,69 +193,13 @@ function drawStage() {
 const shownAnswer = () => (camera ? live : chosen?.answer);
 
 function drawAnswer() {
-  const answer = shownAnswer();
-  const failure = camera ? undefined : chosen?.failure;
-  const verdict = answer ? verdictOf(answer) : failure ? 'error' : undefined;
-  const line = element('verdict');
-  if (verdict) line.dataset['verdict'] = verdict;
-  else delete line.dataset['verdict'];
-  const said = {
-    in: `In: ${answer?.label}`,
-    out: 'Out: none of your classes',
-    review: `Review: ${answer?.label}?`,
-    error: 'Could not be judged',
-  };
-  line.textContent = verdict ? said[verdict] : 'Looking…';
-  element('sentence').textContent = answer
-    ? sentenceOf(answer)
-    : failure
-      ? `${asSentence(failure.message)} ${failure.hint}`
-      : '';
-  drawShares(answer);
+  drawVerdict(shownAnswer(), camera ? undefined : chosen?.failure);
   drawPatches();
 }
 
-/** @param {Answer | undefined} answer */
-function drawShares(answer) {
-  const table = element('shares');
-  table.hidden = answer === undefined;
-  if (answer === undefined) return;
-  const { labels: parts, otherLabels } = answer.why;
-  const isSummed = parts[0]?.share !== undefined;
-  const rows = parts.map(({ label, p, share }) => ({ label, value: share ?? p, kind: '' }));
-  if (isSummed) rows.push({ label: 'all others', value: otherLabels ?? 0, kind: 'others' });
-  const atd = answer.scores['atd'] ?? 0;
-  table
-    .querySelector('caption')
-    ?.replaceChildren(
-      isSummed ? `Score atd ${atd.toFixed(3)}, the sum of its classes’ parts` : 'Share among your classes',
-    );
-  table.querySelector('tbody')?.replaceChildren(
-    ...rows.map(({ label, value, kind }) => {
-      const bar = make('span', 'bar');
-      bar.style.width = `${100 * value}%`;
-      const head = /** @type {HTMLTableCellElement} */ (make('th', '', label));
-      head.scope = 'row';
-      return make('tr', kind, head, make('td', 'track', bar), make('td', '', percent(value)));
-    }),
-  );
-}
-
 function drawPatches() {
-  const answer = shownAnswer();
-  const patches = answer?.why.map;
-  const absent = answer?.why.mapAbsent;
-  element('where').hidden = patches === undefined;
-  element('note').hidden = absent === undefined;
-  element('note').textContent = absent === undefined ? '' : `Where it was seen cannot be shown: ${absent}.`;
-  const size = camera
-    ? { width: pictureSize.width, height: pictureSize.height }
-    : { width: large.naturalWidth, height: large.naturalHeight };
-  const isShown = patches !== undefined && input('show-map').checked && size.width > 0 && (camera || !large.hidden);
-  map.hidden = !isShown;
-  element('legend').hidden = !isShown;
-  element('picture').classList.toggle('mapped', Boolean(isShown));
-  if (isShown && patches) drawMap(map, patches, size);
+  const size = camera ? pictureSize : { width: large.naturalWidth, height: large.naturalHeight };
+  drawWhere(shownAnswer(), camera || !large.hidden ? size : undefined);
 }
 
 /** @param {unknown} error */
@@ -325,27 +268,6 @@ async function judgeLive(picture, signal) {
     stopCamera();
     choose(photos[0]);
     tell(error);
-  }
-}
-
-// Drift
-
-let driftTimer = 0;
-
-function driftSoon() {
-  if (!model?.drift) return;
-  clearTimeout(driftTimer);
-  driftTimer = setTimeout(showDrift, running + waiting.length > 0 ? 1000 : 100);
-}
-
-async function showDrift() {
-  clearTimeout(driftTimer);
-  driftTimer = setTimeout(showDrift, DRIFT_MS);
-  if (document.hidden) return;
-  try {
-    drawDrift(await askDrift());
-  } catch {
-    // It is asked again; that the server is gone, photos will tell.
   }
 }
 
@@ -423,27 +345,7 @@ function focus(card) {
   /** @type {HTMLElement} */ (card).focus();
 }
 
-document.onpaste = (event) => {
-  const files = event.clipboardData?.files ?? [];
-  if (files.length > 0) add(files);
-};
-
-let depth = 0;
-window.addEventListener('dragenter', () => {
-  depth += 1;
-  document.body.classList.add('dragging');
-});
-window.addEventListener('dragleave', () => {
-  depth -= 1;
-  if (depth === 0) document.body.classList.remove('dragging');
-});
-window.addEventListener('dragover', (event) => event.preventDefault());
-window.addEventListener('drop', (event) => {
-  event.preventDefault();
-  depth = 0;
-  document.body.classList.remove('dragging');
-  add(event.dataTransfer?.files ?? []);
-});
+onFiles(add);
 
 async function start() {
   element('camera').hidden = !hasCamera();
@@ -456,7 +358,7 @@ async function start() {
     element('drift-text').textContent = model.drift ? '' : 'Not watched: the server has no calibration with scores.';
     drawThreshold(photos, chosen);
     drawStatus();
-    if (model.drift) showDrift();
+    if (model.drift) driftSoon();
     judgeAgain();
   } catch (error) {
     element('status').textContent = '';

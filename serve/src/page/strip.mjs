@@ -15,8 +15,8 @@ export function addCard(name, blob) {
   card.tabIndex = -1;
   card.ariaSelected = 'false';
   const thumbnail = make('div', 'thumbnail');
-  const words = make('div', 'words', make('span', 'chip', '…'), ' ', make('span', 'label', ''), ', ');
-  card.append(thumbnail, words, make('span', 'unseen', name));
+  const words = make('div', 'words', make('span', 'chip', '…'), ' ', make('span', 'label', ''));
+  card.append(thumbnail, words, make('span', 'unseen', `, ${name}`));
   element('strip').prepend(card);
   drawThumbnail(thumbnail, blob);
   const photo = { name, blob, card };

@@ -5,11 +5,11 @@ import { ServeError } from '../../errors';
 import { assertAcceptable, readBody } from '../body';
 import type { Answer, Judge } from '../judge';
 import type { HttpOptions } from '../options';
-import { INFER_BODY, inferenceSchemas as schemas } from '../schemas';
 import { openVisit, visitOf } from '../visit';
 import { inferenceAnswer, OUTPUTS, wantedOutputs } from './answer';
 import { INPUTS, imagesOf } from './images';
 import { parseInference } from './request';
+import { INFER_BODY, inferenceSchemas as schemas } from './schemas';
 
 /** The one that there is. */
 const VERSION = '1';
