@@ -6,18 +6,13 @@
  *   npm run bench -- concurrency [--seconds 15] [--model small|vit] [--json]
  */
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
 import { cpus } from 'node:os';
-import path from 'node:path';
 import { parseArgs } from 'node:util';
-import sharp from 'sharp';
 import { loadModel } from '../lib';
 import { syntheticBank } from '../lib/measure/synthetic';
 import { smallModel } from '../lib/weights/small-model';
-import { vitB16 } from './prepare';
+import { CAMERA, cameraPhotos, vitB16 } from './prepare';
 
-const WIDTH = 1024;
-const HEIGHT = 768;
 const CLASSES = 1000;
 const ROWS = [1, 8, 64, 'stream'] as const;
 
@@ -39,21 +34,10 @@ async function modelFile(name: string): Promise<string> {
   return (await vitB16()).model;
 }
 
-/** The sample photos, as a camera would have made them: JPEG, quality 90, 4:2:0. */
-async function photos(): Promise<Buffer[]> {
-  const { photos: folder } = smallModel()!;
-  const files = readdirSync(folder).filter((name) => name.endsWith('.jpg'));
-  return await Promise.all(
-    files.map((name) =>
-      sharp(path.join(folder, name)).resize(WIDTH, HEIGHT, { fit: 'cover' }).jpeg({ quality: 90 }).toBuffer(),
-    ),
-  );
-}
-
 const rssMb = () => Math.round(process.memoryUsage.rss() / 1e6);
 
 async function measure(name: string, concurrency: number | 'stream', seconds: number): Promise<Row> {
-  const jpegs = await photos();
+  const jpegs = await cameraPhotos();
   const model = await loadModel(await modelFile(name));
   const detector = await model.createDetector(syntheticBank(CLASSES, model.info.embedDim, model.info));
   const loadedRssMb = rssMb();
@@ -112,7 +96,8 @@ async function main(): Promise<void> {
     return;
   }
   const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
-  if (!values.json) console.log(`${machine.cores} cores of ${machine.cpu}, photos of ${WIDTH} × ${HEIGHT}\n`);
+  if (!values.json)
+    console.log(`${machine.cores} cores of ${machine.cpu}, photos of ${CAMERA.width} × ${CAMERA.height}\n`);
   const columns = ['model', 'in flight', 'images/s', 'p50 ms', 'p99 ms', 'mean batch', 'MB', 'loaded'];
   if (!values.json) console.log(columns.map((column) => column.padStart(10)).join(''));
   for (const name of values.model === undefined ? ['small', 'vit'] : [values.model]) {

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import sharp from 'sharp';
 import { exportModel, loadModel } from '../lib';
 import { decodeImage } from '../lib/images/decode';
 import { findImages } from '../lib/images/find';
@@ -10,6 +11,8 @@ import { cachedCheckpoint } from '../test/support/checkpoint-writer';
 
 const ROOT = path.join(__dirname, '..');
 export const BENCH_FILES = path.join(ROOT, 'build', 'bench');
+/** Of `cameraPhotos`. */
+export const CAMERA = { width: 1024, height: 768 } as const;
 export const PHOTOS = path.join(ROOT, 'models', 'small', 'photos');
 
 export function isOlder(file: string, than: readonly string[]): boolean {
@@ -56,6 +59,16 @@ async function exported(checkpoint: string, name: string, imageOnly: boolean): P
     await exportModel(checkpoint, model, { imageOnly });
   }
   return model;
+}
+
+/** The sample photos as a camera would have made them: JPEGs of 1024 × 768, quality 90, 4:2:0. */
+export async function cameraPhotos(): Promise<Buffer[]> {
+  const files = await findImages([PHOTOS]);
+  return await Promise.all(
+    files.map((file) =>
+      sharp(file).resize(CAMERA.width, CAMERA.height, { fit: 'cover' }).jpeg({ quality: 90 }).toBuffer(),
+    ),
+  );
 }
 
 /** The sample photos as the tower sees them, uint8 [n, 224, 224, 3]. */

@@ -20,6 +20,7 @@ const PROGRAMS = [
   'overhead',
   'precision',
   'rescore',
+  'serve',
   'teach',
   'text-bank',
   'verify',

@@ -78,6 +78,7 @@ await main(async () => {
       'lib/report/tsconfig.json',
       'examples/tsconfig.json',
       'serve/tsconfig.json',
+      'serve/tsconfig.page.json',
     ]) {
       runNode([join(root, 'node_modules/typescript/bin/tsc'), '--noEmit', '-p', project]);
     }

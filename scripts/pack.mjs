@@ -48,8 +48,13 @@ const PACKAGES = [
     limit: 1e6,
     wanted: () => [
       ...['package.json', 'README.md'],
-      ...filesBelow('serve/src', ['.ts']).flatMap((path) =>
-        ['.js', '.d.ts'].map((ending) => path.replace(/^serve\/src/, 'dist').replace(/\.ts$/, ending)),
+      ...filesBelow('serve/src', ['.ts'])
+        .filter((path) => !path.endsWith('.d.ts'))
+        .flatMap((path) =>
+          ['.js', '.d.ts'].map((ending) => path.replace(/^serve\/src/, 'dist').replace(/\.ts$/, ending)),
+        ),
+      ...filesBelow('serve/src/page', ['.html', '.css', '.mjs', '.svg']).map((path) =>
+        path.replace(/^serve\/src/, 'dist'),
       ),
     ],
   },

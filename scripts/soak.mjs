@@ -2,6 +2,7 @@
  * `npm run soak -- --minutes 10 --seed N`: mixed traffic against one process (test/reliability/traffic.ts), for longer than
  * a test may take. Prints what happened; fails when a request ended wrongly or never, or when memory grows.
  *   node scripts/soak.mjs [--minutes M] [--seed N] [--workers W]
+ *   node scripts/soak.mjs --serve [--minutes M] [--seed N]     hostile load on the server (test/reliability/hostile.ts) instead
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,19 +19,20 @@ await main(async () => {
     minutes = '10',
     seed = String(Date.now() % 1e6),
     workers = '100',
+    serve = false,
   } = parseArgs({
-    options: { minutes: text, seed: text, workers: text },
+    options: { minutes: text, seed: text, workers: text, serve: { type: 'boolean' } },
   }).values;
-  console.log(`${minutes} minutes of traffic, --seed ${seed}`);
+  console.log(`${minutes} minutes of ${serve ? 'hostile load' : 'traffic'}, --seed ${seed}`);
   const { resolveLibtorch } = require('./dist/libtorch/find.js');
   const cache = mkdtempSync(join(tmpdir(), 'clipn-soak-'));
   const env = { CLIPN_LIBTORCH: resolveLibtorch().dir, ...process.env, CLIPN_CACHE_DIR: cache };
   let reported = 0;
   const seconds = String(60 * Number(minutes));
-  const args = ['--require', 'tsx/cjs', 'test/reliability/traffic.ts'];
+  const program = serve ? ['test/reliability/hostile.ts'] : ['test/reliability/traffic.ts', '--workers', workers];
   const { status, said } = await runAside(
     process.execPath,
-    [...args, '--seconds', seconds, '--seed', seed, '--workers', workers],
+    ['--require', 'tsx/cjs', ...program, '--seconds', seconds, '--seed', seed],
     { env, onWords: () => (reported = performance.now()) },
   );
   rmSync(cache, { recursive: true });

