@@ -10,6 +10,7 @@ import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { compileJobs, isStale, main, nativeSources, require, root, runNode, runQuietly, Stop } from './steps.mjs';
 
+const minorOf = (version) => version.split('.').slice(0, 2).join('.');
 const CORE = /^libclipn_core-[\d.]+-cpu\.(so|dylib)$/;
 
 await main(() => {
@@ -26,7 +27,7 @@ await main(() => {
   const { findLibtorch } = require('./dist/libtorch/find.js');
   const { LIBTORCH_VERSION } = require('./dist/libtorch/release.js');
   const named = values.libtorch ?? process.env.CLIPN_LIBTORCH;
-  const minor = LIBTORCH_VERSION.split('.').slice(0, 2).join('.');
+  const minor = minorOf(LIBTORCH_VERSION);
   const libtorch = findLibtorch({
     ...(named && { libtorch: named }),
     supported: named ? 'any' : [minor],
@@ -61,13 +62,13 @@ await main(() => {
   // Without GoogleTest there are none; once it is installed they are to be built.
   if (existsSync(testProgram)) writeFileSync(join(dirname(record), '.tests-built-for'), libtorch.dir);
   if (values.beside) layBeside(join(root, folder, config));
-  else if (!values.sanitize) dropStaleCores(join(folder, config));
+  else if (!values.sanitize) dropStaleCores(join(folder, config), minorOf(libtorch.version));
   console.log(`Built ${join(folder, config)} for libtorch ${libtorch.version}+${libtorch.flavour}`);
 });
 
 function folderOf({ sanitize, beside }, { version }) {
   if (sanitize) return `build/sanitize-${sanitize}`;
-  return beside ? `build/torch-${version.split('.').slice(0, 2).join('.')}` : 'build';
+  return beside ? `build/torch-${minorOf(version)}` : 'build';
 }
 
 function layBeside(from) {
@@ -82,9 +83,10 @@ function layBeside(from) {
   if (existsSync(fakes)) cpSync(fakes, join(target, 'fake-cuda'), { recursive: true });
 }
 
-/** A core that was laid beside this one, of sources that have changed since. */
-function dropStaleCores(folder) {
+/** Cores that were laid beside this build's own, of sources that have changed since. */
+function dropStaleCores(folder, minor) {
+  const sources = nativeSources().filter((path) => !path.startsWith('binding'));
   for (const name of readdirSync(join(root, folder)).filter((each) => CORE.test(each))) {
-    if (isStale(join(folder, name), nativeSources())) rmSync(join(root, folder, name));
+    if (!name.includes(`-${minor}-`) && isStale(join(folder, name), sources)) rmSync(join(root, folder, name));
   }
 }
