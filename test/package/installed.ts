@@ -8,6 +8,7 @@ import { folder, must, npmEnv } from './processes';
 
 const { version } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8')) as { version: string };
 export const PACKAGES = ['clipn-native', 'clipn-native-model-small'];
+export const SERVER = 'clipn-native-serve';
 export const tarball = (name: string) => path.join(repository, 'build/pack', `${name}-${version}.tgz`);
 
 export const app = path.join(folder, 'app');

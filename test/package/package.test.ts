@@ -19,10 +19,12 @@ import {
   PACKAGES,
   photos,
   programArgs,
+  SERVER,
   tarball,
 } from './installed';
 import { folder, must, programOf, removeFolder, run, userEnv } from './processes';
 import { describeRuntimes } from './runtimes';
+import { describeServer } from './server';
 import { NODES } from './tried';
 
 /** A zip as PyTorch publishes it, but without headers, of the libtorch that the clone uses. */
@@ -126,6 +128,7 @@ describe('the package, installed without a compiler and without scripts (slow)',
   }
 
   describeRuntimes();
+  describeServer();
 
   test('has types for both module systems, checked to the last library file', async () => {
     const compilerOptions = {
@@ -183,7 +186,7 @@ describe('what a release brings beside the code (slow)', () => {
 });
 
 describe('the tarballs (slow)', () => {
-  for (const name of PACKAGES) {
+  for (const name of [...PACKAGES, SERVER]) {
     test(`publint has nothing to say of ${name}`, async () => {
       const program = path.join(repository, 'node_modules/.bin/publint');
       assert.match(await must(program, ['--strict', tarball(name)], { cwd: app }), /All good!/);
