@@ -34,9 +34,9 @@ function within(least: number, most: number, whole = true): (text: string) => nu
 }
 
 export function httpCommand(): Command {
-  const command = withDetectorFlags(new Command('http'))
-    .exitOverride()
-    .description('Serve verdicts over HTTP, with a page to look at (the verb that is meant when none is named).');
+  const command = withDetectorFlags(new Command('http')).description(
+    'Serve verdicts over HTTP, with a page to look at (the verb that is meant when none is named).',
+  );
   return command
     .option('--name <name>', 'what the model is called in /v2', nameOf, DEFAULTS.name)
     .option('--host <h>', 'interface to listen on; 0.0.0.0 for all of them', DEFAULTS.host)
