@@ -141,6 +141,19 @@ describe('the server refuses what is wrong', () => {
     refused(await post(check(), wide), 413, 'ERR_CLIPN_IMAGE_TOO_LARGE', /1000000 pixels/);
   });
 
+  test('a client that still sends and wants his connection closed hears the answer, too', async () => {
+    for (let i = 0; i < 5; i++) {
+      const headers = { 'content-type': 'image/jpeg', 'content-length': 8e6, connection: 'close' };
+      const call = request(check(), { method: 'POST', agent: false, headers });
+      const answered = once(call, 'response');
+      for (let sent = 0; sent < 8; sent++) call.write(Buffer.alloc(1e6));
+      call.end();
+      const [response] = await answered;
+      assert.equal(response.statusCode, 413);
+      response.resume();
+    }
+  });
+
   test('paths and methods that there are not', async () => {
     refused(await ask(`${server.url}/v1/nothing`), 404, 'ERR_SERVE_NOT_FOUND', /v1\/nothing/);
     refused(await ask(`${server.url}/page/../main.js`), 404, 'ERR_SERVE_NOT_FOUND', /./);

@@ -65,13 +65,20 @@ function collect(stream: IncomingMessage, visit: Visit, maxBody: number): Promis
   });
 }
 
-/** After an answer before the end of the body: drops the rest for a while, then the connection. */
-export function linger(request: IncomingMessage, response: ServerResponse): void {
+/**
+ * Before an answer to a body that is not all there, also of a client that wants his connection closed: closing while he
+ * still sends would throw away what he has not read yet, the answer.
+ */
+export function keepOpen(request: IncomingMessage, response: ServerResponse): void {
+  if (!request.complete) response.shouldKeepAlive = true;
+}
+
+/** After such an answer: drops the rest for a while, then the connection. */
+export function linger(request: IncomingMessage): void {
   if (request.complete || request.destroyed) return;
   const { socket } = request;
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   const done = () => clearTimeout(timer);
   request.once('end', done).once('close', done);
-  response.shouldKeepAlive = true;
   request.unpipe().resume();
 }

@@ -1,17 +1,11 @@
-/** The verb that serves over HTTP, which is meant when none is named. */
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
+/** The verb that serves over HTTP, which is meant when none is named. Other verbs load none of the server. */
 import { Command, Option } from 'commander';
 import { type DetectorFlags, numberOf, withDetectorFlags } from '../detector-flags';
 import { ServeError } from '../errors';
-import { KEYS_VARIABLE, readApiKeys } from './api-keys';
-import { drain, toldToEnd } from './drain';
-import { isLoopback } from './hosts';
-import { openJudge } from './open';
+import { KEYS_VARIABLE } from './api-keys';
 import { DEFAULTS, type HttpOptions } from './options';
-import { createServer } from './server';
 
-type Flags = DetectorFlags &
+export type HttpFlags = DetectorFlags &
   Omit<HttpOptions, 'corsOrigins' | 'apiKeys' | 'allowHosts'> & {
     corsOrigin?: string[];
     allowHost?: string[];
@@ -34,9 +28,9 @@ function within(least: number, most: number, whole = true): (text: string) => nu
 }
 
 export function httpCommand(): Command {
-  const command = withDetectorFlags(new Command('http'))
-    .exitOverride()
-    .description('Serve verdicts over HTTP, with a page to look at (the verb that is meant when none is named).');
+  const command = withDetectorFlags(new Command('http')).description(
+    'Serve verdicts over HTTP, with a page to look at (the verb that is meant when none is named).',
+  );
   return command
     .option('--name <name>', 'what the model is called in /v2', nameOf, DEFAULTS.name)
     .option('--host <h>', 'interface to listen on; 0.0.0.0 for all of them', DEFAULTS.host)
@@ -65,7 +59,7 @@ export function httpCommand(): Command {
     .option('--no-live-labels', 'clients give no labels of their own')
     .option('--no-page', 'no page at /')
     .option('--log-level <level>', 'trace, debug, info, warn, error or silent', levelOf, DEFAULTS.logLevel)
-    .action(async (flags: Flags) => await serve(flags));
+    .action(async (flags: HttpFlags) => (await import('./run.js')).serve(flags));
 }
 
 function nameOf(name: string): string {
@@ -76,34 +70,4 @@ function nameOf(name: string): string {
 function levelOf(level: string): string {
   if (['trace', 'debug', 'info', 'warn', 'error', 'silent'].includes(level)) return level;
   throw new ServeError('ERR_SERVE_USAGE', `there is no log level ${level}`);
-}
-
-async function serve({ corsOrigin = [], allowHost = [], apiKeysFile, ...flags }: Flags): Promise<void> {
-  const apiKeys = await readApiKeys(apiKeysFile, process.env[KEYS_VARIABLE]);
-  const options: HttpOptions = { ...flags, corsOrigins: corsOrigin, allowHosts: allowHost, apiKeys };
-  const { version } = JSON.parse(readFileSync(path.join(__dirname, '../../package.json'), 'utf8')) as {
-    version: string;
-  };
-  let warn = (_facts: object, _message: string) => {};
-  const judge = await openJudge(flags, options, (alarm) => warn({ alarm }, 'the images have drifted'));
-  try {
-    const app = await createServer(judge, options, version);
-    warn = (facts, message) => app.log.warn(facts, message);
-    for (const warning of judge.labels.own.detector.warnings) warn({}, warning);
-    if (!isLoopback(options.host) && apiKeys.length === 0)
-      warn({}, 'everybody who reaches this host may ask: no API keys');
-    const ended = toldToEnd();
-    const url = await app
-      .listen({ host: options.host, port: options.port, listenTextResolver: (at) => `listening at ${at}` })
-      .catch((cause: Error) => {
-        throw new ServeError('ERR_SERVE_LISTEN', `cannot listen on ${options.host}:${options.port}: ${cause.message}`, {
-          cause,
-        });
-      });
-    if (process.stderr.isTTY && options.page) process.stderr.write(`Open ${url}\n`);
-    const signal = await ended;
-    await drain(app, judge, signal === 'SIGTERM' ? options.drainDelay : 0);
-  } finally {
-    await judge.model.close();
-  }
 }

@@ -12,7 +12,7 @@ import fastify, {
 } from 'fastify';
 import { ServeError } from '../errors';
 import { keyChecker } from './api-keys';
-import { linger } from './body';
+import { keepOpen, linger } from './body';
 import { checkRoute } from './check-route';
 import { clientErrorHandler } from './client-errors';
 import { hostChecker } from './hosts';
@@ -59,8 +59,9 @@ export async function createServer(judge: Judge, options: HttpOptions, version: 
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler((error: FastifyError, request, reply) => answerProblem(error, request, reply, judge));
   app.setNotFoundHandler((request, reply) => answerProblem(notFound(app, request, reply), request, reply, judge));
+  app.addHook('onSend', async ({ raw }, reply) => keepOpen(raw, reply.raw));
   app.addHook('onResponse', async (request, reply) => {
-    linger(request.raw, reply.raw);
+    linger(request.raw);
     logAnswer(request, reply);
   });
   const metrics = createMetrics(app, judge);
