@@ -108,15 +108,19 @@ function minors() {
 }
 
 function nativeFiles() {
-  return systems().flatMap((system) => {
-    const files = filesBelow(`prebuilds/${system}`, ['.node', '.so', '.dylib', '.dll']);
-    if (!files.some((file) => file.endsWith('.node'))) throw new Stop(`prebuilds/${system} holds no addon`);
-    for (const minor of prebuilt ? minors() : []) {
-      if (!files.some((file) => file.includes(`libclipn_core-${minor}-cpu.`)))
-        throw new Stop(`prebuilds/${system} holds no core for libtorch ${minor}: npm run minors`);
-    }
-    return files;
-  });
+  const files = systems().map((system) => [
+    system,
+    filesBelow(`prebuilds/${system}`, ['.node', '.so', '.dylib', '.dll']),
+  ]);
+  for (const [system, names] of files) {
+    if (!names.some((name) => name.endsWith('.node'))) throw new Stop(`prebuilds/${system} holds no addon`);
+  }
+  for (const [system, names] of prebuilt ? files : []) {
+    const missing = minors().filter((minor) => !names.some((name) => name.includes(`libclipn_core-${minor}-cpu.`)));
+    if (missing.length > 0)
+      throw new Stop(`prebuilds/${system} holds no core for libtorch ${missing.join(', ')}: npm run minors`);
+  }
+  return files.flatMap(([, names]) => names);
 }
 
 /** For `sha256sum -c SHA256SUMS` in prebuilds/. */

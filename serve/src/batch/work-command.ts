@@ -5,7 +5,6 @@ import { REDIS_OPTION, seconds, wholeNumber } from './batch-flags';
 import { readManifest } from './manifest';
 import { parseRedis } from './queue';
 import { openStorage } from './storage';
-import { work } from './worker';
 
 interface Flags {
   model: string;
@@ -59,17 +58,19 @@ async function run(address: string, flags: Flags): Promise<void> {
   say(`batch ${manifest.id}: ${manifest.images} images, ${manifest.shards} shards`);
   // Connections that wait for a Redis that is away keep no process that is done.
   const leave = () => setTimeout(() => process.exit(), 1000).unref();
-  const outcome = await work({
-    storage,
-    manifest,
-    redis,
-    batch,
-    atOnce: flags.atOnce,
-    lockSeconds: flags.lock,
-    graceSeconds: flags.grace,
-    stop: stop.signal,
-    say,
-  }).finally(leave);
+  const outcome = await (await import('./worker.js'))
+    .work({
+      storage,
+      manifest,
+      redis,
+      batch,
+      atOnce: flags.atOnce,
+      lockSeconds: flags.lock,
+      graceSeconds: flags.grace,
+      stop: stop.signal,
+      say,
+    })
+    .finally(leave);
   const { state, shards, images } = outcome;
   say(`${state === 'done' ? 'the batch is done' : 'stopped'}: ${images} images in ${shards} shards here`);
 }
