@@ -100,6 +100,10 @@ export function isOutOfHandles(error: unknown): boolean {
   return code === 'EMFILE' || code === 'ENFILE';
 }
 
+/** Whether it is the operating system's: Node's errors of its calls name the call. */
+export const isOfSystem = (error: unknown): error is Error & { syscall: string; code?: string } =>
+  error instanceof Error && 'syscall' in error;
+
 /** The code of the system's error, or of the one that an error of ours was made of. */
 function systemCode(error: unknown): string | undefined {
   const { code, cause } = (error ?? {}) as { code?: unknown; cause?: unknown };

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { FileMetaData, SchemaTree } from 'hyparquet' with { 'resolution-mode': 'import' };
+import { ClipnError, type ClipnErrorCode, isOfSystem } from './errors';
 
 /** Time for a row group: this, and a second for each megabyte of the file, but no more than ten minutes. */
 const GROUP_MS = 30_000;
@@ -72,4 +73,11 @@ export async function* parquetRows(table: ParquetTable, columns: string[]): Asyn
   } finally {
     await worker.terminate();
   }
+}
+
+/** Why a table cannot be read: the system's reason, else damage, which has a code of its own. An error of ours stays. */
+export function tableError(path: string, cause: unknown, damaged: ClipnErrorCode): ClipnError {
+  if (cause instanceof ClipnError) return cause;
+  const code = isOfSystem(cause) ? 'ERR_CLIPN_IO' : damaged;
+  return new ClipnError(code, `cannot read ${path}: ${(cause as Error).message}`, { cause, details: { path } });
 }

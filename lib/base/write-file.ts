@@ -7,7 +7,7 @@ import { fsync } from 'node:fs';
 import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { ClipnError } from './errors';
+import { ClipnError, isOfSystem } from './errors';
 
 /** Of the final name in the temporary one: at 4 bytes each these, the UUID and the rest stay below 255 bytes. */
 const NAME_CHARACTERS = 48;
@@ -30,7 +30,7 @@ export async function withTemporaryFile<T>(out: string, use: (temporary: string)
   try {
     return await use(temporary);
   } catch (error) {
-    if (error instanceof Error && ('syscall' in error || ('code' in error && error.code === 'ERR_INVALID_ARG_VALUE'))) {
+    if (isOfSystem(error) || (error instanceof Error && 'code' in error && error.code === 'ERR_INVALID_ARG_VALUE')) {
       throw new ClipnError('ERR_CLIPN_IO', `cannot write ${out}: ${error.message}`, { cause: error });
     }
     // The core knows the temporary name alone.

@@ -1,6 +1,6 @@
 /** Verdicts that are in a table already: Parquet files of a batch (docs/batch.md), as answers. */
 import { ClipnError, type ClipnErrorCode } from '../base/errors';
-import { isParquet, openParquetTable, parquetRows } from '../base/parquet-rows';
+import { isParquet, openParquetTable, parquetRows, tableError } from '../base/parquet-rows';
 import type { CheckResult } from '../model/detector';
 import { DECIDING_SCORES, type Scores } from '../scores/names';
 import { UsageError } from './command';
@@ -36,9 +36,7 @@ export async function* judgedIn(files: readonly string[]): AsyncGenerator<GateAn
         yield answerOf(values, `${path}, row ${++row}`);
       }
     } catch (cause) {
-      if (cause instanceof ClipnError) throw cause;
-      const code = cause instanceof Error && 'syscall' in cause ? 'ERR_CLIPN_IO' : 'ERR_CLIPN_SCORES';
-      throw new ClipnError(code, `cannot read ${path}: ${(cause as Error).message}`, { cause, details: { path } });
+      throw tableError(path, cause, 'ERR_CLIPN_SCORES');
     }
   }
 }

@@ -1,13 +1,13 @@
 /** Features that a batch on a queue has kept (docs/batch.md), put into a store: its images are not encoded again. */
 import { isRecord } from '../base/arguments';
-import { ClipnError } from '../base/errors';
-import { openParquetTable, type ParquetTable, parquetRows } from '../base/parquet-rows';
+import { ClipnError, isOfSystem } from '../base/errors';
+import { isSha256 } from '../base/json-hash';
+import { openParquetTable, type ParquetTable, parquetRows, tableError } from '../base/parquet-rows';
 import { parseJson } from '../base/parse-json';
 import { packageVersion } from '../base/version';
 import { type Preprocessing, preprocessingText } from '../weights/preprocessing';
-import type { FeatureStore } from './store';
+import { type FeatureStore, isUnitRow } from './store';
 
-const SHA256 = /^[0-9a-f]{64}$/;
 const HINT = 'Take the files in `results/` of a batch that was enqueued for this model with `--features fp32`.';
 
 /**
@@ -30,28 +30,28 @@ export async function addBatchFeatures(store: FeatureStore, path: string, signal
       row++;
       // Of an image that could not be judged.
       if (feature === null || feature === undefined) continue;
-      if (typeof sha256 !== 'string' || !SHA256.test(sha256)) throw broken(`row ${row}: sha256 is none`);
+      if (!isSha256(sha256)) throw broken(`row ${row}: sha256 is none`);
       const hash = Buffer.from(sha256, 'hex');
       if (store.rowOf(hash) !== -1) continue;
-      if (!isFeature(feature, store.identity.dim)) throw broken(`row ${row}: the feature is no unit row`);
-      store.add(hash, Float32Array.from(feature));
+      const values = rowIn(feature, store.identity.dim);
+      if (values === undefined) throw broken(`row ${row}: the feature is no unit row`);
+      store.add(hash, values);
       await store.flushIfDue();
     }
     await store.flush();
   } catch (cause) {
     if (cause instanceof ClipnError || signal?.aborted) throw cause;
-    if (cause instanceof Error && 'syscall' in cause) {
-      throw new ClipnError('ERR_CLIPN_IO', `cannot read ${path}: ${cause.message}`, { cause, details: { path } });
-    }
-    throw broken((cause as Error).message, cause);
+    throw isOfSystem(cause)
+      ? tableError(path, cause, 'ERR_CLIPN_STORE_FORMAT')
+      : broken((cause as Error).message, cause);
   }
 }
 
-/** As the store has it of its own rows: wide enough for those that were normalised in bf16. */
-function isFeature(value: unknown, dim: number): value is number[] {
-  if (!Array.isArray(value) || value.length !== dim) return false;
-  const square = value.reduce((sum: number, x: unknown) => sum + (x as number) ** 2, 0);
-  return Math.abs(square - 1) < 0.05;
+/** The row of a cell; undefined where it is none. */
+function rowIn(cell: unknown, dim: number): Float32Array | undefined {
+  if (!Array.isArray(cell) || cell.length !== dim) return undefined;
+  const row = Float32Array.from(cell);
+  return isUnitRow(row, 0, dim) ? row : undefined;
 }
 
 function factsOf({ metadata }: ParquetTable): Record<string, unknown> {

@@ -196,12 +196,16 @@ function assertChecksums(features: Float32Array, dim: number, first: number, crc
   }
 }
 
+/** Wide enough for rows that were normalised in bf16; NaN fails too. */
+export function isUnitRow(features: Float32Array, start: number, dim: number): boolean {
+  let square = 0;
+  for (let d = start; d < start + dim; d++) square += features[d]! * features[d]!;
+  return Math.abs(square - 1) < 0.05;
+}
+
 function assertUnitRows(features: Float32Array, dim: number, first: number, path: string): void {
   for (let start = 0; start < features.length; start += dim) {
-    let square = 0;
-    for (let d = start; d < start + dim; d++) square += features[d]! * features[d]!;
-    // Wide enough for rows that were normalised in bf16; NaN fails too.
-    if (!(Math.abs(square - 1) < 0.05)) throw damagedShard(path, `row ${first + start / dim} is not of unit length`);
+    if (!isUnitRow(features, start, dim)) throw damagedShard(path, `row ${first + start / dim} is not of unit length`);
   }
 }
 

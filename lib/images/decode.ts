@@ -6,7 +6,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import type { Sharp } from 'sharp';
 import { shown } from '../base/arguments';
-import { ClipnError } from '../base/errors';
+import { ClipnError, isOfSystem } from '../base/errors';
 import { oneLine } from '../base/wording';
 import type { NativeImage } from '../native/addon';
 import { decodeBmp } from './bmp';
@@ -187,8 +187,6 @@ async function decodeEncoded(source: string | Uint8Array, name: string, reading:
     return await decodeOther(source, name, reading, text, cause);
   }
 }
-
-const isOfSystem = (error: unknown): error is NodeJS.ErrnoException => error instanceof Error && 'syscall' in error;
 
 /** What libvips says of a file that it could not open, of one that is no image too. */
 const UNOPENED = /unsupported image format|unable to open|too many open files/i;

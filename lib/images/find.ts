@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
-import { ClipnError, isOutOfHandles } from '../base/errors';
+import { ClipnError, isOfSystem, isOutOfHandles } from '../base/errors';
 import { headOf, isImageHead } from './file-kind';
 
 const EXTENSIONS: ReadonlySet<string> = new Set(
@@ -41,7 +41,7 @@ export async function listing<T>(folder: string, list: () => Promise<T>): Promis
   try {
     return await list();
   } catch (cause) {
-    if (!(cause instanceof Error && 'syscall' in cause)) throw cause;
+    if (!isOfSystem(cause)) throw cause;
     throw new ClipnError('ERR_CLIPN_IO', `cannot list the folder ${folder}: ${cause.message}`, { cause });
   }
 }

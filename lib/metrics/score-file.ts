@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { assertArguments } from '../base/arguments';
 import { ClipnError } from '../base/errors';
-import { isParquet, openParquetTable, type ParquetTable, parquetRows } from '../base/parquet-rows';
+import { isParquet, openParquetTable, type ParquetTable, parquetRows, tableError } from '../base/parquet-rows';
 import { firstFew } from '../base/wording';
 
 const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
@@ -181,22 +181,18 @@ async function eachParquetRow(
   columns: readonly string[],
   take: (values: unknown[], row: number) => void,
 ): Promise<void> {
-  let table: ParquetTable;
   try {
-    table = await openParquetTable(path);
-  } catch (cause) {
-    throw unreadable(path, cause);
-  }
-  const names = columns.map((column) => parquetColumn(column, table));
-  let row = 0;
-  try {
-    for await (const values of parquetRows(table, [...new Set(names)]))
+    const table = await openParquetTable(path);
+    const names = columns.map((column) => parquetColumn(column, table));
+    let row = 0;
+    for await (const values of parquetRows(table, [...new Set(names)])) {
       take(
         names.map((name) => values[name]),
         ++row,
       );
+    }
   } catch (cause) {
-    throw unreadable(path, cause);
+    throw tableError(path, cause, 'ERR_CLIPN_SCORES');
   }
 }
 
@@ -211,12 +207,6 @@ function parquetColumn(column: string, { path, columns }: ParquetTable): string 
       details: { path },
     },
   );
-}
-
-function unreadable(path: string, cause: unknown): ClipnError {
-  if (cause instanceof ClipnError) return cause;
-  const code = cause instanceof Error && 'syscall' in cause ? 'ERR_CLIPN_IO' : 'ERR_CLIPN_SCORES';
-  return new ClipnError(code, `cannot read ${path}: ${(cause as Error).message}`, { cause, details: { path } });
 }
 
 async function eachRow(text: string, path: string, take: (row: string[], line: number) => void): Promise<void> {

@@ -6,7 +6,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ClipnError } from '../base/errors';
+import { ClipnError, isOfSystem } from '../base/errors';
 import { assertModelPath } from './model-file';
 
 const CHUNK = 4 << 20;
@@ -87,7 +87,7 @@ async function orIoError<T>(what: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (cause) {
-    if (!(cause instanceof Error && 'syscall' in cause)) throw cause; // an abort
+    if (!isOfSystem(cause)) throw cause; // an abort
     throw new ClipnError('ERR_CLIPN_IO', `${what}: ${cause.message}`, { cause });
   }
 }
