@@ -12,6 +12,7 @@ import {
   compileJobs,
   filesBelow,
   main,
+  minorOf,
   output,
   require,
   root,
@@ -67,8 +68,7 @@ async function unpackedSystem() {
     rmSync(folder, { recursive: true, force: true });
     const apt = aptFor(join(folder, 'apt'));
     apt('apt-get', ['update']);
-    const minor = version.split('.').slice(0, 2).join('.');
-    apt('apt-get', ['install', '--yes', '--download-only', `libtorch${minor}`]);
+    apt('apt-get', ['install', '--yes', '--download-only', `libtorch${minorOf(version)}`]);
     apt('apt-get', ['download', 'libtorch-dev'], join(folder, 'apt/cache/archives'));
     for (const each of readdirSync(join(folder, 'apt/cache/archives')).filter((name) => name.endsWith('.deb'))) {
       runQuietly('dpkg-deb', ['--extract', join(folder, 'apt/cache/archives', each), folder]);

@@ -8,9 +8,19 @@
 import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { compileJobs, isStale, main, nativeSources, require, root, runNode, runQuietly, Stop } from './steps.mjs';
+import {
+  compileJobs,
+  isStale,
+  main,
+  minorOf,
+  nativeSources,
+  require,
+  root,
+  runNode,
+  runQuietly,
+  Stop,
+} from './steps.mjs';
 
-const minorOf = (version) => version.split('.').slice(0, 2).join('.');
 const CORE = /^libclipn_core-[\d.]+-cpu\.(so|dylib)$/;
 
 await main(() => {

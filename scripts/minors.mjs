@@ -9,9 +9,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { filesBelow, main, require, root, run, runNode, Stop, step } from './steps.mjs';
+import { filesBelow, main, minorOf, require, root, run, runNode, Stop, step } from './steps.mjs';
 
-const minorOf = (version) => version.split('.').slice(0, 2).join('.');
 /** They need no libtorch, or are run by a script of their own; the packed app takes a libtorch for the CPU along. */
 const LEFT_OUT = ['test/package', 'test/arm64', 'test/minors', 'test/libtorch', 'test/download', 'test/examples/asar'];
 

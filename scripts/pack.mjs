@@ -11,7 +11,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { filesBelow, main, output, require, root, runNode, Stop } from './steps.mjs';
+import { filesBelow, main, minorOf, output, require, root, runNode, Stop } from './steps.mjs';
 
 const { prebuilt } = parseArgs({ options: { prebuilt: { type: 'boolean', default: false } } }).values;
 const SUMS = 'prebuilds/SHA256SUMS';
@@ -104,7 +104,7 @@ function systems() {
 
 /** The minor versions of libtorch that a published package has cores for. */
 function minors() {
-  return require('./dist/libtorch/release.js').LIBTORCH_VERSIONS.map((version) => version.replace(/\.\d+$/, ''));
+  return require('./dist/libtorch/release.js').LIBTORCH_VERSIONS.map(minorOf);
 }
 
 function nativeFiles() {

@@ -1,7 +1,20 @@
 /** Everything a fresh clone needs to run: packages, the library, libtorch, the native build. Does only what is missing. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { filesBelow, isStale, main, nativeSources, output, require, root, run, runNode, Stop, step } from './steps.mjs';
+import {
+  filesBelow,
+  isStale,
+  main,
+  minorOf,
+  nativeSources,
+  output,
+  require,
+  root,
+  run,
+  runNode,
+  Stop,
+  step,
+} from './steps.mjs';
 
 /** Tool → how it is named by each system's package manager. */
 const TOOLS = {
@@ -71,7 +84,7 @@ async function ensureLibtorch() {
   const { findLibtorch } = require('./dist/libtorch/find.js');
   const { fetchLibtorch } = require('./dist/libtorch/fetch.js');
   const { LIBTORCH_VERSION } = require('./dist/libtorch/release.js');
-  const minor = LIBTORCH_VERSION.split('.').slice(0, 2).join('.');
+  const minor = minorOf(LIBTORCH_VERSION);
   const find = () => findLibtorch({ supported: process.env.CLIPN_LIBTORCH ? 'any' : [minor], headers: true });
   try {
     const found = find();

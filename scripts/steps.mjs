@@ -11,6 +11,9 @@ export const inCi = process.env.CI === 'true';
 /** Loads a module of the built library, e.g. './dist/libtorch/fetch.js'. */
 export const require = createRequire(join(root, 'package.json'));
 
+/** '2.13.0' → '2.13', as the built library has it. */
+export const minorOf = (version) => require('./dist/libtorch/inspect.js').minorOf(version);
+
 /** A failure whose message is all that a user needs: printed without a stack. */
 export class Stop extends Error {}
 
