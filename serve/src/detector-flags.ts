@@ -1,5 +1,15 @@
 /** The flags that name a model, its labels and a rule, for every verb, and the detector that they stand for. */
-import { type Detector, type LoadDetectorOptions, loadDetector, loadLabelsFile } from 'clipn-native';
+import {
+  type Calibration,
+  type Detector,
+  type LabelBank,
+  type LoadDetectorOptions,
+  loadDetector,
+  loadLabelsFile,
+  loadModel,
+  type Model,
+  readCalibration,
+} from 'clipn-native';
 import { type Command, Option } from 'commander';
 import { ServeError } from './errors';
 
@@ -46,8 +56,22 @@ export function withDetectorFlags(command: Command): Command {
     );
 }
 
+/**
+ * Reads a number from `least` to `most`; `isWhole` where there are no parts of one.
+ *
+ * @throws ERR_SERVE_USAGE for anything else
+ */
+export const numberWithin =
+  (least: number, most = Number.MAX_SAFE_INTEGER, isWhole = true) =>
+  (text: string): number => {
+    const value = numberOf(text);
+    if (value >= least && value <= most && (!isWhole || Number.isInteger(value))) return value;
+    const range = most === Number.MAX_SAFE_INTEGER ? `from ${least} on` : `from ${least} to ${most}`;
+    throw new ServeError('ERR_SERVE_USAGE', `a ${isWhole ? 'whole ' : ''}number ${range} is needed, not '${text}'`);
+  };
+
 /** @throws ERR_SERVE_USAGE unless the text is a number */
-export function numberOf(text: string): number {
+function numberOf(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value)) {
     throw new ServeError('ERR_SERVE_USAGE', `a number is needed, not '${text}'`);
@@ -55,25 +79,17 @@ export function numberOf(text: string): number {
   return value;
 }
 
-/** @throws ERR_SERVE_USAGE unless the text is a whole number from `least` to what 32 bits hold */
-export const wholeNumber = (least: number) => (text: string) => {
-  const value = numberOf(text);
-  if (Number.isInteger(value) && value >= least && value < 2 ** 31) return value;
-  throw new ServeError('ERR_SERVE_USAGE', `a whole number from ${least} to ${2 ** 31 - 1} is needed, not '${text}'`);
-};
-
 /**
  * The detector that the flags stand for; closing it closes the model.
  *
- * @param more what the verb settles itself: queue, limits, batches
  * @throws ERR_SERVE_USAGE unless exactly one of labels, labels file and bank is named; what `loadDetector` throws
  */
-export async function detectorFrom(flags: DetectorFlags, more: Partial<LoadDetectorOptions> = {}): Promise<Detector> {
-  return await loadDetector({ ...(await detectorOptions(flags)), ...more });
+export async function detectorFrom(flags: DetectorFlags): Promise<Detector> {
+  return await loadDetector(await detectorOptions(flags));
 }
 
 /** @throws as `detectorFrom`, of the flags alone */
-export async function detectorOptions(flags: DetectorFlags): Promise<LoadDetectorOptions> {
+async function detectorOptions(flags: DetectorFlags): Promise<LoadDetectorOptions> {
   const named = [flags.labels, flags.labelsFile, flags.bank].filter((each) => each !== undefined);
   if (named.length !== 1) {
     throw new ServeError('ERR_SERVE_USAGE', 'give exactly one of --labels, --labels-file and --bank');
@@ -95,4 +111,28 @@ export async function detectorOptions(flags: DetectorFlags): Promise<LoadDetecto
     trustedSha256,
     libtorch,
   };
+}
+
+/** The model that the flags name, and what a detector of it is made of. */
+export interface LoadedModel {
+  model: Model;
+  /** Labels, or a bank of them. */
+  classes: readonly string[] | LabelBank;
+  calibration: Calibration | undefined;
+  negatives: LoadDetectorOptions['negatives'];
+  threshold: number | undefined;
+}
+
+/** For a verb that makes more than one detector, or keeps what one is made of. @throws as `detectorFrom` */
+export async function modelFrom(flags: DetectorFlags): Promise<LoadedModel> {
+  const { model: path, labels, bank, calibrationFile, negatives, threshold, ...loading } = await detectorOptions(flags);
+  const calibration = calibrationFile === undefined ? undefined : await readCalibration(calibrationFile);
+  const model = await loadModel(path, loading);
+  try {
+    const classes = bank === undefined ? labels! : await model.loadLabelBank(bank);
+    return { model, classes, calibration, negatives, threshold };
+  } catch (error) {
+    await model.close();
+    throw error;
+  }
 }

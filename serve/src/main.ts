@@ -1,21 +1,19 @@
 #!/usr/bin/env node
 /** The command line: finds the verb, owns exit codes and how errors are told. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { ClipnError } from 'clipn-native';
 import { Command, CommanderError } from 'commander';
 import { batchCommands } from './batch/commands';
 import { ServeError } from './errors';
 import { httpCommand } from './http/command';
 import { tritonCommand } from './triton/command';
+import { ownVersion } from './versions';
 
 const USAGE = 2;
 
 function program(): Command {
-  const { version } = JSON.parse(readFileSync(join(__dirname, '../package.json'), 'utf8')) as { version: string };
   const top = new Command('clipn-native-serve')
     .description('clipn-native beyond one process: over HTTP, over a queue of workers, in Triton.')
-    .version(version)
+    .version(ownVersion())
     .showHelpAfterError('`clipn-native-serve --help` shows verbs and flags.')
     .exitOverride();
   top.addCommand(httpCommand().copyInheritedSettings(top), { isDefault: true });

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Detector, describeCore, type LoadModelOptions, loadModel, type Model } from 'clipn-native';
 import { ServeError } from '../errors';
+import { versions } from '../versions';
 import { FILES, type Manifest } from './manifest';
 import type { Storage } from './storage';
-import { versions } from './versions';
 
 export interface BatchDetector {
   detector: Detector;

@@ -1,8 +1,8 @@
 /** `enqueue`: lists of images to a batch. */
 import { Command, Option } from 'commander';
-import { type DetectorFlags, withDetectorFlags } from '../detector-flags';
+import { type DetectorFlags, numberWithin, withDetectorFlags } from '../detector-flags';
 import { ServeError } from '../errors';
-import { REDIS_OPTION, wholeNumber } from './batch-flags';
+import { REDIS_OPTION } from './batch-flags';
 import { createBatch } from './enqueue';
 import { FEATURES, type FeatureType, type Manifest, readManifest, unfinishedShards } from './manifest';
 import { addShards, forgetFailed, parseRedis, withQueue } from './queue';
@@ -26,7 +26,7 @@ export function enqueueCommand(): Command {
     .argument('<batch>', 'folder that all workers see, or s3://BUCKET/PREFIX')
     .argument('[lists...]', 'text file with an address a line, .csv file, folder of images, or s3://BUCKET/PREFIX/')
     .addOption(REDIS_OPTION())
-    .option('--shard <n>', 'images in a shard', wholeNumber, DEFAULT_SHARD)
+    .option('--shard <n>', 'images in a shard', numberWithin(1), DEFAULT_SHARD)
     .option('--column <name>', 'column of .csv files that has the address (default: image)')
     .option(
       '--set-column <name>',

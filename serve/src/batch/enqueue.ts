@@ -3,13 +3,13 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Detector, loadModel, readCalibration, saveLabelBank } from 'clipn-native';
-import { type DetectorFlags, detectorOptions } from '../detector-flags';
+import { type Detector, saveLabelBank } from 'clipn-native';
+import { type DetectorFlags, modelFrom } from '../detector-flags';
 import { ServeError } from '../errors';
+import { versions } from '../versions';
 import { type Entry, entriesToText, type ListOptions, readLists } from './list';
 import { type FeatureType, FILES, findManifest, type Manifest, writeManifest } from './manifest';
 import type { Storage } from './storage';
-import { versions } from './versions';
 
 export interface EnqueueOptions extends ListOptions {
   lists: readonly string[];
@@ -33,18 +33,8 @@ export async function createBatch(
   if ((await findManifest(storage)) !== undefined) {
     throw new ServeError('ERR_SERVE_BATCH_EXISTS', `${storage.address} holds a batch already`);
   }
-  const {
-    model: path,
-    labels,
-    bank: bankFile,
-    calibrationFile,
-    negatives,
-    threshold,
-    ...rest
-  } = await detectorOptions(flags);
-  const calibration = calibrationFile === undefined ? undefined : await readCalibration(calibrationFile);
-  await using model = await loadModel(path, rest);
-  const classes = bankFile === undefined ? labels! : await model.loadLabelBank(bankFile);
+  const { model: loaded, classes, calibration, negatives, threshold } = await modelFrom(flags);
+  await using model = loaded;
   const detector = await model.createDetector(classes, { calibration, negatives, threshold });
 
   await storage.write(FILES.bank, await bankBytes(detector));

@@ -1,6 +1,7 @@
 /** Results as Parquet: which columns there are, and rows to bytes and back. docs/batch.md#columns */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ParquetWriter, Writer } from 'hyparquet-writer' with { 'resolution-mode': 'import' };
+import { SCORES } from '../scores';
 import type { FeatureType } from './manifest';
 
 /** A row of a result: an image that was judged, or (`error`) could not be. What it lacks is null. */
@@ -26,9 +27,6 @@ export interface Row {
   error: string | null;
   message: string | null;
 }
-
-/** A column each. */
-export const SCORES = ['ctw', 'atd', 'msp', 'maxLogit', 'energy', 'mcm', 'gap', 'logPOut', 'negLabel', 'ole'] as const;
 
 type SchemaElement = ParquetWriter['schema'][number];
 type Scalar = Pick<SchemaElement, 'type' | 'converted_type' | 'logical_type' | 'type_length'>;

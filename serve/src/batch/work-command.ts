@@ -1,7 +1,8 @@
 /** `work`: a worker of a batch. */
 import { Command, Option } from 'commander';
+import { numberWithin } from '../detector-flags';
 import { loadBatchDetector } from './batch-detector';
-import { REDIS_OPTION, seconds, wholeNumber } from './batch-flags';
+import { REDIS_OPTION } from './batch-flags';
 import { readManifest } from './manifest';
 import { parseRedis } from './queue';
 import { openStorage } from './storage';
@@ -25,15 +26,20 @@ export function workCommand(): Command {
     .requiredOption('--model <m>', 'model file, or name of a fetched model: the one that the batch was enqueued for')
     .addOption(REDIS_OPTION())
     .addOption(new Option('--device <device>', 'where to compute').choices(['auto', 'cpu', 'cuda']).default('auto'))
-    .option('--threads <n>', 'threads of the model; libtorch chooses when absent', wholeNumber)
-    .option('--at-once <n>', 'shards at the same time', wholeNumber, 1)
+    .option('--threads <n>', 'threads of the model; libtorch chooses when absent', numberWithin(1))
+    .option('--at-once <n>', 'shards at the same time', numberWithin(1), 1)
     .option(
       '--lock <seconds>',
       "without a sign of life for this long, a worker's shard goes to others",
-      wholeNumber,
+      numberWithin(1),
       30,
     )
-    .option('--grace <seconds>', 'on SIGTERM shards may end for this long; then they are handed back', seconds, 20)
+    .option(
+      '--grace <seconds>',
+      'on SIGTERM shards may end for this long; then they are handed back',
+      numberWithin(0, undefined, false),
+      20,
+    )
     .option('--trusted-sha256 <hex>', 'refuse the model file unless this is its SHA-256')
     .option('--libtorch <dir>', 'folder of libtorch; found by itself when absent')
     .action(run);

@@ -73,7 +73,7 @@ export async function askedImages(
 
 const defined = ({ name, bytes, region }: AskedImage): AskedImage => ({ name, bytes, ...(region && { region }) });
 
-function tooMany(most: number): ServeError {
+export function tooMany(most: number): ServeError {
   return new ServeError('ERR_SERVE_TOO_LARGE', `a request may hold ${most} images at most`);
 }
 

@@ -1,14 +1,27 @@
 /** Bodies of requests, read with a limit and a deadline. What is refused is left unread: `linger` sees to the rest. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ServeError } from '../errors';
-import { type Visit, visitOf } from './visit';
+import type { Admission } from './admission';
+import type { HttpOptions } from './options';
+import { openVisit, type Visit, visitOf } from './visit';
 
 /** How long the rest of a body that was refused is read and dropped: a client that still sends would miss the answer. */
 const LINGER_MS = 2000;
 
+/** Before a body is read: takes the request in. @throws ERR_SERVE_TOO_LARGE, ERR_SERVE_MEDIA_TYPE, ERR_SERVE_BUSY */
+export function expectBody(
+  admission: Admission,
+  { maxBody, deadline }: Pick<HttpOptions, 'maxBody' | 'deadline'>,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  assertAcceptable(request, maxBody);
+  openVisit(admission, deadline, request, reply);
+}
+
 /** @throws ERR_SERVE_TOO_LARGE, ERR_SERVE_MEDIA_TYPE of what the headers say alone */
-export function assertAcceptable({ headers }: FastifyRequest, maxBody: number): void {
+function assertAcceptable({ headers }: FastifyRequest, maxBody: number): void {
   if (Number(headers['content-length'] ?? 0) > maxBody) throw tooLarge(maxBody);
   const encoding = headers['content-encoding'];
   if (encoding !== undefined && encoding !== 'identity') {

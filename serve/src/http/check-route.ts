@@ -2,11 +2,11 @@
 import type { CheckFailure, CheckResult, ImageInput } from 'clipn-native';
 import type { FastifyInstance } from 'fastify';
 import { type AskedImage, askedImages, isJson, readJson, regionFrom } from './asked';
-import { assertAcceptable } from './body';
+import { expectBody } from './body';
 import type { Judge } from './judge';
 import type { HttpOptions } from './options';
 import { checkSchema } from './schemas';
-import { openVisit, visitOf } from './visit';
+import { visitOf } from './visit';
 
 interface CheckQuery {
   labels?: string;
@@ -20,13 +20,10 @@ interface CheckQuery {
 export type Line = CheckResult | { image?: string | undefined; error: { code: string; message: string } };
 
 export function checkRoute(app: FastifyInstance, judge: Judge, options: HttpOptions): void {
-  const { deadline, maxBody } = options;
+  const { maxBody } = options;
   app.post<{ Querystring: CheckQuery }>('/v1/check', {
     schema: checkSchema(options),
-    onRequest: async (request, reply) => {
-      assertAcceptable(request, maxBody);
-      openVisit(judge.admission, deadline, request, reply);
-    },
+    onRequest: async (request, reply) => expectBody(judge.admission, options, request, reply),
     preValidation: async (request) => {
       if (isJson(request)) request.body = await readJson(request, maxBody);
     },

@@ -1,6 +1,6 @@
 /** The verb that serves over HTTP, which is meant when none is named. Other verbs load none of the server. */
 import { Command, Option } from 'commander';
-import { type DetectorFlags, numberOf, withDetectorFlags } from '../detector-flags';
+import { type DetectorFlags, numberWithin, withDetectorFlags } from '../detector-flags';
 import { ServeError } from '../errors';
 import { KEYS_VARIABLE } from './api-keys';
 import { DEFAULTS, type HttpOptions } from './options';
@@ -18,15 +18,6 @@ function several(flags: string, description: string): Option {
   return new Option(flags, `${description} (again for more)`).argParser(collect);
 }
 
-/** A number within its range; `whole` where there are no parts of one. */
-function within(least: number, most: number, whole = true): (text: string) => number {
-  return (text) => {
-    const value = numberOf(text);
-    if (value >= least && value <= most && (!whole || Number.isInteger(value))) return value;
-    throw new ServeError('ERR_SERVE_USAGE', `${text} is no ${whole ? 'whole ' : ''}number from ${least} to ${most}`);
-  };
-}
-
 export function httpCommand(): Command {
   const command = withDetectorFlags(new Command('http')).description(
     'Serve verdicts over HTTP, with a page to look at (the verb that is meant when none is named).',
@@ -34,26 +25,36 @@ export function httpCommand(): Command {
   return command
     .option('--name <name>', 'what the model is called in /v2', nameOf, DEFAULTS.name)
     .option('--host <h>', 'interface to listen on; 0.0.0.0 for all of them', DEFAULTS.host)
-    .option('--port <n>', 'port to listen on; 0: one that is free', within(0, 65535), DEFAULTS.port)
+    .option('--port <n>', 'port to listen on; 0: one that is free', numberWithin(0, 65535), DEFAULTS.port)
     .addOption(several('--allow-host <name>', 'on loopback: another name it may be asked by'))
     .option('--api-keys-file <file>', `keys, one a line, of which each request needs one; or ${KEYS_VARIABLE}`)
     .addOption(several('--cors-origin <origin>', 'another page that may ask'))
-    .option('--rate-limit <n>', 'requests a minute of one client; 0: not counted', within(0, 1e9), DEFAULTS.rateLimit)
-    .option('--max-body <bytes>', 'largest body of a request', within(1, 2 ** 30), DEFAULTS.maxBody)
-    .option('--max-images <n>', 'images of a request', within(1, 1000), DEFAULTS.maxImages)
-    .option('--max-waiting <n>', 'images taken and not yet answered; more get 429', within(1, 1e6), DEFAULTS.maxWaiting)
-    .option('--max-held <bytes>', 'bodies in memory; more get 429', within(1, 2 ** 40), DEFAULTS.maxHeld)
-    .option('--limit-pixels <n>', 'width × height of an image', within(1, 2 ** 31), DEFAULTS.limitPixels)
+    .option(
+      '--rate-limit <n>',
+      'requests a minute of one client; 0: not counted',
+      numberWithin(0, 1e9),
+      DEFAULTS.rateLimit,
+    )
+    .option('--max-body <bytes>', 'largest body of a request', numberWithin(1, 2 ** 30), DEFAULTS.maxBody)
+    .option('--max-images <n>', 'images of a request', numberWithin(1, 1000), DEFAULTS.maxImages)
+    .option(
+      '--max-waiting <n>',
+      'images taken and not yet answered; more get 429',
+      numberWithin(1, 1e6),
+      DEFAULTS.maxWaiting,
+    )
+    .option('--max-held <bytes>', 'bodies in memory; more get 429', numberWithin(1, 2 ** 40), DEFAULTS.maxHeld)
+    .option('--limit-pixels <n>', 'width × height of an image', numberWithin(1, 2 ** 31), DEFAULTS.limitPixels)
     .option(
       '--deadline <seconds>',
       'from a request to its answer; then 504',
-      within(0.01, 3600, false),
+      numberWithin(0.01, 3600, false),
       DEFAULTS.deadline,
     )
     .option(
       '--drain-delay <seconds>',
       'from SIGTERM until nothing new is heard',
-      within(0, 3600, false),
+      numberWithin(0, 3600, false),
       DEFAULTS.drainDelay,
     )
     .option('--no-live-labels', 'clients give no labels of their own')

@@ -1,4 +1,4 @@
-/** The end of a server: ready goes 503, what was asked is answered, the model is closed. */
+/** The end of a server: ready goes 503, and what was asked is answered. */
 import { Server } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
@@ -29,5 +29,4 @@ export async function drain(app: FastifyInstance, judge: Judge, delaySeconds: nu
   Server.prototype.close.call(app.server);
   await wait(LAST_CALL_MS);
   await app.close();
-  await judge.model.close();
 }

@@ -2,12 +2,12 @@
 import type { FastifyInstance } from 'fastify';
 import { ServeError } from '../errors';
 import { readJson } from './asked';
-import { assertAcceptable } from './body';
+import { expectBody } from './body';
 import type { Judge } from './judge';
 import type { LabelSet } from './label-sets';
 import { type HttpOptions, LIVE, TOP } from './options';
 import { driftSchema, labelsSchema, makeLabelsSchema, modelSchema } from './schemas';
-import { openVisit, visitOf } from './visit';
+import { visitOf } from './visit';
 
 export function modelRoutes(app: FastifyInstance, judge: Judge, options: HttpOptions, version: string): void {
   const { name, maxBody, maxImages, limitPixels, deadline } = options;
@@ -33,8 +33,7 @@ export function modelRoutes(app: FastifyInstance, judge: Judge, options: HttpOpt
     config: { rateLimit: { max: LIVE.aMinute, timeWindow: 60_000 } },
     onRequest: async (request, reply) => {
       if (labels.closed !== undefined) throw new ServeError('ERR_SERVE_LABELS_OFF', labels.closed);
-      assertAcceptable(request, maxBody);
-      openVisit(admission, deadline, request, reply);
+      expectBody(admission, options, request, reply);
     },
     preValidation: async (request) => {
       request.body = (await readJson(request, LIVE.labels * LIVE.characters * 12)) as { labels: string[] };

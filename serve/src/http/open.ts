@@ -1,6 +1,6 @@
 /** From flags to a judge: loads the model, its labels and what decides. */
-import { type Detector, type LoadModelOptions, loadModel, type Model, readCalibration } from 'clipn-native';
-import { type DetectorFlags, detectorOptions } from '../detector-flags';
+import type { Detector, Model } from 'clipn-native';
+import { type DetectorFlags, modelFrom } from '../detector-flags';
 import { Admission } from './admission';
 import { DriftWatch, watchable } from './drift';
 import { Judge } from './judge';
@@ -16,20 +16,9 @@ export async function openJudge(
   options: HttpOptions,
   onAlarm: ConstructorParameters<typeof DriftWatch>[1],
 ): Promise<Judge> {
-  const {
-    model: path,
-    labels,
-    bank: bankPath,
-    negatives,
-    calibrationFile,
-    threshold,
-    ...rest
-  } = await detectorOptions(flags);
-  const calibration = calibrationFile === undefined ? undefined : await readCalibration(calibrationFile);
-  const model = await loadModel(path, rest satisfies LoadModelOptions);
+  const { model, classes, calibration, negatives, threshold } = await modelFrom(flags);
   try {
     const common = { calibration, threshold, limitPixels: options.limitPixels };
-    const classes = bankPath === undefined ? labels! : await model.loadLabelBank(bankPath);
     const detector = await model.createDetector(classes, { ...common, negatives, topK: TOP.default });
     await detector.check(Buffer.from(DOT, 'base64'));
     const own = new LabelSet(model, detector.bank, { ...common, negatives }, detector);

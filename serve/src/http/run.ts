@@ -1,7 +1,6 @@
 /** The server as a process: opened, told where it listens, and ended. */
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import { ServeError } from '../errors';
+import { ownVersion } from '../versions';
 import { KEYS_VARIABLE, readApiKeys } from './api-keys';
 import type { HttpFlags } from './command';
 import { drain, toldToEnd } from './drain';
@@ -14,13 +13,10 @@ import { createServer } from './server';
 export async function serve({ corsOrigin = [], allowHost = [], apiKeysFile, ...flags }: HttpFlags): Promise<void> {
   const apiKeys = await readApiKeys(apiKeysFile, process.env[KEYS_VARIABLE]);
   const options: HttpOptions = { ...flags, corsOrigins: corsOrigin, allowHosts: allowHost, apiKeys };
-  const { version } = JSON.parse(readFileSync(path.join(__dirname, '../../package.json'), 'utf8')) as {
-    version: string;
-  };
   let warn = (_facts: object, _message: string) => {};
   const judge = await openJudge(flags, options, (alarm) => warn({ alarm }, 'the images have drifted'));
   try {
-    const app = await createServer(judge, options, version);
+    const app = await createServer(judge, options, ownVersion());
     warn = (facts, message) => app.log.warn(facts, message);
     for (const warning of judge.labels.own.detector.warnings) warn({}, warning);
     if (!isLoopback(options.host) && apiKeys.length === 0)

@@ -1,9 +1,9 @@
 /** Schemas that several routes name, in /openapi.json as components. */
+import { SCORES } from '../scores';
 import { STATUS_OF } from './problem';
 import { count, list, number, object, oneOf, orNull, pixel, rectangle, ref, type Schema, side, text } from './schema';
 
 const VERDICT = oneOf('in', 'out', 'review');
-const SCORES = ['ctw', 'atd', 'msp', 'maxLogit', 'energy', 'mcm', 'gap', 'logPOut', 'negLabel', 'ole'];
 const NEGATIVE = ['negLabel', 'ole'];
 
 /** Schemas that several routes name. */

@@ -1,7 +1,6 @@
 /** Tensors to images: `image`, files as BYTES, or `pixels`, samples as UINT8. */
 import type { ImageInput } from 'clipn-native';
-import { ServeError } from '../../errors';
-import { fromBase64 } from '../asked';
+import { fromBase64, tooMany } from '../asked';
 import { invalidTensor, shown, type Tensor } from './request';
 
 export const INPUTS = [
@@ -18,9 +17,7 @@ export function imagesOf(inputs: readonly Tensor[], maxImages: number): ImageInp
   const { name, datatype } = expected;
   if (tensor.datatype !== datatype) throw invalidTensor(`${name} must be ${datatype}, not ${shown(tensor.datatype)}`);
   const images = name === 'image' ? filesOf(tensor) : samplesOf(tensor);
-  if (images.length > maxImages) {
-    throw new ServeError('ERR_SERVE_TOO_LARGE', `a request may hold ${maxImages} images at most`);
-  }
+  if (images.length > maxImages) throw tooMany(maxImages);
   return images;
 }
 

@@ -2,10 +2,10 @@
 import { type CheckResult, ClipnError } from 'clipn-native';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ServeError } from '../../errors';
-import { assertAcceptable, readBody } from '../body';
+import { expectBody, readBody } from '../body';
 import type { Answer, Judge } from '../judge';
 import type { HttpOptions } from '../options';
-import { openVisit, visitOf } from '../visit';
+import { visitOf } from '../visit';
 import { inferenceAnswer, OUTPUTS, wantedOutputs } from './answer';
 import { INPUTS, imagesOf } from './images';
 import { parseInference } from './request';
@@ -18,7 +18,7 @@ const HEAD_LENGTH = 'inference-header-content-length';
 type Named = { Params: { model: string; version?: string } };
 
 export function inferenceRoutes(app: FastifyInstance, judge: Judge, options: HttpOptions, version: string): void {
-  const { name, deadline, maxBody, maxImages } = options;
+  const { name, maxBody, maxImages } = options;
   const { own } = judge.labels;
 
   app.get('/v2', { schema: schemas.server }, async () => ({
@@ -60,8 +60,7 @@ export function inferenceRoutes(app: FastifyInstance, judge: Judge, options: Htt
       schema: schemas.infer,
       onRequest: async (request, reply) => {
         assertNamed(request);
-        assertAcceptable(request, maxBody);
-        openVisit(judge.admission, deadline, request, reply);
+        expectBody(judge.admission, options, request, reply);
       },
       handler: async (request, reply) => {
         const body = await readBody(request, maxBody);
