@@ -1,12 +1,11 @@
 /** The packed server beside the packed library, installed by npm and asked over HTTP. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import type { CheckResult } from '../../lib/model/detector';
+import { listening, post } from '../support/serve-process';
 import { assertSameVerdicts, labels, model, PACKAGES, photos, SERVER, tarball } from './installed';
 import { folder, must, npmEnv, userEnv } from './processes';
 
@@ -20,40 +19,20 @@ export function describeServer(): void {
 
     const program = path.join(app, 'node_modules/.bin/clipn-native-serve');
     const args = ['--model', model(), '--labels', labels(), '--port', '0'];
-    const server = spawn(program, args, {
-      cwd: app,
-      env: userEnv(process.execPath),
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = spawn(program, args, { cwd: app, env: userEnv(process.execPath), stdio: ['ignore', 'pipe', 'pipe'] });
+    const server = await listening(child);
     try {
       const results: CheckResult[] = [];
-      const url = await addressOf(server);
-      assert.match(await (await fetch(url)).text(), /<!doctype html>/i);
+      assert.match(await (await fetch(server.url)).text(), /<!doctype html>/i);
       for (const photo of photos()) {
-        const headers = { 'content-type': 'image/jpeg' };
-        const response = await fetch(`${url}/v1/check`, { method: 'POST', headers, body: readFileSync(photo) });
-        const { results: answers } = (await response.json()) as { results: CheckResult[] };
-        results.push({ ...answers[0]!, image: photo });
+        const { body } = await post(`${server.url}/v1/check`, readFileSync(photo));
+        const [answer] = body['results'] as CheckResult[];
+        results.push({ ...answer!, image: photo });
       }
       assertSameVerdicts(results);
-      server.kill('SIGTERM');
-      assert.deepEqual(await once(server, 'exit'), [0, null]);
+      assert.deepEqual(await server.end(), [0, null]);
     } finally {
-      server.kill('SIGKILL');
+      server.child.kill('SIGKILL');
     }
   });
-}
-
-/** As its log tells it. */
-async function addressOf({ stdout, stderr }: ReturnType<typeof spawn>): Promise<string> {
-  let said = '';
-  stderr!.on('data', (chunk) => {
-    said += chunk;
-  });
-  for await (const line of createInterface(stdout!)) {
-    said += line;
-    const url = /http:\/\/127\.0\.0\.1:\d+/.exec(line)?.[0];
-    if (url !== undefined) return url;
-  }
-  assert.fail(`it does not listen: ${said}`);
 }

@@ -1,19 +1,7 @@
 /** `clipn-native-serve` as a user has it: processes of their own. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync, statSync } from 'node:fs';
-import path from 'node:path';
 import { repository } from './paths';
-
-const program = path.join(repository, 'serve/dist/main.js');
-
-/** Throws when serve/ has changed since it was built. */
-function assertUpToDate(): void {
-  const built = statSync(program, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const changed = readdirSync(path.join(repository, 'serve/src'), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
-    .find((entry) => statSync(path.join(entry.parentPath, entry.name)).mtimeMs > built);
-  if (changed) throw new Error(`serve/dist/ is older than ${changed.name}: run \`npm run build:serve\``);
-}
+import { serveProgram } from './serve-process';
 
 export interface ServeRun {
   child: ChildProcess;
@@ -23,8 +11,7 @@ export interface ServeRun {
 }
 
 export function startServe(args: readonly string[], env: Record<string, string> = {}): ServeRun {
-  assertUpToDate();
-  const child = spawn(process.execPath, [program, ...args], {
+  const child = spawn(process.execPath, [serveProgram(), ...args], {
     cwd: repository,
     env: { ...process.env, NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -43,7 +43,13 @@ export async function startServer(
 ): Promise<ServeProcess> {
   const named = labels ? ['--labels', LABELS.join(',')] : [];
   const args = [serveProgram(), '--model', SMALL, '--port', '0', ...named, ...flags];
-  const child = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  return await listening(
+    spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] }),
+  );
+}
+
+/** A server that was just started, once its log tells where it listens. */
+export async function listening(child: ChildProcess): Promise<ServeProcess> {
   let said = '';
   child.stderr!.on('data', (chunk) => {
     said += chunk;
