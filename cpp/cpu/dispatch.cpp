@@ -15,7 +15,7 @@
 namespace clipn::cpu {
 namespace {
 
-constexpr const char* kNames[] = {"avx512", "avx2", "base"};
+constexpr const char* kNames[] = {"avx512bf16", "avx512", "avx2", "base"};
 
 #if defined(CLIPN_X86_TARGETS)
 enum class Register : uint8_t { kEax, kEdx };
@@ -44,6 +44,7 @@ std::vector<const Kernels*> available() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (avx512 && __builtin_cpu_supports("avx512bf16")) targets.push_back(&avx512bf16::kernels);
   if (avx512) targets.push_back(&avx512::kernels);
   if (avx2) targets.push_back(&avx2::kernels);
 #endif
@@ -64,7 +65,7 @@ const Kernels& select(const char* forced) {
     }
   }
   throw Error(CLIPN_INVALID_ARG,
-              "CLIPN_CPU=" + std::string(forced) + " is unknown: use base, avx2 or avx512, or unset it");
+              "CLIPN_CPU=" + std::string(forced) + " is unknown: use base, avx2, avx512 or avx512bf16, or unset it");
 }
 
 const Kernels& kernels() {

@@ -11,7 +11,7 @@ namespace clipn::cpu {
 // Targets that this build has and that CPU and operating system can run, best first; "base" is always the last.
 std::vector<const Kernels*> available();
 
-// The best target, or the one called `forced` ("base", "avx2", "avx512"; NULL or "" for the best).
+// The best target, or the one called `forced` ("base", "avx2", "avx512", "avx512bf16"; NULL or "" for the best).
 // Throws Error(CLIPN_INVALID_ARG) for an unknown name and for a target this machine or build lacks.
 const Kernels& select(const char* forced);
 

@@ -35,8 +35,20 @@ static inline Lanes coarse_polynomial(Lanes f) {
   return p * f + 0x1.fff692p-1f;
 }
 
+// As exp2_of. AVX-512 rounds to an integer, and multiplies by its power of two, in an instruction each.
+template <Lanes (*kPolynomial)(Lanes)>
+static inline Lanes exp2_of_lanes(Lanes v) {
+#if defined(__AVX512F__)
+  v = larger(all_lanes(-126.0f), v);
+  const Lanes whole = (Lanes)_mm512_roundscale_ps((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return (Lanes)_mm512_scalef_ps((__m512)kPolynomial(v - whole), (__m512)whole);
+#else
+  return exp2_of<Lanes, WordLanes, kPolynomial>(v);
+#endif
+}
+
 // 2^v for v <= about 0: below -126 it stays at 2^-126, far below what a sum with a term of 1/2 or more can see.
 static inline float exp2_below(float v) { return exp2_of<float, int32_t, fine_polynomial<float>>(v); }
-static inline Lanes exp2_below(Lanes v) { return exp2_of<Lanes, WordLanes, fine_polynomial<Lanes>>(v); }
+static inline Lanes exp2_below(Lanes v) { return exp2_of_lanes<fine_polynomial<Lanes>>(v); }
 // For what is stored as bf16.
-static inline Lanes coarse_exp2_below(Lanes v) { return exp2_of<Lanes, WordLanes, coarse_polynomial>(v); }
+static inline Lanes coarse_exp2_below(Lanes v) { return exp2_of_lanes<coarse_polynomial>(v); }

@@ -1,10 +1,15 @@
 // One CPU target: compiled once per target, CLIPN_CPU_TARGET names it (kernels.cmake sets it and the flags).
 #include "cpu/kernels.h"
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#include <cstddef>
 #include <utility>
 
 #ifndef CLIPN_CPU_TARGET
-#error "define CLIPN_CPU_TARGET as base, avx2 or avx512"
+#error "define CLIPN_CPU_TARGET as base, avx2, avx512 or avx512bf16"
 #endif
 #define CLIPN_QUOTE(text) #text
 #define CLIPN_NAME(target) CLIPN_QUOTE(target)

@@ -60,17 +60,18 @@ struct Channels {
 };
 
 // Kernels of a transformer over rows of one element type: float, or the bits of a bf16 (tower/rows.inl, int8.inl).
+// Widths of rows that become bytes are multiples of kPanelColumns, which sums have.
 template <typename T>
 struct RowKernels {
   void (*layer_norm)(const float* x, int64_t rows, int64_t width, const float* weight, const float* bias, T* out);
   void (*store_linear)(const float* tile, int64_t rows, int64_t columns, const float* bias, Activation activation,
                        T* out, int64_t ld);
-  void (*softmax)(float* s, int64_t rows, int64_t ld, int64_t visible, int64_t step, float scale, T* p, int64_t ld_p,
-                  float* inverse_sum);
+  void (*softmax)(const float* s, int64_t rows, int64_t ld, int64_t visible, int64_t step, float scale, T* p,
+                  int64_t ld_p, float* inverse_sum);
   void (*store_scaled)(const float* tile, int64_t rows, int64_t columns, const float* factor, T* out, int64_t ld);
   void (*quantise)(const T* x, int64_t rows, int64_t width, uint8_t* codes, float* step, float* least);
-  void (*store_sums)(const int32_t* sums, int64_t rows, int64_t columns, const float* step, const float* least,
-                     const Channels& channels, Activation activation, T* out, int64_t ld);
+  void (*store_sums)(const int32_t* sums, int64_t rows, const float* step, const float* least, const Channels& channels,
+                     Activation activation, T* out, int64_t ld);
 };
 
 struct Kernels {
@@ -103,8 +104,8 @@ struct Kernels {
   void (*quantise_weights)(const float* weights, int64_t width, int8_t* codes, float* scale, float* sum);
   void (*quantise_norm)(const float* x, int64_t rows, int64_t width, const float* weight, const float* bias, float* row,
                         uint8_t* codes, float* step, float* least);
-  void (*add_sums)(const int32_t* sums, int64_t rows, int64_t columns, const float* step, const float* least,
-                   const Channels& channels, float* to, int64_t ld);
+  void (*add_sums)(const int32_t* sums, int64_t rows, const float* step, const float* least, const Channels& channels,
+                   float* to, int64_t ld);
   // Products of codes on a CPU with AVX-VNNI (cpu/dispatch.h); NULL in targets where oneDNN has them, and in "base".
   void (*multiply_codes)(const uint8_t* a, int64_t ld_a, const int8_t* b, int64_t rows, int64_t depth, int32_t* c);
 };
@@ -116,6 +117,9 @@ namespace avx2 {
 extern const Kernels kernels;
 }
 namespace avx512 {
+extern const Kernels kernels;
+}
+namespace avx512bf16 {
 extern const Kernels kernels;
 }
 

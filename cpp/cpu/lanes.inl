@@ -4,6 +4,7 @@
 
 typedef float Lanes __attribute__((vector_size(64)));
 typedef int32_t WordLanes __attribute__((vector_size(64)));
+typedef uint16_t Halves __attribute__((vector_size(32)));
 constexpr int64_t kLanes = 16;
 
 static inline Lanes all_lanes(float value) { return Lanes{} + value; }
@@ -15,26 +16,86 @@ static inline Lanes load_lanes(const float* from) {
 }
 
 static inline Lanes load_lanes(const uint16_t* from) {
-  typedef uint16_t Halves __attribute__((vector_size(32)));
   Halves halves;
   __builtin_memcpy(&halves, from, sizeof halves);
-  return __builtin_bit_cast(Lanes, __builtin_convertvector(halves, WordLanes) << 16);
+#if defined(__AVX512F__)
+  // g++ 12 would widen by quarters.
+  const WordLanes words = (WordLanes)_mm512_cvtepu16_epi32((__m256i)halves);
+#else
+  const WordLanes words = __builtin_convertvector(halves, WordLanes);
+#endif
+  return __builtin_bit_cast(Lanes, words << 16);
+}
+
+static inline Lanes load_lanes(const int32_t* from) {
+  WordLanes words;
+  __builtin_memcpy(&words, from, sizeof words);
+  return __builtin_convertvector(words, Lanes);
 }
 
 static inline void store_lanes(float* to, Lanes lanes) { __builtin_memcpy(to, &lanes, sizeof lanes); }
 
-// To bf16, to nearest even.
-static inline void store_lanes(uint16_t* to, Lanes lanes) {
+// To bf16, to nearest even: one instruction where there is one, which takes numbers below 2^-126 for zero.
+static inline Halves to_halves(Lanes lanes) {
+#if defined(__AVX512BF16__)
+  return __builtin_bit_cast(Halves, _mm512_cvtneps_pbh(__builtin_bit_cast(__m512, lanes)));
+#else
   typedef uint32_t Bits __attribute__((vector_size(64)));
-  typedef uint16_t Halves __attribute__((vector_size(32)));
   const Bits bits = __builtin_bit_cast(Bits, lanes);
-  const Halves halves = __builtin_convertvector((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16, Halves);
+  return __builtin_convertvector((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16, Halves);
+#endif
+}
+
+static inline void store_lanes(uint16_t* to, Lanes lanes) {
+  const Halves halves = to_halves(lanes);
   __builtin_memcpy(to, &halves, sizeof halves);
 }
 
-// Lanes of a where it is the larger, else of b: of b where either is NaN.
+// The first `count` of sixteen; of what is loaded the others are zero.
+static inline Lanes load_lanes(const float* from, int64_t count) {
+  Lanes lanes = {};
+  __builtin_memcpy(&lanes, from, (size_t)count * sizeof *from);
+  return lanes;
+}
+
+static inline void store_lanes(float* to, Lanes lanes, int64_t count) {
+  __builtin_memcpy(to, &lanes, (size_t)count * sizeof *to);
+}
+
+static inline void store_lanes(uint16_t* to, Lanes lanes, int64_t count) {
+  const Halves halves = to_halves(lanes);
+  __builtin_memcpy(to, &halves, (size_t)count * sizeof *to);
+}
+
+// To integers of [0, 255], towards zero.
+static inline void store_codes(uint8_t* to, Lanes lanes) {
+  typedef uint8_t Bytes __attribute__((vector_size(16)));
+  const Bytes bytes = __builtin_convertvector(__builtin_convertvector(lanes, WordLanes), Bytes);
+  __builtin_memcpy(to, &bytes, sizeof bytes);
+}
+
+// The first `count` lanes, and `other` in those after.
+static inline Lanes first_lanes(Lanes lanes, int64_t count, float other) {
+  const WordLanes index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return index < (int32_t)count ? lanes : all_lanes(other);
+}
+
+// step(j, count) for each sixteen of `all` numbers and for what is left: `count` of them from j.
+template <typename Step>
+__attribute__((always_inline)) static inline void by_lanes(int64_t all, const Step& step) {
+  const int64_t whole = all / kLanes * kLanes;
+  for (int64_t j = 0; j < whole; j += kLanes) step(j, kLanes);
+  if (whole < all) step(whole, all - whole);
+}
+
+// Lanes of a where it is the larger, else of b: of b where either is NaN. g++ would make two instructions of one.
+#if defined(__AVX512F__)
+static inline Lanes larger(Lanes a, Lanes b) { return (Lanes)_mm512_max_ps((__m512)a, (__m512)b); }
+static inline Lanes smaller(Lanes a, Lanes b) { return (Lanes)_mm512_min_ps((__m512)a, (__m512)b); }
+#else
 static inline Lanes larger(Lanes a, Lanes b) { return a > b ? a : b; }
 static inline Lanes smaller(Lanes a, Lanes b) { return a < b ? a : b; }
+#endif
 static inline Lanes sum_of(Lanes a, Lanes b) { return a + b; }
 
 // One number of sixteen, by halves.
@@ -45,4 +106,17 @@ static inline float folded(Lanes lanes) {
   lanes = kFold(lanes, __builtin_shufflevector(lanes, lanes, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
   lanes = kFold(lanes, __builtin_shufflevector(lanes, lanes, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
   return lanes[0];
+}
+
+// The sum of term(j) over the sixteens of `whole` numbers, in four parts, for an addition waits for the one before.
+template <typename Term>
+__attribute__((always_inline)) static inline float sum_by_lanes(int64_t whole, const Term& term) {
+  Lanes parts[4] = {};
+  int64_t j = 0;
+  for (; j + 4 * kLanes <= whole; j += 4 * kLanes) {
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < 4; ++i) parts[i] += term(j + i * kLanes);
+  }
+  for (; j < whole; j += kLanes) parts[0] += term(j);
+  return folded<sum_of>((parts[0] + parts[1]) + (parts[2] + parts[3]));
 }

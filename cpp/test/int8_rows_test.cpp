@@ -38,7 +38,7 @@ class Int8Rows : public PerTarget {
 
   template <typename T>
   void check_codes(float scale) {
-    constexpr int64_t kRows = 5, kWidth = 83;
+    constexpr int64_t kRows = 5, kWidth = 2 * cpu::kPanelColumns;
     const std::vector<T> x = stored<T>(numbers(kRows * kWidth, scale));
     std::vector<uint8_t> codes(kRows * kWidth);
     std::vector<float> step(kRows), least(kRows);
@@ -57,14 +57,14 @@ class Int8Rows : public PerTarget {
   // What store_sums gives for one tile of random codes, against the formula.
   template <typename T>
   void check_store(cpu::Activation activation, double (*exact)(double), double tolerance) {
-    constexpr int64_t kRows = 5, kColumns = 64, kLd = 70;
+    constexpr int64_t kRows = 5, kColumns = cpu::kPanelColumns, kLd = 70;
     std::vector<int32_t> sums(kRows * kColumns);
     for (size_t i = 0; i < sums.size(); ++i) sums[i] = static_cast<int32_t>(i * 7919 % 20011) - 10000;
     const auto step = numbers(kRows, 0.01F, 1), least = numbers(kRows, 2, 2), scale = numbers(kColumns, 0.05F, 3),
                sum = numbers(kColumns, 1, 4), bias = numbers(kColumns, 1, 5);
     std::vector<T> out(kRows * kLd, T{1});
-    kernels<T>().store_sums(sums.data(), kRows, kColumns, step.data(), least.data(),
-                            {scale.data(), sum.data(), bias.data()}, activation, out.data(), kLd);
+    kernels<T>().store_sums(sums.data(), kRows, step.data(), least.data(), {scale.data(), sum.data(), bias.data()},
+                            activation, out.data(), kLd);
     for (int64_t r = 0; r < kRows; ++r) {
       for (int64_t j = 0; j < kColumns; ++j) {
         const double number = static_cast<double>(step[r]) * sums[r * kColumns + j] * scale[j] +
@@ -85,28 +85,28 @@ TEST_P(Int8Rows, CodesAreWithinHalfAStepAndUseTheWholeRange) {
 }
 
 TEST_P(Int8Rows, ARowOfOneNumberIsExact) {
-  const std::vector<float> x(48, 0.3F);
-  std::vector<uint8_t> codes(48, 9);
+  const std::vector<float> x(64, 0.3F);
+  std::vector<uint8_t> codes(64, 9);
   float step = 1, least = 1;
-  GetParam()->fp32.quantise(x.data(), 1, 48, codes.data(), &step, &least);
+  GetParam()->fp32.quantise(x.data(), 1, 64, codes.data(), &step, &least);
   EXPECT_EQ(step, 0.0F);
   EXPECT_EQ(least, 0.3F);
-  EXPECT_EQ(codes, std::vector<uint8_t>(48, 0));
+  EXPECT_EQ(codes, std::vector<uint8_t>(64, 0));
 }
 
 TEST_P(Int8Rows, ARowThatIsNotFiniteDoesNotBecomeNumbers) {
   for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-    std::vector<float> x = numbers(48, 1);
+    std::vector<float> x = numbers(64, 1);
     x[5] = wrong;
-    std::vector<uint8_t> codes(48);
+    std::vector<uint8_t> codes(64);
     float step = 1, least = 1;
-    GetParam()->fp32.quantise(x.data(), 1, 48, codes.data(), &step, &least);
+    GetParam()->fp32.quantise(x.data(), 1, 64, codes.data(), &step, &least);
     EXPECT_FALSE(std::isfinite(step));
   }
 }
 
 TEST_P(Int8Rows, CodesAfterALayerNormAreThoseOfItsFormula) {
-  constexpr int64_t kRows = 3, kWidth = 77;
+  constexpr int64_t kRows = 3, kWidth = 2 * cpu::kPanelColumns;
   const auto x = numbers(kRows * kWidth, 3), weight = numbers(kWidth, 2, 8), bias = numbers(kWidth, 1, 9);
   std::vector<float> row(kWidth), step(kRows), least(kRows);
   std::vector<uint8_t> codes(kRows * kWidth);
@@ -157,14 +157,14 @@ TEST_P(Int8Rows, SumsBecomeNumbersWithBiasAndActivation) {
 }
 
 TEST_P(Int8Rows, SumsAreAdded) {
-  constexpr int64_t kRows = 3, kColumns = 64, kLd = 65;
+  constexpr int64_t kRows = 3, kColumns = cpu::kPanelColumns, kLd = 65;
   std::vector<int32_t> sums(kRows * kColumns);
   for (size_t i = 0; i < sums.size(); ++i) sums[i] = static_cast<int32_t>(i * 7919 % 20011) - 10000;
   const auto step = numbers(kRows, 0.01F, 1), least = numbers(kRows, 2, 2), scale = numbers(kColumns, 0.05F, 3),
              sum = numbers(kColumns, 1, 4), bias = numbers(kColumns, 1, 5);
   std::vector<float> to = numbers(kRows * kLd, 1, 6);
   const std::vector<float> before = to;
-  GetParam()->add_sums(sums.data(), kRows, kColumns, step.data(), least.data(), {scale.data(), sum.data(), bias.data()},
+  GetParam()->add_sums(sums.data(), kRows, step.data(), least.data(), {scale.data(), sum.data(), bias.data()},
                        to.data(), kLd);
   for (int64_t r = 0; r < kRows; ++r) {
     for (int64_t j = 0; j < kColumns; ++j) {

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <utility>
@@ -79,28 +80,35 @@ float* ImageTower<T, Linear>::embed(const clipn_image_batch& batch) {
   const auto table = pixel_table<T>(batch);
   float* x = x_.reserve(batch.n * tokens_ * width);
   const cpu::Kernels& kernels = cpu::kernels();
-  // A task is one row of patches of one image: their products are written next to each other.
-  T* scratch = patches_.reserve(at::get_num_threads() * grid_ * depth);
+  // A task is some rows of patches of one image: few tasks, for each reads all weights, but one for each thread.
+  const int64_t threads = at::get_num_threads();
+  const int64_t parts =
+      std::min(grid_, std::max((grid_ * grid_ + kMostRows - 1) / kMostRows, (threads + batch.n - 1) / batch.n));
+  const int64_t most = (grid_ + parts - 1) / parts * grid_;
+  T* scratch = patches_.reserve(threads * most * depth);
   const float* position = stem_.positional_embedding.template const_data_ptr<float>();
   const float* class_token = stem_.class_embedding.template const_data_ptr<float>();
   const auto norm = [&](float* rows, int64_t count) {
     kernels.fp32.layer_norm(rows, count, width, stem_.ln_pre.weight.template const_data_ptr<float>(),
                             stem_.ln_pre.bias.template const_data_ptr<float>(), rows);
   };
-  for_each_task(batch.n * grid_, [&](int64_t task, int64_t thread) {
-    const int64_t image = task / grid_, row = task % grid_;
-    T* patches = scratch + thread * grid_ * depth;
-    const uint8_t* pixels = batch.pixels + (image * stem_.side + row * patch) * stride;
-    for (int64_t i = 0; i < grid_; ++i) unfold(table, pixels + 3 * i * patch, stride, patch, patches + i * depth);
-    float* first = x + image * tokens_ * width;
-    float* rows = first + (1 + row * grid_) * width;
-    for (int64_t panel = 0; panel < stem_.conv1.panels(); ++panel) {
-      stem_.conv1.multiply(panel, patches, grid_, depth, rows + panel * kPanel, width, false);
+  for_each_task(batch.n * parts, [&](int64_t task, int64_t thread) {
+    const int64_t image = task / parts, part = task % parts;
+    const int64_t begin = grid_ * part / parts, count = (grid_ * (part + 1) / parts - begin) * grid_;
+    T* patches = scratch + thread * most * depth;
+    const uint8_t* pixels = batch.pixels + (image * stem_.side + begin * patch) * stride;
+    for (int64_t i = 0; i < count; ++i) {
+      unfold(table, pixels + i / grid_ * patch * stride + 3 * (i % grid_) * patch, stride, patch, patches + i * depth);
     }
-    const float* at = position + (1 + row * grid_) * width;
-    for (int64_t i = 0; i < grid_ * width; ++i) rows[i] += at[i];
-    norm(rows, grid_);
-    if (row == 0) {
+    float* first = x + image * tokens_ * width;
+    float* rows = first + (1 + begin * grid_) * width;
+    for (int64_t panel = 0; panel < stem_.conv1.panels(); ++panel) {
+      stem_.conv1.multiply(panel, patches, count, depth, rows + panel * kPanel, width, false);
+    }
+    const float* at = position + (1 + begin * grid_) * width;
+    for (int64_t i = 0; i < count * width; ++i) rows[i] += at[i];
+    norm(rows, count);
+    if (part == 0) {
       for (int64_t j = 0; j < width; ++j) first[j] = class_token[j] + position[j];
       norm(first, 1);
     }

@@ -11,30 +11,75 @@ static inline float number(float value) { return value; }
 
 static inline float number(uint16_t bits) { return __builtin_bit_cast(float, (uint32_t)bits << 16); }
 
-template <typename T>
-static inline void quantise_row(const T* x, int64_t width, uint8_t* codes, float* step, float* least) {
-  const int64_t whole = width / kLanes * kLanes;
-  const Lanes first = all_lanes(number(x[0]));
-  Lanes lows = first, highs = first, spoiling = {};
-  for (int64_t j = 0; j < whole; j += kLanes) {
-    const Lanes values = load_lanes(x + j);
+// Least number of a row, and the largest less it: NaN where one is not finite, for NaN must not become a code.
+struct Range {
+  float low, size;
+};
+
+// Taken number by number, which NaN is neither below nor above: it is seen in a sum.
+struct Extremes {
+  Lanes lows, highs, spoiling;
+
+  void add(Lanes values) {
     lows = smaller(values, lows);
     highs = larger(values, highs);
-    spoiling += 0.0f * values;  // NaN is neither lower nor higher, and must not become a code
+    spoiling += 0.0f * values;
   }
-  float low = folded<smaller>(lows), high = folded<larger>(highs), spoilt = folded<sum_of>(spoiling);
-  for (int64_t j = whole; j < width; ++j) {
-    const float value = number(x[j]);
-    low = value < low ? value : low;
-    high = value > high ? value : high;
-    spoilt += 0.0f * value;
+};
+
+static inline Range range_of(const Extremes& even, const Extremes& odd) {
+  const float low = folded<smaller>(smaller(even.lows, odd.lows));
+  return {low, folded<larger>(larger(even.highs, odd.highs)) - low + folded<sum_of>(even.spoiling + odd.spoiling)};
+}
+
+static inline Range range_of(const float* x, int64_t width) {
+  const Lanes first = all_lanes(x[0]);
+  Extremes even = {first, first, {}}, odd = even;  // two, for a sum waits for the one before
+  for (int64_t j = 0; j < width; j += 2 * kLanes) {
+    even.add(load_lanes(x + j));
+    odd.add(load_lanes(x + j + kLanes));
   }
-  const float range = high - low + spoilt;
-  const float factor = range > 0.0f ? 255.0f / range : 0.0f;
-  *step = range / 255.0f;
-  *least = low;
-#pragma omp simd
-  for (int64_t j = 0; j < width; ++j) codes[j] = (uint8_t)(int32_t)((number(x[j]) - low) * factor + 0.5f);
+  return range_of(even, odd);
+}
+
+// bf16 as integers in the order of the numbers: NaN lies outside the infinities.
+typedef int16_t Keys __attribute__((vector_size(64)));
+typedef int16_t HalfKeys __attribute__((vector_size(32)));
+struct KeyHalves {
+  HalfKeys first, second;
+};
+
+static inline Lanes numbers_of(HalfKeys keys) { return __builtin_convertvector(keys, Lanes); }
+
+static inline float of_key(float whole) {
+  const int32_t key = (int32_t)whole;
+  return number((uint16_t)(key ^ (key >> 15 & 0x7fff)));
+}
+
+static inline Range range_of(const uint16_t* x, int64_t width) {
+  const auto keys_at = [x](int64_t j) {
+    Keys bits;
+    __builtin_memcpy(&bits, x + j, sizeof bits);
+    return bits ^ (bits >> 15 & 0x7fff);
+  };
+  Keys lows = keys_at(0), highs = lows;
+  for (int64_t j = 2 * kLanes; j < width; j += 2 * kLanes) {
+    const Keys keys = keys_at(j);
+    lows = keys < lows ? keys : lows;
+    highs = keys > highs ? keys : highs;
+  }
+  // Keys are whole numbers that a float holds, too.
+  const KeyHalves least = __builtin_bit_cast(KeyHalves, lows), largest = __builtin_bit_cast(KeyHalves, highs);
+  const float low = of_key(folded<smaller>(smaller(numbers_of(least.first), numbers_of(least.second))));
+  return {low, of_key(folded<larger>(larger(numbers_of(largest.first), numbers_of(largest.second)))) - low};
+}
+
+template <typename T>
+static inline void to_codes(const T* x, int64_t width, Range range, uint8_t* codes, float* step, float* least) {
+  const float factor = range.size > 0.0f ? 255.0f / range.size : 0.0f;
+  *step = range.size / 255.0f;
+  *least = range.low;
+  for (int64_t j = 0; j < width; j += kLanes) store_codes(codes + j, (load_lanes(x + j) - range.low) * factor + 0.5f);
 }
 
 // Codes of [-127, 127] of one output's weights; scale, and scale times the sum of the codes. A weight that is not
@@ -59,27 +104,38 @@ static void quantise_weights(const float* weights, int64_t width, int8_t* codes,
   *sum = *scale * (float)total;
 }
 
+// Widths are whole panels, here and below.
 template <typename T>
 static void quantise(const T* x, int64_t rows, int64_t width, uint8_t* codes, float* step, float* least) {
-  for (int64_t r = 0; r < rows; ++r) quantise_row(x + r * width, width, codes + r * width, step + r, least + r);
+  for (int64_t r = 0; r < rows; ++r, x += width, codes += width) {
+    to_codes(x, width, range_of(x, width), codes, step + r, least + r);
+  }
 }
 
 // `row` takes width numbers.
 static void quantise_norm(const float* x, int64_t rows, int64_t width, const float* weight, const float* bias,
                           float* row, uint8_t* codes, float* step, float* least) {
-  for (int64_t r = 0; r < rows; ++r) {
-    norm_row(x + r * width, width, weight, bias, row);
-    quantise_row(row, width, codes + r * width, step + r, least + r);
+  for (int64_t r = 0; r < rows; ++r, x += width, codes += width) {
+    const RowNorm norm(x, width, weight, bias);
+    const Lanes first = all_lanes(norm.numbers(0, kLanes)[0]);
+    Extremes even = {first, first, {}}, odd = even;
+    for (int64_t j = 0; j < width; j += 2 * kLanes) {
+      const Lanes left = norm.numbers(j, kLanes), right = norm.numbers(j + kLanes, kLanes);
+      store_lanes(row + j, left);
+      store_lanes(row + j + kLanes, right);
+      even.add(left);
+      odd.add(right);
+    }
+    to_codes(row, width, range_of(even, odd), codes, step + r, least + r);
   }
 }
 
 // GELU within 2e-4, a fiftieth of a step of 8 bits over [-0.17, 3]: x (1/2 + y p(y^2)) with y = x in [-4, 4], where the
 // second factor reaches 0 and 1. Half the operations of exact_gelu, and no division.
-static inline float coarse_gelu(float x) {
-  float y = x < -4.0f ? -4.0f : x;
-  y = y > 4.0f ? 4.0f : y;
-  const float s = y * y;
-  float p = 0x1.840fd6p-26f;
+static inline Lanes coarse_gelu(Lanes x) {
+  const Lanes y = smaller(all_lanes(4.0f), larger(all_lanes(-4.0f), x));
+  const Lanes s = y * y;
+  Lanes p = all_lanes(0x1.840fd6p-26f);
   p = p * s - 0x1.aa7f5ep-20f;
   p = p * s + 0x1.90ac46p-15f;
   p = p * s - 0x1.a9d21ep-11f;
@@ -89,41 +145,60 @@ static inline float coarse_gelu(float x) {
   return x * (0.5f + y * p);
 }
 
-template <float (*kFunction)(float), typename T>
-static void store_sum_rows(const int32_t* sums, int64_t rows, int64_t columns, const float* step, const float* least,
+// What belongs to the outputs of a panel, sixteen by sixteen.
+struct PanelChannels {
+  static constexpr int64_t kParts = kPanelColumns / kLanes;
+  Lanes scale[kParts], sum[kParts], bias[kParts];
+
+  explicit PanelChannels(const Channels& channels) {
+    for (int64_t i = 0; i < kParts; ++i) {
+      scale[i] = load_lanes(channels.scale + i * kLanes);
+      sum[i] = load_lanes(channels.sum + i * kLanes);
+      bias[i] = load_lanes(channels.bias + i * kLanes);
+    }
+  }
+
+  // The numbers of sums i of a row.
+  Lanes numbers(int64_t i, const int32_t* sums, float step, float least) const {
+    return load_lanes(sums + i * kLanes) * step * scale[i] + (least * sum[i] + bias[i]);
+  }
+};
+
+template <Lanes (*kFunction)(Lanes), typename T>
+static void store_sum_rows(const int32_t* sums, int64_t rows, const float* step, const float* least,
                            const Channels& channels, T* out, int64_t ld) {
-  for (int64_t r = 0; r < rows; ++r, sums += columns, out += ld) {
-    const float s = step[r], l = least[r];
-#pragma omp simd
-    for (int64_t j = 0; j < columns; ++j) {
-      const float constant = l * channels.sum[j] + channels.bias[j];
-      put(&out[j], kFunction((float)sums[j] * s * channels.scale[j] + constant));
+  const PanelChannels panel(channels);
+  for (int64_t r = 0; r < rows; ++r, sums += kPanelColumns, out += ld) {
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < PanelChannels::kParts; ++i) {
+      store_lanes(out + i * kLanes, kFunction(panel.numbers(i, sums, step[r], least[r])));
     }
   }
 }
 
-// out = activation(numbers of sums + bias); sums is [rows, columns], dense.
+// out = activation(numbers of sums + bias); sums is [rows, kPanelColumns].
 template <typename T>
-static void store_sums(const int32_t* sums, int64_t rows, int64_t columns, const float* step, const float* least,
+static void store_sums(const int32_t* sums, int64_t rows, const float* step, const float* least,
                        const Channels& channels, Activation activation, T* out, int64_t ld) {
   switch (activation) {
     case Activation::kGelu:
-      return store_sum_rows<coarse_gelu>(sums, rows, columns, step, least, channels, out, ld);
+      return store_sum_rows<coarse_gelu>(sums, rows, step, least, channels, out, ld);
     case Activation::kQuickGelu:
-      return store_sum_rows<quick_gelu>(sums, rows, columns, step, least, channels, out, ld);
+      return store_sum_rows<quick_gelu>(sums, rows, step, least, channels, out, ld);
     case Activation::kNone:
-      return store_sum_rows<unchanged>(sums, rows, columns, step, least, channels, out, ld);
+      return store_sum_rows<unchanged>(sums, rows, step, least, channels, out, ld);
   }
 }
 
 // to += numbers of sums + bias.
-static void add_sums(const int32_t* sums, int64_t rows, int64_t columns, const float* step, const float* least,
-                     const Channels& channels, float* to, int64_t ld) {
-  for (int64_t r = 0; r < rows; ++r, sums += columns, to += ld) {
-    const float s = step[r], l = least[r];
-#pragma omp simd
-    for (int64_t j = 0; j < columns; ++j) {
-      to[j] += (float)sums[j] * s * channels.scale[j] + (l * channels.sum[j] + channels.bias[j]);
+static void add_sums(const int32_t* sums, int64_t rows, const float* step, const float* least, const Channels& channels,
+                     float* to, int64_t ld) {
+  const PanelChannels panel(channels);
+  for (int64_t r = 0; r < rows; ++r, sums += kPanelColumns, to += ld) {
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < PanelChannels::kParts; ++i) {
+      float* at = to + i * kLanes;
+      store_lanes(at, load_lanes(at) + panel.numbers(i, sums, step[r], least[r]));
     }
   }
 }

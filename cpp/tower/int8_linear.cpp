@@ -90,15 +90,14 @@ void Int8Linear<T>::multiply_only(int64_t panel, Rows& a) const {
 template <typename T>
 void Int8Linear<T>::store(int64_t panel, Rows& a, cpu::Activation activation, T* out, int64_t ld_out) const {
   multiply_only(panel, a);
-  row_kernels<T>().store_sums(a.sums_.data(), a.count_, kPanel, a.step_.data(), a.least_.data(), channels(panel),
-                              activation, out, ld_out);
+  row_kernels<T>().store_sums(a.sums_.data(), a.count_, a.step_.data(), a.least_.data(), channels(panel), activation,
+                              out, ld_out);
 }
 
 template <typename T>
 void Int8Linear<T>::add(int64_t panel, Rows& a, float* to, int64_t ld_to) const {
   multiply_only(panel, a);
-  cpu::kernels().add_sums(a.sums_.data(), a.count_, kPanel, a.step_.data(), a.least_.data(), channels(panel), to,
-                          ld_to);
+  cpu::kernels().add_sums(a.sums_.data(), a.count_, a.step_.data(), a.least_.data(), channels(panel), to, ld_to);
 }
 
 template <typename T>
@@ -108,7 +107,7 @@ void Int8Linear<T>::product(int64_t panel, Rows& a, float* to, int64_t ld_to) co
   cpu::Channels unbiased = channels(panel);
   unbiased.bias = kNoBias.data();
   multiply_only(panel, a);
-  cpu::kernels().add_sums(a.sums_.data(), a.count_, kPanel, a.step_.data(), a.least_.data(), unbiased, to, ld_to);
+  cpu::kernels().add_sums(a.sums_.data(), a.count_, a.step_.data(), a.least_.data(), unbiased, to, ld_to);
 }
 
 template class Int8Linear<float>;

@@ -7,7 +7,7 @@
 namespace clipn {
 
 /// y = x W^T + b with W [out, in] as scale[out] times integers of [-127, 127], in panels of kPanel outputs, each
-/// [in / 4, kPanel, 4]. What is stored or taken without a LayerNorm is T. in is a multiple of 4, out of kPanel.
+/// [in / 4, kPanel, 4]. What is stored or taken without a LayerNorm is T. in and out are multiples of kPanel.
 template <typename T>
 class Int8Linear {
  public:

@@ -7,67 +7,67 @@
 //           within 1.5e-7.
 // Threads   none; writes only to its arguments.
 
-static inline void put(float* to, float value) { *to = value; }
-
-static inline void put(uint16_t* to, float value) {
-  const uint32_t bits = __builtin_bit_cast(uint32_t, value);
-  *to = (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-}
-
-static inline float exact_gelu(float x) {
-  const float z = __builtin_fabsf(x) * 0.70710678118654752f;
-  const float t = 1.0f / (1.0f + 0.3275911f * z);
-  float p = 1.061405429f;
+static inline Lanes exact_gelu(Lanes x) {
+  const Lanes z = larger(x, -x) * 0.70710678118654752f;
+  const Lanes t = 1.0f / (1.0f + 0.3275911f * z);
+  Lanes p = all_lanes(1.061405429f);
   p = p * t - 1.453152027f;
   p = p * t + 1.421413741f;
   p = p * t - 0.284496736f;
   p = p * t + 0.254829592f;
   // (1 - erf z) x / 2: what is missing from x on the right of zero, and all there is on the left.
-  const float tail = 0.5f * x * p * t * exp2_below(-z * z * kLog2E);
+  const Lanes tail = 0.5f * x * p * t * exp2_below(-z * z * kLog2E);
   return x >= 0.0f ? x - tail : tail;
 }
 
-static inline float quick_gelu(float x) {
-  const float t = exp2_below(-__builtin_fabsf(x) * (1.702f * kLog2E));
-  const float r = x / (1.0f + t);
+static inline Lanes quick_gelu(Lanes x) {
+  const Lanes t = exp2_below(-larger(x, -x) * (1.702f * kLog2E));
+  const Lanes r = x / (1.0f + t);
   return x >= 0.0f ? r : r * t;
 }
 
-// out = (x - mean) / sqrt(variance + 1e-5) * weight + bias of one row. Inlined by force: of a copy for a known number
-// of rows g++ 12 leaves the loops unvectorised.
-template <typename T>
-__attribute__((always_inline)) static inline void norm_row(const float* x, int64_t width, const float* weight,
-                                                           const float* bias, T* out) {
-  const int64_t whole = width / kLanes * kLanes;
-  Lanes sums = {};
-  for (int64_t j = 0; j < whole; j += kLanes) sums += load_lanes(x + j);
-  float sum = folded<sum_of>(sums);
-  for (int64_t j = whole; j < width; ++j) sum += x[j];
-  const float mean = sum / (float)width;
-  Lanes squares = {};
-  for (int64_t j = 0; j < whole; j += kLanes) {
-    const Lanes off = load_lanes(x + j) - mean;
-    squares += off * off;
+// (x - mean) / sqrt(variance + 1e-5) * weight + bias of one row, sixteen numbers at a time. Inlined by force: of a copy
+// for a known number of rows g++ 12 leaves the loops unvectorised.
+struct RowNorm {
+  const float *x, *weight, *bias;
+  float mean, factor;
+
+  __attribute__((always_inline)) RowNorm(const float* row, int64_t width, const float* weights, const float* biases)
+      : x(row), weight(weights), bias(biases) {
+    const int64_t whole = width / kLanes * kLanes;
+    float sum = sum_by_lanes(whole, [=](int64_t j) { return load_lanes(row + j); });
+    for (int64_t j = whole; j < width; ++j) sum += row[j];
+    const float m = sum / (float)width;
+    float square = sum_by_lanes(whole, [=](int64_t j) {
+      const Lanes off = load_lanes(row + j) - m;
+      return off * off;
+    });
+    for (int64_t j = whole; j < width; ++j) square += (row[j] - m) * (row[j] - m);
+    mean = m;
+    factor = 1.0f / __builtin_sqrtf(square / (float)width + 1e-5f);
   }
-  float square = folded<sum_of>(squares);
-  for (int64_t j = whole; j < width; ++j) square += (x[j] - mean) * (x[j] - mean);
-  const float factor = 1.0f / __builtin_sqrtf(square / (float)width + 1e-5f);
-#pragma omp simd
-  for (int64_t j = 0; j < width; ++j) put(&out[j], (x[j] - mean) * factor * weight[j] + bias[j]);
-}
+
+  __attribute__((always_inline)) Lanes numbers(int64_t j, int64_t count) const {
+    return (load_lanes(x + j, count) - mean) * factor * load_lanes(weight + j, count) + load_lanes(bias + j, count);
+  }
+};
 
 template <typename T>
 static void layer_norm(const float* x, int64_t rows, int64_t width, const float* weight, const float* bias, T* out) {
-  for (int64_t r = 0; r < rows; ++r) norm_row(x + r * width, width, weight, bias, out + r * width);
+  for (int64_t r = 0; r < rows; ++r, out += width) {
+    const RowNorm norm(x + r * width, width, weight, bias);
+    by_lanes(width, [&](int64_t j, int64_t count) { store_lanes(out + j, norm.numbers(j, count), count); });
+  }
 }
 
-static inline float unchanged(float x) { return x; }
+static inline Lanes unchanged(Lanes x) { return x; }
 
-template <float (*kFunction)(float), typename T>
+template <Lanes (*kFunction)(Lanes), typename T>
 static void store_rows(const float* tile, int64_t rows, int64_t columns, const float* bias, T* out, int64_t ld) {
   for (int64_t r = 0; r < rows; ++r, tile += columns, out += ld) {
-#pragma omp simd
-    for (int64_t j = 0; j < columns; ++j) put(&out[j], kFunction(tile[j] + bias[j]));
+    by_lanes(columns, [=](int64_t j, int64_t count) {
+      store_lanes(out + j, kFunction(load_lanes(tile + j, count) + load_lanes(bias + j, count)), count);
+    });
   }
 }
 
@@ -89,25 +89,31 @@ static inline Lanes exp2_for(const float*, Lanes v) { return exp2_below(v); }
 static inline Lanes exp2_for(const uint16_t*, Lanes v) { return coarse_exp2_below(v); }
 
 // p = e^{scale (s - row maximum)}, unnormalised, and 1 / its row sum. Row r sees its first `visible` + r * step
-// numbers; what follows, up to ld_p, is zero. ld is a multiple of 16, and ld_p at least ld. Spoils s: what a row does
-// not see of its last vector becomes -inf, so that no loop has a remainder.
+// numbers, at least one; what follows, up to ld_p, is zero. ld is a multiple of 16, and ld_p at least ld.
 template <typename T>
-static void softmax(float* s, int64_t rows, int64_t ld, int64_t visible, int64_t step, float scale, T* p, int64_t ld_p,
-                    float* inverse_sum) {
+static void softmax(const float* s, int64_t rows, int64_t ld, int64_t visible, int64_t step, float scale, T* p,
+                    int64_t ld_p, float* inverse_sum) {
   const float e = scale * kLog2E;
   for (int64_t r = 0; r < rows; ++r, s += ld, p += ld_p, visible += step) {
-    const int64_t end = (visible + kLanes - 1) / kLanes * kLanes;
-    for (int64_t j = visible; j < end; ++j) s[j] = -__builtin_inff();
-    Lanes largest = load_lanes(s);
-    for (int64_t j = kLanes; j < end; j += kLanes) largest = larger(load_lanes(s + j), largest);
-    const float most = folded<larger>(largest);
+    const int64_t whole = visible / kLanes * kLanes, rest = visible - whole;
+    Lanes largest = rest == 0 ? load_lanes(s) : first_lanes(load_lanes(s + whole), rest, -__builtin_inff());
+    for (int64_t j = 0; j < whole; j += kLanes) largest = larger(load_lanes(s + j), largest);
+    // Rounded; the error is in all terms alike, and so in their sum.
+    const float most = folded<larger>(largest) * e;
     Lanes sum = {};
-    for (int64_t j = 0; j < end; j += kLanes) {
-      const Lanes term = exp2_for(p, (load_lanes(s + j) - most) * e);
+    for (int64_t j = 0; j < whole; j += kLanes) {
+      const Lanes term = exp2_for(p, load_lanes(s + j) * e - most);
       store_lanes(p + j, term);
       sum += term;
     }
-    for (int64_t j = visible; j < ld_p; ++j) p[j] = T{0};
+    int64_t end = whole;
+    if (rest != 0) {
+      const Lanes term = first_lanes(exp2_for(p, load_lanes(s + whole) * e - most), rest, 0.0f);
+      store_lanes(p + whole, term);
+      sum += term;
+      end += kLanes;
+    }
+    for (int64_t j = end; j < ld_p; ++j) p[j] = T{0};
     inverse_sum[r] = 1.0f / folded<sum_of>(sum);
   }
 }
@@ -116,8 +122,8 @@ static void softmax(float* s, int64_t rows, int64_t ld, int64_t visible, int64_t
 template <typename T>
 static void store_scaled(const float* tile, int64_t rows, int64_t columns, const float* factor, T* out, int64_t ld) {
   for (int64_t r = 0; r < rows; ++r, tile += columns, out += ld) {
-#pragma omp simd
-    for (int64_t j = 0; j < columns; ++j) put(&out[j], tile[j] * factor[r]);
+    const float by = factor[r];
+    by_lanes(columns, [=](int64_t j, int64_t count) { store_lanes(out + j, load_lanes(tile + j, count) * by, count); });
   }
 }
 

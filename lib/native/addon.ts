@@ -41,7 +41,7 @@ export interface NativeCuda {
 export interface CoreInfo {
   /** libtorch the core was compiled against, e.g. `2.13.0`. */
   torchVersion: string;
-  /** Kernels chosen for this CPU: `base`, `avx2` or `avx512` (`CLIPN_CPU` forces one). */
+  /** Kernels chosen for this CPU: `base`, `avx2`, `avx512` or `avx512bf16` (`CLIPN_CPU` forces one). */
   cpuTarget: string;
   /** libtorch's own choice, e.g. `AVX512`. */
   cpuCapability: string;

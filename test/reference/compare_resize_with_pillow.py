@@ -24,7 +24,7 @@ from PIL import Image
 from preprocess import resize_and_crop
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = ("base", "avx2", "avx512")
+TARGETS = ("base", "avx2", "avx512", "avx512bf16")
 LACKING = 3  # exit code of a target that this CPU lacks
 # What is measured: photos to CLIP's side; rounds until the median is steady.
 PHOTOS, SIDE, ROUNDS = ((500, 375), (640, 480), (1920, 1080), (4000, 3000)), 224, 15

@@ -91,5 +91,5 @@ test('features that are not rows of the bank are refused', async () => {
 
 test('the kernels say which target they run on', async () => {
   const { core } = await openEngine();
-  assert.ok(['base', 'avx2', 'avx512'].includes(core.cpuTarget));
+  assert.ok(['base', 'avx2', 'avx512', 'avx512bf16'].includes(core.cpuTarget));
 });

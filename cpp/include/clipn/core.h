@@ -58,7 +58,7 @@ CLIPN_API uint32_t clipn_abi_version(void);
 typedef struct clipn_core_info {
   uint32_t size;
   const char* torch_version;  /* of the libtorch compiled against, e.g. "2.13.0"; static */
-  const char* cpu_target;     /* kernels chosen at run time: "base", "avx2" or "avx512"; static */
+  const char* cpu_target;     /* kernels chosen at run time: "base", "avx2", "avx512" or "avx512bf16"; static */
   const char* cpu_capability; /* libtorch's own choice, e.g. "AVX512"; static */
   uint32_t cpu_bf16;          /* 1 when the CPU has AVX-512-BF16 or AMX-BF16 */
 } clipn_core_info;
