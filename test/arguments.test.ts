@@ -103,3 +103,48 @@ describe('odd arguments', { concurrency: 4 }, () => {
     assert.equal((await detector.check(flat)).rule, 'atd');
   });
 });
+
+describe('a misspelt option', () => {
+  const refused = (what: RegExp) => (error: unknown) => {
+    assert.ok(error instanceof ClipnError);
+    assert.equal(error.code, 'ERR_CLIPN_INVALID_ARG');
+    assert.match(`${error.message} ${error.hint}`, what);
+    return true;
+  };
+
+  test('is told by name, with those that there are, rather than ignored', async () => {
+    const file = await apiModel();
+    await using model = await api.loadModel(file);
+    const labelBank = { cache: false, templates: 'plain' };
+    const bank = await model.createLabelBank(['cat', 'dog'], labelBank);
+    const detector = await model.createDetector(bank);
+    const image = { data: new Uint8Array(48), width: 4, height: 4, channels: 3 as const };
+    const calls: [call: () => Promise<unknown>, what: RegExp][] = [
+      [() => api.loadModel(file, { thread: 1 } as object), /loadModel has no option "thread".*threads/],
+      [() => api.loadModel(file, { batch: { maxSize: 1 } as object }), /batch has no option "maxSize".*maxDelayMs/],
+      [() => api.loadModel(file, { queue: { size: 1 } as object }), /queue has no option "size".*whenFull/],
+      [
+        () => model.createLabelBank(['cat'], { template: 'plain' } as object),
+        /createLabelBank has no option "template"/,
+      ],
+      [
+        () => model.createDetector(bank, { treshold: 0.5 } as object),
+        /createDetector has no option "treshold".*threshold/,
+      ],
+      [() => model.createDetector(bank, { labelBank: { no: 1 } as object }), /labelBank has no option "no".*yesOnly/],
+      [() => model.encodeImages([image], { exiff: false } as object), /encodeImages has no option "exiff".*exif/],
+      [() => detector.check(image, { reasons: true } as object), /check has no option "reasons".*why/],
+      [() => detector.stream([image], { reasons: true } as object).next(), /stream has no option "reasons".*why/],
+      [
+        () => api.loadDetector({ model: file, labels: ['cat'], labelBank, treshold: 0.5 } as never),
+        /loadDetector has no option "treshold".*calibrationFile/,
+      ],
+    ];
+    for (const [call, what] of calls) await assert.rejects(call, refused(what));
+  });
+
+  test('is not one that is there and undefined', async () => {
+    await using model = await api.loadModel(await apiModel(), { libtorch: undefined } as object);
+    assert.equal(model.info.precision, 'fp32');
+  });
+});

@@ -52,6 +52,27 @@ const KINDS = {
   classes: [(v) => Array.isArray(v) || isBank(v), 'an array of class names or a label bank'],
 } as const satisfies Record<string, Kind>;
 
+/** Each option of T by its name: a record, so that the compiler finds one that is missing, and one too many. */
+export type OptionNames<T> = Record<keyof T, true>;
+
+/** @throws ERR_CLIPN_INVALID_ARG for an option that there is not: misspelt, it would be ignored */
+export function assertOptionNames(of: string, options: unknown, names: Record<string, true>): void {
+  if (!isRecord(options)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${of} must be an object of options, not ${shown(options)}`);
+  }
+  for (const name of Object.keys(options)) {
+    if (Object.hasOwn(names, name)) continue;
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${of} has no option ${shown(name)}`, {
+      hint: `It has ${Object.keys(names).join(', ')}.`,
+    });
+  }
+}
+
+/** Of options the ones with these names: what a function hands on to another. */
+export function optionsNamed<T extends object>(names: OptionNames<T>, options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => Object.hasOwn(names, name))) as T;
+}
+
 /**
  * Checks the arguments of a public function, by their names; of options the `signal`, too.
  *

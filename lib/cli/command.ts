@@ -68,6 +68,11 @@ export class Args {
   on(flag: string): boolean {
     return this.values[flag] === true;
   }
+
+  /** Whether it was given, with a value or as a switch. */
+  has(flag: string): boolean {
+    return this.values[flag] !== undefined;
+  }
 }
 
 /** @throws UsageError for an unknown flag, a missing or a refused value, and for too few or too many operands */

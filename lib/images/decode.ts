@@ -5,7 +5,7 @@
  */
 import { readFile, stat } from 'node:fs/promises';
 import type { Sharp } from 'sharp';
-import { shown } from '../base/arguments';
+import { type OptionNames, shown } from '../base/arguments';
 import { ClipnError, isOfSystem } from '../base/errors';
 import { oneLine } from '../base/wording';
 import type { NativeImage } from '../native/addon';
@@ -14,6 +14,7 @@ import { regionOf } from './crop';
 import { headOf, isBmp, isImageHead, otherKind } from './file-kind';
 import { opaqueGif } from './gif';
 import {
+  COLLECT_OPTIONS,
   type CollectOptions,
   type DecodableImage,
   invalidAddress,
@@ -37,6 +38,13 @@ export interface DecodeOptions extends CollectOptions {
    */
   truncated?: (typeof TRUNCATED)[number] | undefined;
 }
+
+export const DECODE_OPTIONS: OptionNames<DecodeOptions> = {
+  ...COLLECT_OPTIONS,
+  exif: true,
+  limitPixels: true,
+  truncated: true,
+};
 
 /** @throws ERR_CLIPN_INVALID_ARG */
 export function assertTruncated(how: unknown): void {

@@ -3,7 +3,7 @@ import { addAbortSignal, Readable } from 'node:stream';
 import type { ReadableStream as WebStream } from 'node:stream/web';
 import { fileURLToPath } from 'node:url';
 import type { Sharp } from 'sharp';
-import { assertSignal } from '../base/arguments';
+import { assertSignal, type OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { oneLine } from '../base/wording';
 
@@ -83,6 +83,8 @@ export interface CollectOptions {
   /** Largest number of bytes that is read from a Blob, Response or stream. Default 268,435,456 (2^28). */
   limitBytes?: number;
 }
+
+export const COLLECT_OPTIONS: OptionNames<CollectOptions> = { limitBytes: true };
 
 const invalid = (what: string, cause?: unknown) => new ClipnError('ERR_CLIPN_INVALID_ARG', what, { cause });
 

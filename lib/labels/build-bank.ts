@@ -1,7 +1,7 @@
 /** Encodes class names with both text towers into a label bank (spec 2.1). */
 
 import { setImmediate } from 'node:timers/promises';
-import { assertArguments } from '../base/arguments';
+import { assertArguments, type OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { cleanText } from '../text/clean-text';
 import { fillTemplate, loadTemplates, makeTemplateSet, type TemplateSet, type TemplatesInput } from '../text/templates';
@@ -49,6 +49,8 @@ export interface EncodingOptions {
   /** Called as names are encoded; not for what the cache has. */
   onProgress?: ((progress: LabelProgress) => void) | undefined;
 }
+
+export const ENCODING_OPTIONS: OptionNames<EncodingOptions> = { templates: true, signal: true, onProgress: true };
 
 /** Sentences in one call of a tower. */
 const CHUNK = 64;

@@ -1,7 +1,7 @@
 /** Images to verdicts: one image, a list, or a stream. */
 
 import { createHash } from 'node:crypto';
-import { assertArguments, shown } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames, shown } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';
 import { assertCalibrationFits, type Calibration, calibratedPValue, parseCalibration } from '../decide/calibration';
@@ -9,7 +9,7 @@ import { fittedFor } from '../decide/fitted-for';
 import { type Differences, differencesOf, isTooClose } from '../decide/guard';
 import { type LabelThresholds, presentLabels, thresholdsOf } from '../decide/present';
 import { type Decision, decide, decidingName, decisionOf, type Rule, ruleWarning, type Verdict } from '../decide/rule';
-import { assertTruncated, type DecodeOptions, decodeRegion } from '../images/decode';
+import { assertTruncated, DECODE_OPTIONS, type DecodeOptions, decodeRegion } from '../images/decode';
 import { collectImage, type ImageInput, nameOf, type Region, splitRegion } from '../images/image-input';
 import { type Quality, qualityOf } from '../images/quality';
 import type { LabelBank } from '../labels/bank';
@@ -50,6 +50,17 @@ export interface DetectorOptions extends DecodeOptions {
   /** Also return logits, the hash of the pixels the tower saw, and the feature. Default false. */
   trace?: boolean;
 }
+
+export const DETECTOR_OPTIONS: OptionNames<DetectorOptions> = {
+  ...DECODE_OPTIONS,
+  score: true,
+  threshold: true,
+  calibration: true,
+  negatives: true,
+  present: true,
+  topK: true,
+  trace: true,
+};
 
 /** One class of an image's top list, by falling p. */
 export interface TopEntry {
@@ -120,6 +131,8 @@ export interface CheckOptions {
   /** Aborts: the call rejects with `signal.reason`. */
   signal?: AbortSignal;
 }
+
+const CHECK_OPTIONS: OptionNames<CheckOptions> = { why: true, signal: true };
 
 type Judged = Omit<CheckResult, 'image' | 'region' | 'quality' | 'why'> & {
   explain?: (seen: SeenImage) => Why;
@@ -231,6 +244,7 @@ export class Detector {
    * @throws ERR_CLIPN_IMAGE_*, ERR_CLIPN_INVALID_ARG, ERR_CLIPN_QUEUE_FULL (a single image, `queue.whenFull: 'reject'`),
    *   ERR_CLIPN_CLOSED, or `signal.reason`
    */
+  check(image: ImageInput, options: CheckOptions & { why: true }): Promise<CheckResult & { why: Why }>;
   check(image: ImageInput, options?: CheckOptions): Promise<CheckResult>;
   check(images: readonly ImageInput[], options?: CheckOptions): Promise<(CheckResult | CheckFailure)[]>;
   async check(
@@ -238,6 +252,7 @@ export class Detector {
     options: CheckOptions = {},
   ): Promise<CheckResult | (CheckResult | CheckFailure)[]> {
     assertArguments({ options: ['options', options] });
+    assertOptionNames('check', options, CHECK_OPTIONS);
     const { signal } = options;
     const consumer = this.#consumerFor(options);
     if (!Array.isArray(input)) {
@@ -262,6 +277,7 @@ export class Detector {
     options: CheckOptions = {},
   ): AsyncGenerator<CheckResult | CheckFailure, void, undefined> {
     assertArguments({ source: ['items', source], options: ['options', options] });
+    assertOptionNames('stream', options, CHECK_OPTIONS);
     yield* this.#inOrder(source, this.#consumerFor(options), 'streamed', options.signal);
   }
 

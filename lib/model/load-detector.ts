@@ -1,10 +1,10 @@
 /** From paths and names to a detector in one call. */
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames, optionsNamed } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { readCalibration } from '../decide/calibration';
-import type { Detector, DetectorOptions } from './detector';
+import { DETECTOR_OPTIONS, type Detector, type DetectorOptions } from './detector';
 import { loadModel } from './load';
-import type { LabelBankOptions, LoadModelOptions } from './options';
+import { LABEL_BANK_OPTIONS, type LabelBankOptions, LOAD_MODEL_OPTIONS, type LoadModelOptions } from './options';
 
 /** Options of `loadDetector`: those of `loadModel` and of a detector, and which model and classes. */
 export interface LoadDetectorOptions extends LoadModelOptions, DetectorOptions {
@@ -20,16 +20,28 @@ export interface LoadDetectorOptions extends LoadModelOptions, DetectorOptions {
   calibrationFile?: string;
 }
 
+const LOAD_DETECTOR_OPTIONS: OptionNames<LoadDetectorOptions> = {
+  ...LOAD_MODEL_OPTIONS,
+  ...DETECTOR_OPTIONS,
+  model: true,
+  labels: true,
+  bank: true,
+  labelBank: true,
+  calibrationFile: true,
+};
+
 /** Loads a model, its labels and a detector in one call; closing the detector closes all of it. */
 export async function loadDetector(options: LoadDetectorOptions): Promise<Detector> {
   assertArguments({ options: ['record', options] });
   assertArguments({ model: ['text', options.model], options: ['options', options] });
+  assertOptionNames('loadDetector', options, LOAD_DETECTOR_OPTIONS);
+  assertOptionNames('labelBank', options.labelBank ?? {}, LABEL_BANK_OPTIONS);
   const { model: path, labels, bank: bankPath, labelBank, calibrationFile, ...rest } = options;
   if ((labels === undefined) === (bankPath === undefined)) {
     throw new ClipnError('ERR_CLIPN_LABELS', 'give either labels or a bank');
   }
   const calibration = calibrationFile === undefined ? rest.calibration : await readCalibration(calibrationFile);
-  const model = await loadModel(path, rest);
+  const model = await loadModel(path, optionsNamed<LoadModelOptions>(LOAD_MODEL_OPTIONS, rest));
   try {
     const classes = bankPath === undefined ? labels! : await model.loadLabelBank(bankPath);
     const { signal } = rest;

@@ -1,5 +1,5 @@
 /** From the path of a model file to a model at work on a lane of its own. */
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import type { Arithmetic, NativeModel } from '../native/addon';
 import { openEngine } from '../native/engine';
@@ -10,7 +10,7 @@ import { checkModelFile } from '../weights/model-file';
 import { assertSha256, withTrustedCopy } from '../weights/trusted-copy';
 import { modelInfo } from './info';
 import { Model } from './model';
-import type { LoadModelOptions } from './options';
+import { LOAD_MODEL_OPTIONS, type LoadModelOptions } from './options';
 import { type QueueLimits, queueLimits } from './queue-options';
 
 /** The core's: more than computers have cores. */
@@ -28,6 +28,7 @@ const PRECISIONS: readonly string[] = ['fp32', 'bf16', 'fp16', 'int8', 'guarded'
  */
 export async function loadModel(model: string, options: LoadModelOptions = {}): Promise<Model> {
   assertArguments({ model: ['text', model], options: ['options', options] });
+  assertOptionNames('loadModel', options, LOAD_MODEL_OPTIONS);
   const { device = 'auto', precision = 'fp32', threads = 0, libtorch, batch, queue, trustedSha256, signal } = options;
   if (!['auto', 'cpu', 'cuda'].includes(device)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `device must be auto, cpu or cuda, not ${device}`);

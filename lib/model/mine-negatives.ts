@@ -1,5 +1,5 @@
 /** Negative words chosen with photos of the labels, by InterNeg's static rule. docs/scores.md */
-import { assertArguments } from '../base/arguments';
+import { assertArguments, optionsNamed } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { firstFew } from '../base/wording';
 import type { DecodeOptions } from '../images/decode';
@@ -9,6 +9,7 @@ import { labelSetHash, type MinedNegatives } from '../scores/mined-negatives';
 import { loadTemplates } from '../text/templates';
 import { MINED_TEMPLATES, type NegativesOptions, wordsFarFromImages } from './choose-words';
 import type { Model } from './model';
+import { ENCODE_OPTIONS, type EncodeOptions } from './options';
 import { photoHash } from './photo-hashes';
 
 /** Options of `mineNegatives`. */
@@ -42,11 +43,12 @@ export async function mineNegatives(model: Model, given: MineNegativesOptions): 
   if (lacking.length > 0) throw new ClipnError('ERR_CLIPN_LABELS', `labels without a photo: ${firstFew(lacking)}`);
   const list = words === 'wordnet' ? await wordNet() : [...new Set(words)];
   const dim = model.info.embedDim;
+  const encoding = optionsNamed<EncodeOptions>(ENCODE_OPTIONS, options);
   const hashes: string[] = [];
   const means = new Float32Array(labels.length * dim);
   for (const [c, label] of labels.entries()) {
     for (const path of photos[label]!) hashes.push(await photoHash(path));
-    means.set(unitMean(await model.encodeImages(photos[label]!, options), dim), c * dim);
+    means.set(unitMean(await model.encodeImages(photos[label]!, encoding), dim), c * dim);
   }
   const chosen = await wordsFarFromImages(encoder, labels, means, list, options);
   if (chosen.length === 0) {

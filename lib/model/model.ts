@@ -4,7 +4,7 @@
  * A loaded model: encodes images and texts on its own core thread, makes label banks and detectors.
  */
 import { availableParallelism } from 'node:os';
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';
 import { decodeRegion } from '../images/decode';
@@ -20,13 +20,19 @@ import type { NegativeBank } from '../scores/negatives';
 import { type ScoreOptions, scoreOn } from '../scores/score';
 import { createTokenizer, type Tokenizer } from '../text/tokenizer';
 import type { NegativesOptions, WordEncoder } from './choose-words';
-import { Detector, type DetectorOptions } from './detector';
+import { DETECTOR_OPTIONS, Detector, type DetectorOptions } from './detector';
 import type { DetectorHost } from './detector-host';
 import { type DrawnFeatures, encodeDrawn } from './drawn';
 import { type Consumer, type Encoded, type EncodedBy, ImageQueue } from './image-queue';
 import type { ModelInfo } from './info';
 import { isNegativeBank, labelTemplates, type NegativesInput, negativeBank, readWords } from './negatives';
-import type { CloseOptions, EncodeOptions, LabelBankOptions } from './options';
+import {
+  type CloseOptions,
+  ENCODE_OPTIONS,
+  type EncodeOptions,
+  LABEL_BANK_OPTIONS,
+  type LabelBankOptions,
+} from './options';
 import type { QueueLimits } from './queue-options';
 import type { ModelStats } from './queue-stats';
 
@@ -112,6 +118,7 @@ export class Model implements DetectorHost {
    */
   async createLabelBank(labels: readonly string[], options: LabelBankOptions = {}): Promise<LabelBank> {
     assertArguments({ options: ['options', options] });
+    assertOptionNames('createLabelBank', options, LABEL_BANK_OPTIONS);
     const { cache = true, yesOnly = false, ...rest } = options;
     const build = { ...rest, templates: rest.templates ?? this.info.config.templates };
     return await (cache ? cachedLabelBank : buildLabelBank)(this.#requireTowers(yesOnly), labels, build);
@@ -188,6 +195,8 @@ export class Model implements DetectorHost {
     options: DetectorOptions & { labelBank?: LabelBankOptions } = {},
   ): Promise<Detector> {
     assertArguments({ labels: ['classes', labels], options: ['options', options] });
+    assertOptionNames('createDetector', options, { ...DETECTOR_OPTIONS, labelBank: true });
+    assertOptionNames('labelBank', options.labelBank ?? {}, LABEL_BANK_OPTIONS);
     return await this.detectorFor(labels, options, false);
   }
 
@@ -218,6 +227,7 @@ export class Model implements DetectorHost {
     options: EncodeOptions = {},
   ): Promise<Float32Array> {
     assertArguments({ images: ['items', images], options: ['options', options] });
+    assertOptionNames('encodeImages', options, ENCODE_OPTIONS);
     const { signal } = options;
     const kind = Array.isArray(images) ? 'listed' : 'streamed';
     const encode = async (image: ImageInput, leave: AbortSignal) => {

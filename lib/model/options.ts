@@ -1,6 +1,7 @@
 /** What a caller may say of a model: how it is loaded, closed, given labels and images. */
-import type { DecodeOptions } from '../images/decode';
-import type { EncodingOptions } from '../labels/build-bank';
+import type { OptionNames } from '../base/arguments';
+import { DECODE_OPTIONS, type DecodeOptions } from '../images/decode';
+import { ENCODING_OPTIONS, type EncodingOptions } from '../labels/build-bank';
 import type { Device, Precision } from '../native/placement';
 import type { BatchOptions, QueueOptions } from './queue-options';
 
@@ -31,6 +32,17 @@ export interface LoadModelOptions {
   signal?: AbortSignal;
 }
 
+export const LOAD_MODEL_OPTIONS: OptionNames<LoadModelOptions> = {
+  device: true,
+  precision: true,
+  threads: true,
+  libtorch: true,
+  trustedSha256: true,
+  batch: true,
+  queue: true,
+  signal: true,
+};
+
 /** Options of `model.close` and `detector.close`. */
 export interface CloseOptions {
   /** Answer the images that were taken before (default); else those that are in no batch yet reject with ERR_CLIPN_CLOSED. */
@@ -45,8 +57,12 @@ export interface LabelBankOptions extends EncodingOptions {
   yesOnly?: boolean;
 }
 
+export const LABEL_BANK_OPTIONS: OptionNames<LabelBankOptions> = { ...ENCODING_OPTIONS, cache: true, yesOnly: true };
+
 /** Options of `model.encodeImages`. */
 export interface EncodeOptions extends DecodeOptions {
   /** Aborts: the call rejects with `signal.reason`. */
   signal?: AbortSignal;
 }
+
+export const ENCODE_OPTIONS: OptionNames<EncodeOptions> = { ...DECODE_OPTIONS, signal: true };

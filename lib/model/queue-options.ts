@@ -1,4 +1,5 @@
 /** Options of a model's queue: defaults and checks. */
+import { assertOptionNames, type OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 
 /** How images of all callers are gathered into batches. docs/throughput.md */
@@ -38,6 +39,8 @@ export interface QueueLimits {
 export function queueLimits(batch: BatchOptions = {}, queue: QueueOptions = {}): QueueLimits {
   const { max: batchMax = 8, maxDelayMs = 0 } = batch;
   const { max: queueMax = 64, whenFull = 'wait' } = queue;
+  assertOptionNames('batch', batch, { max: true, maxDelayMs: true } satisfies OptionNames<BatchOptions>);
+  assertOptionNames('queue', queue, { max: true, whenFull: true } satisfies OptionNames<QueueOptions>);
   const invalid = (what: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', what);
   for (const [name, value] of Object.entries({ 'batch.max': batchMax, 'queue.max': queueMax })) {
     if (!Number.isInteger(value) || value < 1) {

@@ -80,11 +80,13 @@ describe('gate on tables of a batch', { concurrency: 2 }, () => {
     });
   }
 
-  test('refuses what chooses a model: the verdicts are there', async () => {
-    const { code, err } = await gate(at('good.parquet'), '--model', 'm.pt');
-    assert.equal(code, 2);
-    assert.match(err, /--model goes with images/);
-  });
+  for (const flags of [['--model', 'm.pt'], ['--no-exif']]) {
+    test(`refuses ${flags.join(' ')}, which goes with images: the verdicts are there`, async () => {
+      const { code, err } = await gate(at('good.parquet'), ...flags);
+      assert.equal(code, 2);
+      assert.match(err, new RegExp(`${flags[0]} goes with images`));
+    });
+  }
 
   test('refuses images beside tables', async () => {
     const { code, err } = await gate(at('good.parquet'), folder);

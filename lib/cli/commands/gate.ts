@@ -56,8 +56,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
 /** Verdicts that a batch came to with this calibration. */
 async function readJudged(args: Args): Promise<GateAnswer[]> {
   for (const flag of NOT_FOR_TABLES) {
-    if (args.text(flag) !== undefined)
-      throw new UsageError(`--${flag} goes with images: a table has its verdicts already`);
+    if (args.has(flag)) throw new UsageError(`--${flag} goes with images: a table has its verdicts already`);
   }
   const answers: GateAnswer[] = [];
   for await (const answer of judgedIn(args.operands)) answers.push(answer);
