@@ -54,6 +54,20 @@ class Int8Rows : public PerTarget {
     }
   }
 
+  template <typename T>
+  void check_not_finite() {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNaN = std::numeric_limits<float>::quiet_NaN();
+    for (const float wrong : {kNaN, -kNaN, kInfinity, -kInfinity}) {
+      std::vector<float> row = numbers(cpu::kPanelColumns, 1);
+      row[5] = wrong;
+      const std::vector<T> x = stored<T>(row);
+      std::vector<uint8_t> codes(x.size());
+      float step = 1, least = 1;
+      kernels<T>().quantise(x.data(), 1, cpu::kPanelColumns, codes.data(), &step, &least);
+      EXPECT_FALSE(std::isfinite(step)) << wrong;
+    }
+  }
+
   // What store_sums gives for one tile of random codes, against the formula.
   template <typename T>
   void check_store(cpu::Activation activation, double (*exact)(double), double tolerance) {
@@ -95,14 +109,8 @@ TEST_P(Int8Rows, ARowOfOneNumberIsExact) {
 }
 
 TEST_P(Int8Rows, ARowThatIsNotFiniteDoesNotBecomeNumbers) {
-  for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-    std::vector<float> x = numbers(64, 1);
-    x[5] = wrong;
-    std::vector<uint8_t> codes(64);
-    float step = 1, least = 1;
-    GetParam()->fp32.quantise(x.data(), 1, 64, codes.data(), &step, &least);
-    EXPECT_FALSE(std::isfinite(step));
-  }
+  check_not_finite<float>();
+  check_not_finite<uint16_t>();
 }
 
 TEST_P(Int8Rows, CodesAfterALayerNormAreThoseOfItsFormula) {

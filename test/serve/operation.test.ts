@@ -165,7 +165,8 @@ describe('a server that is told to end', () => {
     assert.deepEqual(await server.end(), [0, null]);
     await Promise.all(all);
     agent.destroy();
-    assert.ok(outcomes.length > 20);
+    // More than one each: they went on with their connections.
+    assert.ok(outcomes.length > 8, `${outcomes.length} answers`);
     assert.deepEqual(
       outcomes.filter((outcome) => outcome !== 200),
       [],
