@@ -129,7 +129,7 @@ describe('a misspelt option', () => {
       ],
       [
         () => model.createDetector(bank, { treshold: 0.5 } as object),
-        /createDetector has no option "treshold".*threshold/,
+        /createDetector has no option "treshold"\. Did you mean threshold\?/,
       ],
       [() => model.createDetector(bank, { labelBank: { no: 1 } as object }), /labelBank has no option "no".*yesOnly/],
       [() => model.encodeImages([image], { exiff: false } as object), /encodeImages has no option "exiff".*exif/],

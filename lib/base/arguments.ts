@@ -1,5 +1,6 @@
 /** Checks of what callers pass, in JavaScript too: a wrong type is told by name at the entrance, before any work. */
 import { ClipnError } from './errors';
+import { suggestion } from './wording';
 
 /** A value in a message: short, and safe for symbols, functions and objects without a prototype. */
 export function shown(value: unknown): string {
@@ -62,8 +63,9 @@ export function assertOptionNames(of: string, options: unknown, names: Record<st
   }
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(names, name)) continue;
-    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${of} has no option ${shown(name)}`, {
-      hint: `It has ${Object.keys(names).join(', ')}.`,
+    const known = Object.keys(names);
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${of} has no option ${shown(name)}.${suggestion(name, known)}`, {
+      hint: `It has ${known.join(', ')}.`,
     });
   }
 }
