@@ -161,12 +161,12 @@ describe('a server that is told to end', () => {
       for (; isReady; await wait(100)) isReady = (await ask(`${server.url}/v2/health/ready`)).status === 200;
     };
     const all = [balancer(), ...Array.from({ length: 8 }, client)];
-    await wait(1000);
+    // On a busy machine it takes a while until all of them are at work.
+    for (let waited = 0; outcomes.length < 20 && waited < 30_000; waited += 100) await wait(100);
     assert.deepEqual(await server.end(), [0, null]);
     await Promise.all(all);
     agent.destroy();
-    // More than one each: they went on with their connections.
-    assert.ok(outcomes.length > 8, `${outcomes.length} answers`);
+    assert.ok(outcomes.length > 20);
     assert.deepEqual(
       outcomes.filter((outcome) => outcome !== 200),
       [],
