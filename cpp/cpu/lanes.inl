@@ -9,9 +9,10 @@ constexpr int64_t kLanes = 16;
 
 static inline Lanes all_lanes(float value) { return Lanes{} + value; }
 
-static inline Lanes load_lanes(const float* from) {
-  Lanes lanes;
-  __builtin_memcpy(&lanes, from, sizeof lanes);
+// Of fewer than sixteen numbers `count`; the other lanes are zero.
+static inline Lanes load_lanes(const float* from, int64_t count = kLanes) {
+  Lanes lanes = {};
+  __builtin_memcpy(&lanes, from, (size_t)count * sizeof *from);
   return lanes;
 }
 
@@ -33,7 +34,9 @@ static inline Lanes load_lanes(const int32_t* from) {
   return __builtin_convertvector(words, Lanes);
 }
 
-static inline void store_lanes(float* to, Lanes lanes) { __builtin_memcpy(to, &lanes, sizeof lanes); }
+static inline void store_lanes(float* to, Lanes lanes, int64_t count = kLanes) {
+  __builtin_memcpy(to, &lanes, (size_t)count * sizeof *to);
+}
 
 // To bf16, to nearest even: one instruction where there is one, which takes numbers below 2^-126 for zero.
 static inline Halves to_halves(Lanes lanes) {
@@ -46,23 +49,7 @@ static inline Halves to_halves(Lanes lanes) {
 #endif
 }
 
-static inline void store_lanes(uint16_t* to, Lanes lanes) {
-  const Halves halves = to_halves(lanes);
-  __builtin_memcpy(to, &halves, sizeof halves);
-}
-
-// The first `count` of sixteen; of what is loaded the others are zero.
-static inline Lanes load_lanes(const float* from, int64_t count) {
-  Lanes lanes = {};
-  __builtin_memcpy(&lanes, from, (size_t)count * sizeof *from);
-  return lanes;
-}
-
-static inline void store_lanes(float* to, Lanes lanes, int64_t count) {
-  __builtin_memcpy(to, &lanes, (size_t)count * sizeof *to);
-}
-
-static inline void store_lanes(uint16_t* to, Lanes lanes, int64_t count) {
+static inline void store_lanes(uint16_t* to, Lanes lanes, int64_t count = kLanes) {
   const Halves halves = to_halves(lanes);
   __builtin_memcpy(to, &halves, (size_t)count * sizeof *to);
 }

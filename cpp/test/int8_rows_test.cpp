@@ -99,13 +99,13 @@ TEST_P(Int8Rows, CodesAreWithinHalfAStepAndUseTheWholeRange) {
 }
 
 TEST_P(Int8Rows, ARowOfOneNumberIsExact) {
-  const std::vector<float> x(64, 0.3F);
-  std::vector<uint8_t> codes(64, 9);
+  const std::vector<float> x(cpu::kPanelColumns, 0.3F);
+  std::vector<uint8_t> codes(x.size(), 9);
   float step = 1, least = 1;
-  GetParam()->fp32.quantise(x.data(), 1, 64, codes.data(), &step, &least);
+  GetParam()->fp32.quantise(x.data(), 1, cpu::kPanelColumns, codes.data(), &step, &least);
   EXPECT_EQ(step, 0.0F);
   EXPECT_EQ(least, 0.3F);
-  EXPECT_EQ(codes, std::vector<uint8_t>(64, 0));
+  EXPECT_EQ(codes, std::vector<uint8_t>(x.size(), 0));
 }
 
 TEST_P(Int8Rows, ARowThatIsNotFiniteDoesNotBecomeNumbers) {

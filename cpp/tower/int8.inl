@@ -16,30 +16,18 @@ struct Range {
   float low, size;
 };
 
-// Taken number by number, which NaN is neither below nor above: it is seen in a sum.
-struct Extremes {
-  Lanes lows, highs, spoiling;
-
-  void add(Lanes values) {
-    lows = smaller(values, lows);
-    highs = larger(values, highs);
-    spoiling += 0.0f * values;
-  }
-};
-
-static inline Range range_of(const Extremes& even, const Extremes& odd) {
-  const float low = folded<smaller>(smaller(even.lows, odd.lows));
-  return {low, folded<larger>(larger(even.highs, odd.highs)) - low + folded<sum_of>(even.spoiling + odd.spoiling)};
-}
-
+// NaN is neither below nor above: it is seen in a sum, of two parts, for an addition waits for the one before.
 static inline Range range_of(const float* x, int64_t width) {
-  const Lanes first = all_lanes(x[0]);
-  Extremes even = {first, first, {}}, odd = even;  // two, for a sum waits for the one before
+  Lanes lows = all_lanes(x[0]), highs = lows, spoiling[2] = {};
   for (int64_t j = 0; j < width; j += 2 * kLanes) {
-    even.add(load_lanes(x + j));
-    odd.add(load_lanes(x + j + kLanes));
+    const Lanes left = load_lanes(x + j), right = load_lanes(x + j + kLanes);
+    lows = smaller(right, smaller(left, lows));
+    highs = larger(right, larger(left, highs));
+    spoiling[0] += 0.0f * left;
+    spoiling[1] += 0.0f * right;
   }
-  return range_of(even, odd);
+  const float low = folded<smaller>(lows);
+  return {low, folded<larger>(highs) - low + folded<sum_of>(spoiling[0] + spoiling[1])};
 }
 
 // bf16 as integers in the order of the numbers: NaN lies outside the infinities.
@@ -51,16 +39,19 @@ struct KeyHalves {
 
 static inline Lanes numbers_of(HalfKeys keys) { return __builtin_convertvector(keys, Lanes); }
 
-static inline float of_key(float whole) {
-  const int32_t key = (int32_t)whole;
-  return number((uint16_t)(key ^ (key >> 15 & 0x7fff)));
+// From the bits of bf16 to their key, and back.
+template <typename Integers>
+static inline Integers turned(Integers bits) {
+  return bits ^ (bits >> 15 & 0x7fff);
 }
+
+static inline float of_key(float key) { return number((uint16_t)turned((int32_t)key)); }
 
 static inline Range range_of(const uint16_t* x, int64_t width) {
   const auto keys_at = [x](int64_t j) {
     Keys bits;
     __builtin_memcpy(&bits, x + j, sizeof bits);
-    return bits ^ (bits >> 15 & 0x7fff);
+    return turned(bits);
   };
   Keys lows = keys_at(0), highs = lows;
   for (int64_t j = 2 * kLanes; j < width; j += 2 * kLanes) {
@@ -116,17 +107,8 @@ static void quantise(const T* x, int64_t rows, int64_t width, uint8_t* codes, fl
 static void quantise_norm(const float* x, int64_t rows, int64_t width, const float* weight, const float* bias,
                           float* row, uint8_t* codes, float* step, float* least) {
   for (int64_t r = 0; r < rows; ++r, x += width, codes += width) {
-    const RowNorm norm(x, width, weight, bias);
-    const Lanes first = all_lanes(norm.numbers(0, kLanes)[0]);
-    Extremes even = {first, first, {}}, odd = even;
-    for (int64_t j = 0; j < width; j += 2 * kLanes) {
-      const Lanes left = norm.numbers(j, kLanes), right = norm.numbers(j + kLanes, kLanes);
-      store_lanes(row + j, left);
-      store_lanes(row + j + kLanes, right);
-      even.add(left);
-      odd.add(right);
-    }
-    to_codes(row, width, range_of(even, odd), codes, step + r, least + r);
+    layer_norm(x, 1, width, weight, bias, row);
+    to_codes(row, width, range_of(row, width), codes, step + r, least + r);
   }
 }
 

@@ -26,37 +26,24 @@ static inline Lanes quick_gelu(Lanes x) {
   return x >= 0.0f ? r : r * t;
 }
 
-// (x - mean) / sqrt(variance + 1e-5) * weight + bias of one row, sixteen numbers at a time. Inlined by force: of a copy
-// for a known number of rows g++ 12 leaves the loops unvectorised.
-struct RowNorm {
-  const float *x, *weight, *bias;
-  float mean, factor;
-
-  __attribute__((always_inline)) RowNorm(const float* row, int64_t width, const float* weights, const float* biases)
-      : x(row), weight(weights), bias(biases) {
-    const int64_t whole = width / kLanes * kLanes;
-    float sum = sum_by_lanes(whole, [=](int64_t j) { return load_lanes(row + j); });
-    for (int64_t j = whole; j < width; ++j) sum += row[j];
-    const float m = sum / (float)width;
-    float square = sum_by_lanes(whole, [=](int64_t j) {
-      const Lanes off = load_lanes(row + j) - m;
-      return off * off;
-    });
-    for (int64_t j = whole; j < width; ++j) square += (row[j] - m) * (row[j] - m);
-    mean = m;
-    factor = 1.0f / __builtin_sqrtf(square / (float)width + 1e-5f);
-  }
-
-  __attribute__((always_inline)) Lanes numbers(int64_t j, int64_t count) const {
-    return (load_lanes(x + j, count) - mean) * factor * load_lanes(weight + j, count) + load_lanes(bias + j, count);
-  }
-};
-
+// out = (x - mean) / sqrt(variance + 1e-5) * weight + bias of each row.
 template <typename T>
 static void layer_norm(const float* x, int64_t rows, int64_t width, const float* weight, const float* bias, T* out) {
-  for (int64_t r = 0; r < rows; ++r, out += width) {
-    const RowNorm norm(x + r * width, width, weight, bias);
-    by_lanes(width, [&](int64_t j, int64_t count) { store_lanes(out + j, norm.numbers(j, count), count); });
+  const int64_t whole = width / kLanes * kLanes;
+  for (int64_t r = 0; r < rows; ++r, x += width, out += width) {
+    float sum = sum_by_lanes(whole, [=](int64_t j) { return load_lanes(x + j); });
+    for (int64_t j = whole; j < width; ++j) sum += x[j];
+    const float mean = sum / (float)width;
+    float square = sum_by_lanes(whole, [=](int64_t j) {
+      const Lanes off = load_lanes(x + j) - mean;
+      return off * off;
+    });
+    for (int64_t j = whole; j < width; ++j) square += (x[j] - mean) * (x[j] - mean);
+    const float factor = 1.0f / __builtin_sqrtf(square / (float)width + 1e-5f);
+    by_lanes(width, [=](int64_t j, int64_t count) {
+      const Lanes normed = (load_lanes(x + j, count) - mean) * factor;
+      store_lanes(out + j, normed * load_lanes(weight + j, count) + load_lanes(bias + j, count), count);
+    });
   }
 }
 
