@@ -25,6 +25,7 @@ namespace clipn::cpu::CLIPN_CPU_TARGET {
 #include "tower/rows.inl"
 // After the rows: it uses their LayerNorm and activations.
 #include "tower/int8.inl"
+#include "tower/rounding.inl"
 
 const Kernels kernels = {
     CLIPN_NAME(CLIPN_CPU_TARGET),
@@ -37,7 +38,8 @@ const Kernels kernels = {
      store_sums<uint16_t>},
     transpose_words,
     interleave_pairs,
-    quantise_weights,
+    weight_scales,
+    round_weights,
     quantise_norm,
     add_sums,
     CLIPN_MULTIPLY_CODES,

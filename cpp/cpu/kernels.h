@@ -101,7 +101,12 @@ struct Kernels {
   void (*transpose_words)(const uint32_t* in, int64_t rows, int64_t ld, int64_t columns, uint32_t* out, int64_t padded);
   void (*interleave_pairs)(const uint16_t* in, int64_t rows, int64_t ld, int64_t columns, uint16_t* out,
                            int64_t padded);
-  void (*quantise_weights)(const float* weights, int64_t width, int8_t* codes, float* scale, float* sum);
+  // Scales of the codes of a panel's weights, [inputs, kPanelColumns]; not finite where a weight is not.
+  void (*weight_scales)(const float* weights, int64_t inputs, float* scale);
+  // Their codes, [inputs / 4, kPanelColumns, 4], and added to `sum` scale times the sum of each output's codes. Errors
+  // are taken back by `factor` [inputs, inputs], upper triangle, unless it is NULL. Spoils the weights.
+  void (*round_weights)(float* weights, int64_t inputs, const float* factor, const float* scale, int8_t* codes,
+                        float* sum);
   void (*quantise_norm)(const float* x, int64_t rows, int64_t width, const float* weight, const float* bias, float* row,
                         uint8_t* codes, float* step, float* least);
   void (*add_sums)(const int32_t* sums, int64_t rows, const float* step, const float* least, const Channels& channels,

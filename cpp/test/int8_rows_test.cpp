@@ -129,31 +129,130 @@ TEST_P(Int8Rows, CodesAfterALayerNormAreThoseOfItsFormula) {
   }
 }
 
-TEST_P(Int8Rows, WeightsAreWithinHalfAStepAndTheirSumIsThatOfTheCodes) {
-  constexpr int64_t kWidth = 91;
-  const auto weights = numbers(kWidth, 0.4F);
-  std::vector<int8_t> codes(kWidth);
-  float scale = 0, sum = 0;
-  GetParam()->quantise_weights(weights.data(), kWidth, codes.data(), &scale, &sum);
-  int total = 0, largest = 0;
-  for (int64_t k = 0; k < kWidth; ++k) {
-    ASSERT_NEAR(static_cast<double>(scale) * codes[k], weights[k], scale * 0.501);
-    total += codes[k];
-    largest = std::max(largest, std::abs(codes[k]));
+// A panel's weights, as [inputs, outputs], and what the kernels make of them.
+struct RoundedPanel {
+  RoundedPanel(const cpu::Kernels& kernels, const std::vector<float>& weights, const float* factor)
+      : inputs(static_cast<int64_t>(weights.size()) / kOutputs), codes(weights.size()) {
+    std::vector<float> spoilt = weights;
+    kernels.weight_scales(weights.data(), inputs, scale.data());
+    kernels.round_weights(spoilt.data(), inputs, factor, scale.data(), codes.data(), sum.data());
   }
-  EXPECT_EQ(largest, 127);
-  EXPECT_FLOAT_EQ(sum, scale * static_cast<float>(total));
+
+  int code(int64_t input, int64_t output) const { return codes[(input / 4 * kOutputs + output) * 4 + input % 4]; }
+
+  static constexpr int64_t kOutputs = cpu::kPanelColumns;
+  int64_t inputs;
+  std::vector<int8_t> codes;
+  std::vector<float> scale = std::vector<float>(kOutputs), sum = std::vector<float>(kOutputs);
+};
+
+TEST_P(Int8Rows, WeightsAreWithinHalfAStepAndTheirSumIsThatOfTheCodes) {
+  constexpr int64_t kInputs = 92;
+  const auto weights = numbers(kInputs * RoundedPanel::kOutputs, 0.4F);
+  const RoundedPanel rounded(*GetParam(), weights, nullptr);
+  for (int64_t output = 0; output < RoundedPanel::kOutputs; ++output) {
+    const float scale = rounded.scale[output];
+    int total = 0, largest = 0;
+    for (int64_t k = 0; k < kInputs; ++k) {
+      const int code = rounded.code(k, output);
+      ASSERT_NEAR(static_cast<double>(scale) * code, weights[k * RoundedPanel::kOutputs + output], scale * 0.501);
+      total += code;
+      largest = std::max(largest, std::abs(code));
+    }
+    EXPECT_EQ(largest, 127);
+    EXPECT_FLOAT_EQ(rounded.sum[output], scale * static_cast<float>(total));
+  }
 }
 
 TEST_P(Int8Rows, WeightsThatAreNotFiniteMakeTheScaleSo) {
   for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-    auto weights = numbers(64, 1);
-    weights[33] = wrong;
-    std::vector<int8_t> codes(64);
-    float scale = 0, sum = 0;
-    GetParam()->quantise_weights(weights.data(), 64, codes.data(), &scale, &sum);
-    EXPECT_FALSE(std::isfinite(scale));
+    auto weights = numbers(8 * RoundedPanel::kOutputs, 1);
+    weights[3 * RoundedPanel::kOutputs + 33] = wrong;
+    const RoundedPanel rounded(*GetParam(), weights, nullptr);
+    EXPECT_FALSE(std::isfinite(rounded.scale[33]));
+    EXPECT_TRUE(std::isfinite(rounded.scale[32]));
   }
+}
+
+using Matrix = std::vector<std::vector<double>>;
+
+// Mean products of inputs that go together, [inputs, inputs], and a share of their mean square more.
+Matrix moments_of(int64_t inputs) {
+  constexpr int64_t kRows = 40;
+  const auto common = numbers(kRows, 1, 11), own = numbers(kRows * inputs, 1, 12);
+  Matrix moments(inputs, std::vector<double>(inputs));
+  for (int64_t i = 0; i < inputs; ++i) {
+    for (int64_t j = 0; j < inputs; ++j) {
+      for (int64_t r = 0; r < kRows; ++r) {
+        moments[i][j] += (2.0 * common[r] + own[r * inputs + i]) * (2.0 * common[r] + own[r * inputs + j]) / kRows;
+      }
+    }
+    moments[i][i] += 0.1;
+  }
+  return moments;
+}
+
+// U of U^T U, rows divided by their diagonal.
+std::vector<float> factor_of(const Matrix& moments) {
+  const size_t n = moments.size();
+  Matrix u(n, std::vector<double>(n));
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = i; j < n; ++j) {
+      double left = moments[i][j];
+      for (size_t k = 0; k < i; ++k) left -= u[k][i] * u[k][j];
+      u[i][j] = i == j ? std::sqrt(left) : left / u[i][i];
+    }
+  }
+  std::vector<float> factor;
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = 0; j < n; ++j) factor.push_back(static_cast<float>(u[i][j] / u[i][i]));
+  }
+  return factor;
+}
+
+Matrix inverse_of(Matrix a) {
+  const size_t n = a.size();
+  Matrix inverse(n, std::vector<double>(n));
+  for (size_t i = 0; i < n; ++i) inverse[i][i] = 1;
+  for (size_t i = 0; i < n; ++i) {
+    const double pivot = a[i][i];
+    for (size_t j = 0; j < n; ++j) a[i][j] /= pivot, inverse[i][j] /= pivot;
+    for (size_t r = 0; r < n; ++r) {
+      const double times = a[r][i];
+      for (size_t j = 0; r != i && j < n; ++j) a[r][j] -= times * a[i][j], inverse[r][j] -= times * inverse[i][j];
+    }
+  }
+  return inverse;
+}
+
+// As the paper has it: an input is rounded, the others move by the inverse of the moments, from which it then goes.
+TEST_P(Int8Rows, CodesOfWeightsAreThoseOfGptqFromTheLastInputOn) {
+  constexpr int64_t kInputs = 20, kOutputs = RoundedPanel::kOutputs;
+  const Matrix moments = moments_of(kInputs);
+  const auto weights = numbers(kInputs * kOutputs, 0.4F, 5);
+  const std::vector<float> factor = factor_of(moments);
+  const RoundedPanel rounded(*GetParam(), weights, factor.data()), nearest(*GetParam(), weights, nullptr);
+  int moved = 0;
+  for (int64_t output = 0; output < kOutputs; ++output) {
+    const double scale = rounded.scale[output];
+    std::vector<double> left;
+    for (int64_t k = 0; k < kInputs; ++k) left.push_back(weights[k * kOutputs + output]);
+    Matrix inverse = inverse_of(moments);
+    for (int64_t j = kInputs - 1; j >= 0; --j) {
+      // What lies between two codes as exactly as fp32 can tell may become either.
+      const double exact = std::clamp(left[j] / scale, -127.0, 127.0);
+      const int code = rounded.code(j, output);
+      ASSERT_NEAR(code, exact, 0.5001) << j << ", " << output;
+      moved += code != nearest.code(j, output) ? 1 : 0;
+      const double error = (left[j] - code * scale) / inverse[j][j];
+      const std::vector<double> row = inverse[j];
+      for (int64_t k = 0; k < j; ++k) left[k] -= error * row[k];
+      for (int64_t a = 0; a < j; ++a) {
+        for (int64_t b = 0; b < j; ++b) inverse[a][b] -= row[a] * row[b] / row[j];
+      }
+    }
+  }
+  EXPECT_GT(moved, 0) << "no error was taken back";
 }
 
 TEST_P(Int8Rows, SumsBecomeNumbersWithBiasAndActivation) {

@@ -7,6 +7,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
@@ -31,8 +32,10 @@
 #include "model/module_author.h"
 #include "model/normalise.h"
 #include "tower/gemm.h"
+#include "tower/int8_linear.h"
 #include "tower/module_parts.h"
 #include "tower/pack.h"
+#include "tower/sample.h"
 
 namespace clipn {
 namespace {
@@ -223,6 +226,83 @@ TEST_F(RewrittenTower, IsNotMadeInInt8OfWeightsThatAreNotFinite) {
   const torch::jit::Module blocks = child(child(child(module, "visual"), "transformer"), "resblocks");
   weight(child(child(child(blocks, "1"), "mlp"), "c_proj"), "weight")[7][9] = std::nan("");
   EXPECT_THROW(rewritten(CLIPN_INT8), Error);
+}
+
+// A block of a module, as packing starts from.
+Block<Dense> dense_block(const torch::jit::Module& block) {
+  const auto norm = [&](const char* name) {
+    return Norm(weight(child(block, name), "weight"), weight(child(block, name), "bias"));
+  };
+  const auto dense = [](const torch::jit::Module& linear) {
+    return Dense{.weight = weight(linear, "weight"), .bias = weight(linear, "bias")};
+  };
+  const torch::jit::Module attn = child(block, "attn"), mlp = child(block, "mlp");
+  return {.ln_1 = norm("ln_1"),
+          .qkv = {.weight = weight(attn, "in_proj_weight"), .bias = weight(attn, "in_proj_bias")},
+          .out = dense(child(attn, "out_proj")),
+          .ln_2 = norm("ln_2"),
+          .fc = dense(child(mlp, "c_fc")),
+          .proj = dense(child(mlp, "c_proj"))};
+}
+
+TEST_F(RewrittenTower, ASampleGoesThroughBlocksAsTheModuleDoes) {
+  const torch::jit::Module blocks = child(child(child(module, "visual"), "transformer"), "resblocks");
+  const auto heads = static_cast<int64_t>(kSmall.vision_heads);
+  const at::Tensor tokens = at::randn({2, 7, kSmall.vision_width});
+  Sample sample(tokens, heads, cpu::Activation::kGelu, at::kFloat);
+  sample.through(dense_block(child(blocks, "0")));
+  const BlockInputs inputs = sample.through(dense_block(child(blocks, "1")));
+
+  const at::Tensor after = child(blocks, "0").forward({tokens, heads, false}).toTensor();
+  torch::jit::Module second = child(blocks, "1");
+  const at::Tensor between =
+      after +
+      child(second, "attn").forward({child(second, "ln_1").forward({after}).toTensor(), heads, false}).toTensor();
+  const auto expect_rows = [](const at::Tensor& rows, const at::Tensor& expected) {
+    EXPECT_LT(largest_difference(rows, expected.flatten(0, 1)), 1e-4);
+  };
+  expect_rows(inputs.qkv, child(second, "ln_1").forward({after}).toTensor());
+  expect_rows(inputs.fc, child(second, "ln_2").forward({between}).toTensor());
+  expect_rows(run(child(child(second, "attn"), "out_proj"), "forward", inputs.out).view({2, 7, -1}), between - after);
+  expect_rows(run(child(child(second, "mlp"), "c_proj"), "forward", inputs.proj).view({2, 7, -1}),
+              second.forward({after, heads, false}).toTensor() - between);
+}
+
+TEST(NoisePictures, AreTheSameEachTimeAndOfPhotosStrength) {
+  const at::Tensor pictures = noise_pictures(2, 48);
+  EXPECT_TRUE(at::equal(pictures, noise_pictures(2, 48)));
+  EXPECT_FALSE(at::equal(pictures[0], pictures[1]));
+  EXPECT_NEAR(pictures.std().item<double>(), 1, 1e-3);
+}
+
+// The mean square error of what a linear gives for some rows.
+double error_of(const Int8Linear<float>& linear, const at::Tensor& rows, const at::Tensor& exact) {
+  Int8Linear<float>::Rows given;
+  given.reserve(rows.size(0), rows.size(1));
+  given.set(rows.const_data_ptr<float>(), rows.size(0), rows.size(1));
+  at::Tensor out = at::empty({rows.size(0), linear.out()});
+  for (int64_t panel = 0; panel < linear.panels(); ++panel) {
+    linear.product(panel, given, out.mutable_data_ptr<float>() + panel * kPanel, linear.out());
+  }
+  return (out.to(at::kDouble) - exact).square().mean().item<double>();
+}
+
+// In two parts of 192 inputs.
+TEST(Int8Weights, LoseLessOfInputsThatGoTogether) {
+  if (!int8_absence().empty()) GTEST_SKIP() << int8_absence();
+  at::manual_seed(3);
+  const at::Tensor rows = at::matmul(at::randn({600, 20}), at::randn({20, 384})) + 0.1 * at::randn({600, 384});
+  const at::Tensor others = rows.slice(0, 0, 100).contiguous(), weights = at::randn({128, 384});
+  const at::Tensor exact = at::matmul(others.to(at::kDouble), weights.to(at::kDouble).t());
+  const Dense dense{.weight = weights, .bias = {}};
+  const Int8Linear<float> nearest(dense, roundings_of({at::zeros({600, 384})}).front());
+  const Int8Linear<float> rounded(dense, roundings_of({rows.slice(0, 100)}).front());
+  EXPECT_LT(error_of(rounded, others, exact), 0.75 * error_of(nearest, others, exact));
+}
+
+TEST(Int8Weights, AreRoundedToTheNearestWhereInputsAreNotFinite) {
+  const std::vector<Rounding> roundings = roundings_of({at::full({10, 64}, std::nan(""))});
+  EXPECT_FALSE(roundings.front().front().defined());
 }
 
 TEST(Products, OfBytesAreExact) {

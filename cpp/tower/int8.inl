@@ -73,28 +73,6 @@ static inline void to_codes(const T* x, int64_t width, Range range, uint8_t* cod
   for (int64_t j = 0; j < width; j += kLanes) store_codes(codes + j, (load_lanes(x + j) - range.low) * factor + 0.5f);
 }
 
-// Codes of [-127, 127] of one output's weights; scale, and scale times the sum of the codes. A weight that is not
-// finite makes the scale so.
-static void quantise_weights(const float* weights, int64_t width, int8_t* codes, float* scale, float* sum) {
-  float largest = 0.0f, spoilt = 0.0f;
-#pragma omp simd reduction(max : largest) reduction(+ : spoilt)
-  for (int64_t k = 0; k < width; ++k) {
-    const float size = __builtin_fabsf(weights[k]);
-    largest = size > largest ? size : largest;
-    spoilt += 0.0f * size;
-  }
-  *scale = largest / 127.0f + spoilt;
-  const float factor = largest > 0.0f ? 127.0f / largest : 0.0f;
-  int32_t total = 0;
-#pragma omp simd reduction(+ : total)
-  for (int64_t k = 0; k < width; ++k) {
-    const float value = weights[k] * factor;
-    codes[k] = (int8_t)(int32_t)(value + (value < 0.0f ? -0.5f : 0.5f));
-    total += codes[k];
-  }
-  *sum = *scale * (float)total;
-}
-
 // Widths are whole panels, here and below.
 template <typename T>
 static void quantise(const T* x, int64_t rows, int64_t width, uint8_t* codes, float* step, float* least) {

@@ -1,18 +1,68 @@
 #include "tower/int8_linear.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/linalg_cholesky.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/mm.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/where.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
+#include <utility>
 #include <vector>
 
 #include "cpu/dispatch.h"
 #include "error.h"
 
 namespace clipn {
+namespace {
+
+// Inputs whose errors take each other back, at most: the work grows with their square, and 1024 gain little
+// (bench/README.md).
+constexpr int64_t kMostTogether = 256;
+
+// Part i of a linear's inputs, whole panels.
+struct Part {
+  Part(int64_t in, int64_t i, int64_t parts)
+      : begin(in / kPanel * i / parts * kPanel), count(in / kPanel * (i + 1) / parts * kPanel - begin) {}
+  int64_t begin, count;
+};
+
+int64_t parts_of(int64_t in) { return (in + kMostTogether - 1) / kMostTogether; }
+
+// Each input's mean square is taken for a tenth of the mean more: what few rows know of inputs is not all there is.
+at::Tensor factor_of(const at::Tensor& inputs) {
+  const at::Tensor moments = at::mm(inputs.t(), inputs);
+  const double mean = moments.diagonal().mean().item<double>();
+  if (!std::isfinite(mean) || mean == 0) return {};
+  moments.diagonal().add_(0.1 * mean);
+  const at::Tensor root = at::linalg_cholesky(moments, /*upper=*/true);
+  return (root / root.diagonal().unsqueeze(1)).contiguous();
+}
+
+}  // namespace
+
+// Each factor is one thread's work: libtorch would share out each of its many small steps.
+std::vector<Rounding> roundings_of(const std::vector<at::Tensor>& inputs) {
+  std::vector<Rounding> all;
+  std::vector<std::pair<size_t, int64_t>> tasks;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    all.emplace_back(parts_of(inputs[i].size(1)));
+    for (size_t part = 0; part < all[i].size(); ++part) tasks.emplace_back(i, part);
+  }
+  for_each_task(static_cast<int64_t>(tasks.size()), [&](int64_t task, int64_t) {
+    const at::NoGradGuard no_grad;
+    const auto [i, part] = tasks[task];
+    const Part of(inputs[i].size(1), part, static_cast<int64_t>(all[i].size()));
+    all[i][part] = factor_of(inputs[i].slice(1, of.begin, of.begin + of.count));
+  });
+  return all;
+}
+
 template <typename T>
 void Int8Linear<T>::Rows::reserve(int64_t rows, int64_t width) {
   codes_.reserve(rows * width);
@@ -44,7 +94,8 @@ void Int8Linear<T>::Rows::set_any(int64_t rows, int64_t width) {
 template <typename T>
 at::Tensor Int8Linear<T>::balance(Norm& norm, const at::Tensor& weight) {
   const at::Tensor sizes = 3 * norm.weight.abs() + norm.bias.abs();
-  const at::Tensor weights = weight.to(at::kFloat).abs().amax(0);
+  const at::Tensor weights =
+      at::linalg_vector_norm(weight.to(at::kFloat), std::numeric_limits<double>::infinity(), at::IntArrayRef{0});
   // An input that is always zero, or that no weight takes, stays as it is.
   const at::Tensor factor = at::where((sizes > 0) & (weights > 0), (sizes / weights).sqrt(), at::ones_like(sizes));
   norm.weight = norm.weight / factor;
@@ -53,23 +104,26 @@ at::Tensor Int8Linear<T>::balance(Norm& norm, const at::Tensor& weight) {
 }
 
 template <typename T>
-Int8Linear<T>::Int8Linear(const at::Tensor& weight, const at::Tensor& bias)
-    : in_(weight.size(1)), out_(weight.size(0)), bias_(stored_bias(bias, out_)) {
-  const at::Tensor dense = weight.to(at::kFloat).contiguous();
-  const float* from = dense.const_data_ptr<float>();
+Int8Linear<T>::Int8Linear(const Dense& dense, const Rounding& rounding)
+    : in_(dense.weight.size(1)), out_(dense.weight.size(0)), bias_(stored_bias(dense.bias, out_)) {
+  const at::Tensor weight = dense.weight.to(at::kFloat).contiguous();
+  const float* from = weight.const_data_ptr<float>();
   int8_t* to = weight_.reserve_to_fill(out_ * in_);
   float* scale = scale_.reserve_to_fill(out_);
-  float* sum = sum_.reserve_to_fill(out_);
+  float* sum = sum_.reserve(out_);  // zeros
   const cpu::Kernels& kernels = cpu::kernels();
   for_each_task(panels(), [&](int64_t panel, int64_t) {
-    std::vector<int8_t> codes(static_cast<size_t>(kPanel * in_));
-    for (int64_t i = 0; i < kPanel; ++i) {
-      const int64_t output = panel * kPanel + i;
-      kernels.quantise_weights(from + output * in_, in_, codes.data() + i * in_, scale + output, sum + output);
+    const int64_t first = panel * kPanel;
+    std::vector<float> columns(static_cast<size_t>(in_ * kPanel));
+    kernels.transpose_words(reinterpret_cast<const uint32_t*>(from + first * in_), kPanel, in_, in_,
+                            reinterpret_cast<uint32_t*>(columns.data()), kPanel);
+    kernels.weight_scales(columns.data(), in_, scale + first);
+    for (size_t i = 0; i < rounding.size(); ++i) {
+      const Part part(in_, static_cast<int64_t>(i), static_cast<int64_t>(rounding.size()));
+      const float* factor = rounding[i].defined() ? rounding[i].template const_data_ptr<float>() : nullptr;
+      kernels.round_weights(columns.data() + part.begin * kPanel, part.count, factor, scale + first,
+                            to + first * in_ + part.begin * kPanel, sum + first);
     }
-    // Four codes are a word of 32 bits, and stay together.
-    kernels.transpose_words(reinterpret_cast<const uint32_t*>(codes.data()), kPanel, in_ / 4, in_ / 4,
-                            reinterpret_cast<uint32_t*>(to + panel * kPanel * in_), kPanel);
   });
   if (!std::all_of(scale, scale + out_, [](float value) { return std::isfinite(value); })) {
     throw Error(CLIPN_MODEL_CONTRACT, "the image tower has a weight that is not finite");

@@ -2,9 +2,18 @@
 #ifndef CLIPN_TOWER_INT8_LINEAR_H_
 #define CLIPN_TOWER_INT8_LINEAR_H_
 
+#include <vector>
+
 #include "tower/linear.h"
 
 namespace clipn {
+
+/// How weights are rounded so that the errors of inputs that go together cancel (rounding.inl): a factor for each part
+/// of the inputs, undefined where every weight goes to its nearest code.
+using Rounding = std::vector<at::Tensor>;
+
+/// That of linears which take these inputs, fp32 [rows, in] each.
+std::vector<Rounding> roundings_of(const std::vector<at::Tensor>& inputs);
 
 /// y = x W^T + b with W [out, in] as scale[out] times integers of [-127, 127], in panels of kPanel outputs, each
 /// [in / 4, kPanel, 4]. What is stored or taken without a LayerNorm is T. in and out are multiples of kPanel.
@@ -34,7 +43,7 @@ class Int8Linear {
   static at::Tensor balance(Norm& norm, const at::Tensor& weight);
 
   /// @throws Error(CLIPN_MODEL_CONTRACT) for weights that are not finite: as codes they would be numbers.
-  Int8Linear(const at::Tensor& weight, const at::Tensor& bias);
+  Int8Linear(const Dense& dense, const Rounding& rounding);
 
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }

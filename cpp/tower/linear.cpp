@@ -59,10 +59,10 @@ void PackedLinear<T>::Rows::set_any(int64_t rows, int64_t width) {
 }
 
 template <typename T>
-PackedLinear<T>::PackedLinear(const at::Tensor& weight, const at::Tensor& bias)
-    : in_(weight.size(1)), out_(weight.size(0)), bias_(stored_bias(bias, out_)) {
-  const at::Tensor dense = weight.to(c10::CppTypeToScalarType<Element<T>>::value).contiguous();
-  const T* from = static_cast<const T*>(dense.const_data_ptr());
+PackedLinear<T>::PackedLinear(const Dense& dense)
+    : in_(dense.weight.size(1)), out_(dense.weight.size(0)), bias_(stored_bias(dense.bias, out_)) {
+  const at::Tensor weight = dense.weight.to(c10::CppTypeToScalarType<Element<T>>::value).contiguous();
+  const T* from = static_cast<const T*>(weight.const_data_ptr());
   T* to = weight_.reserve_to_fill(out_ * in_);
   // Words of 32 bits: a number of fp32, a pair of bf16.
   const int64_t words = in_ * static_cast<int64_t>(sizeof(T)) / 4;

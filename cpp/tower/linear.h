@@ -14,6 +14,11 @@ struct Norm {
   at::Tensor weight, bias;
 };
 
+/// A linear as a file has it: weight [out, in], and bias [out] or none.
+struct Dense {
+  at::Tensor weight, bias;
+};
+
 /// The bias of a linear with `outputs`, fp32: zeros for an undefined one.
 Buffer<float> stored_bias(const at::Tensor& bias, int64_t outputs);
 
@@ -53,8 +58,7 @@ class PackedLinear {
   /// The weight to give the constructor when `norm` stands before the linear: here as it is.
   static at::Tensor balance(Norm& /*norm*/, at::Tensor weight) { return weight; }
 
-  /// @param bias undefined for none, which is stored as zeros.
-  PackedLinear(const at::Tensor& weight, const at::Tensor& bias);
+  explicit PackedLinear(const Dense& dense);
 
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }

@@ -3,12 +3,17 @@
 #include "tower/pack.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linalg_vector_norm.h>
+#include <c10/core/GradMode.h>
 
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -16,6 +21,7 @@
 #include "tower/int8_linear.h"
 #include "tower/module_parts.h"
 #include "tower/recognise.h"
+#include "tower/sample.h"
 #include "tower/text_tower.h"
 
 namespace clipn {
@@ -26,6 +32,9 @@ using torch::jit::Module;
 // Numbers of a packed head are a multiple of this: whole AVX-512 vectors of fp32 to the row kernels, and whole pairs of
 // bf16, which the products take together.
 constexpr int64_t kHeadStep = 16;
+
+// Rows of the sample that int8 weights are rounded by, at least: more change the error by some percent.
+constexpr int64_t kSampleRows = 400;
 
 // Whether the kernels take a tower's blocks: there is one, and its rows are whole panels.
 bool blocks_fit(uint32_t layers, uint32_t width, uint32_t heads) {
@@ -63,10 +72,10 @@ at::Tensor with_zeros(const at::Tensor& tensor, int64_t dimension, int64_t count
   return at::constant_pad_nd(tensor, pads);
 }
 
-// Heads as wide as the kernels take them and whole panels together. The zeros add nothing to the logits of a head; in
-// its values they stay zeros, and are multiplied by zeros.
+// q, k and v together, and what follows attention. Heads as wide as the kernels take them and whole panels together.
+// The zeros add nothing to the logits of a head; in its values they stay zeros, and are multiplied by zeros.
 template <typename Linear>
-std::pair<Linear, Linear> attention(const Module& module, int64_t heads, Norm& before) {
+std::pair<Dense, Dense> attention(const Module& module, int64_t heads, Norm& before) {
   const Module out = child(module, "out_proj");
   const at::Tensor qkv = Linear::balance(before, drain_weight(module, "in_proj_weight"));
   const at::Tensor qkv_bias = drain_weight(module, "in_proj_bias");
@@ -75,39 +84,68 @@ std::pair<Linear, Linear> attention(const Module& module, int64_t heads, Norm& b
   int64_t packed = (head + kHeadStep - 1) / kHeadStep * kHeadStep;
   while (heads * packed % kPanel != 0) packed += kHeadStep;
   const int64_t inner = heads * packed, more = packed - head;
-  return {Linear(with_zeros(qkv.reshape({3, heads, head, width}), 2, more).reshape({3 * inner, width}),
-                 with_zeros(qkv_bias.reshape({3, heads, head}), 2, more).reshape({3 * inner})),
-          Linear(with_zeros(out_weight.reshape({width, heads, head}), 2, more).reshape({width, inner}),
-                 drain_weight(out, "bias"))};
+  return {{.weight = with_zeros(qkv.reshape({3, heads, head, width}), 2, more).reshape({3 * inner, width}),
+           .bias = with_zeros(qkv_bias.reshape({3, heads, head}), 2, more).reshape({3 * inner})},
+          {.weight = with_zeros(out_weight.reshape({width, heads, head}), 2, more).reshape({width, inner}),
+           .bias = drain_weight(out, "bias")}};
 }
 
 // A hidden layer of whole panels, which the kernels write: what is added to it is 0, stays 0 in the activation, and is
 // multiplied by 0.
 template <typename Linear>
-std::pair<Linear, Linear> mlp(const Module& module, Norm& before) {
+std::pair<Dense, Dense> mlp(const Module& module, Norm& before) {
   const Module fc = child(module, "c_fc"), proj = child(module, "c_proj");
   const at::Tensor fc_weight = Linear::balance(before, drain_weight(fc, "weight"));
   const int64_t more = (kPanel - fc_weight.size(0) % kPanel) % kPanel;
-  return {Linear(with_zeros(fc_weight, 0, more), with_zeros(drain_weight(fc, "bias"), 0, more)),
-          Linear(with_zeros(drain_weight(proj, "weight"), 1, more), drain_weight(proj, "bias"))};
+  return {{.weight = with_zeros(fc_weight, 0, more), .bias = with_zeros(drain_weight(fc, "bias"), 0, more)},
+          {.weight = with_zeros(drain_weight(proj, "weight"), 1, more), .bias = drain_weight(proj, "bias")}};
+}
+
+template <typename Linear>
+Block<Dense> dense_block(const Module& module, uint32_t heads) {
+  Norm ln_1 = norm(module, "ln_1"), ln_2 = norm(module, "ln_2");
+  auto [qkv, out] = attention<Linear>(child(module, "attn"), heads, ln_1);
+  auto [fc, proj] = mlp<Linear>(child(module, "mlp"), ln_2);
+  return {.ln_1 = std::move(ln_1),
+          .qkv = std::move(qkv),
+          .out = std::move(out),
+          .ln_2 = std::move(ln_2),
+          .fc = std::move(fc),
+          .proj = std::move(proj)};
+}
+
+template <typename Linear>
+constexpr bool kRounds = std::is_same_v<Linear, Int8Linear<float>> || std::is_same_v<Linear, Int8Linear<uint16_t>>;
+
+// int8 weights are rounded by what the sample brings to them.
+template <typename Linear>
+Block<Linear> packed(const Block<Dense>& block, std::optional<Sample>& sample) {
+  if constexpr (kRounds<Linear>) {
+    const BlockInputs inputs = sample.value().through(block);
+    const std::vector<Rounding> by = roundings_of({inputs.qkv, inputs.out, inputs.fc, inputs.proj});
+    return {.ln_1 = block.ln_1,
+            .qkv = Linear(block.qkv, by[0]),
+            .out = Linear(block.out, by[1]),
+            .ln_2 = block.ln_2,
+            .fc = Linear(block.fc, by[2]),
+            .proj = Linear(block.proj, by[3])};
+  } else {
+    return {.ln_1 = block.ln_1,
+            .qkv = Linear(block.qkv),
+            .out = Linear(block.out),
+            .ln_2 = block.ln_2,
+            .fc = Linear(block.fc),
+            .proj = Linear(block.proj)};
+  }
 }
 
 template <typename T, typename Linear>
 Transformer<T, Linear> transformer(const Module& module, uint32_t layers, uint32_t heads, cpu::Activation activation,
-                                   Attention sees) {
+                                   Attention sees, std::optional<Sample> sample = {}) {
   const Module resblocks = child(module, "resblocks");
   std::vector<Block<Linear>> blocks;
   for (uint32_t i = 0; i < layers; ++i) {
-    const Module block = child(resblocks, std::to_string(i));
-    Norm ln_1 = norm(block, "ln_1"), ln_2 = norm(block, "ln_2");
-    auto [qkv, out] = attention<Linear>(child(block, "attn"), heads, ln_1);
-    auto [fc, proj] = mlp<Linear>(child(block, "mlp"), ln_2);
-    blocks.push_back({.ln_1 = std::move(ln_1),
-                      .qkv = std::move(qkv),
-                      .out = std::move(out),
-                      .ln_2 = std::move(ln_2),
-                      .fc = std::move(fc),
-                      .proj = std::move(proj)});
+    blocks.push_back(packed<Linear>(dense_block<Linear>(child(resblocks, std::to_string(i)), heads), sample));
   }
   return Transformer<T, Linear>(std::move(blocks), heads, activation, sees);
 }
@@ -118,28 +156,45 @@ cpu::Activation activation_of(const clipn_architecture& a) {
 
 at::Tensor fp32(const at::Tensor& tensor) { return tensor.to(at::kFloat).contiguous(); }
 
+// Some pictures of noise as they enter the blocks.
+template <typename T>
+at::Tensor noise_tokens(const ImageStem<T>& stem, const at::Tensor& conv1) {
+  const int64_t length = stem.positional_embedding.size(0), n = (kSampleRows + length - 1) / length;
+  const at::Tensor patches = at::conv2d(noise_pictures(n, stem.side), fp32(conv1), {}, stem.patch).flatten(2);
+  const at::Tensor class_tokens = stem.class_embedding.expand({n, 1, -1});
+  const at::Tensor tokens = at::cat({class_tokens, patches.transpose(1, 2)}, 1) + stem.positional_embedding;
+  return at::layer_norm(tokens, stem.ln_pre.weight.sizes(), stem.ln_pre.weight, stem.ln_pre.bias);
+}
+
 template <typename T, typename Linear>
 ImageTower<T, Linear> image_tower(const Module& visual, const clipn_architecture& a) {
+  const at::NoGradGuard no_grad;
   const at::Tensor conv1 = drain_weight(child(visual, "conv1"), "weight");
   ImageStem<T> stem{.side = a.image_size,
                     .patch = a.patch_size,
-                    .conv1 = PackedLinear<T>(conv1.reshape({conv1.size(0), -1}), {}),
+                    .conv1 = PackedLinear<T>({.weight = conv1.reshape({conv1.size(0), -1}), .bias = {}}),
                     .class_embedding = fp32(drain_weight(visual, "class_embedding")),
                     .positional_embedding = fp32(drain_weight(visual, "positional_embedding")),
                     .ln_pre = norm(visual, "ln_pre"),
                     .ln_post = norm(visual, "ln_post"),
-                    .proj = PackedLinear<T>(drain_weight(visual, "proj").t(), {})};
+                    .proj = PackedLinear<T>({.weight = drain_weight(visual, "proj").t(), .bias = {}})};
+  std::optional<Sample> sample;
+  if constexpr (kRounds<Linear>) {
+    sample.emplace(noise_tokens(stem, conv1), a.vision_heads, activation_of(a),
+                   c10::CppTypeToScalarType<Element<T>>::value);
+  }
   return ImageTower<T, Linear>(std::move(stem),
                                transformer<T, Linear>(child(visual, "transformer"), a.vision_layers, a.vision_heads,
-                                                      activation_of(a), Attention::kFull));
+                                                      activation_of(a), Attention::kFull, std::move(sample)));
 }
 
 template <typename T>
 TextTower<T> text_tower(const Module& module, const clipn_architecture& a, const std::string& no) {
-  TextStem<T> stem{.token_embedding = fp32(drain_weight(child(module, "token_embedding" + no), "weight")),
-                   .positional_embedding = fp32(drain_weight(module, "positional_embedding" + no)),
-                   .ln_final = norm(module, "ln_final" + no),
-                   .projection = PackedLinear<T>(drain_weight(module, "text_projection" + no).t(), {})};
+  TextStem<T> stem{
+      .token_embedding = fp32(drain_weight(child(module, "token_embedding" + no), "weight")),
+      .positional_embedding = fp32(drain_weight(module, "positional_embedding" + no)),
+      .ln_final = norm(module, "ln_final" + no),
+      .projection = PackedLinear<T>({.weight = drain_weight(module, "text_projection" + no).t(), .bias = {}})};
   return TextTower<T>(std::move(stem),
                       transformer<T, PackedLinear<T>>(child(module, "transformer" + no), a.text_layers, a.text_heads,
                                                       activation_of(a), Attention::kCausal));
