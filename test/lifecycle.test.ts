@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import path from 'node:path';
 import { before, describe, test } from 'node:test';
 import { apiModel } from './support/api-model';
 import { builtLibrary } from './support/built';
-import { repository } from './support/paths';
+import { photos, repository } from './support/paths';
 
 let model: string;
 
@@ -50,6 +51,22 @@ describe('a process ends by itself and without a crash', { concurrency: 2 }, () 
         m.encodeImages([image]).then((f) => console.log(f.length));
       });`,
       '32',
+    ));
+
+  test('when sharp cannot be loaded: raw pixels need none, and a file is told', () =>
+    endsWell(
+      `const Module = require('node:module');
+      const { _load } = Module;
+      Module._load = function (name, ...rest) {
+        if (name === 'sharp') throw new Error('sharp is not here');
+        return _load.call(this, name, ...rest);
+      };
+      loadModel(model).then(async (m) => {
+        const { length } = await m.encodeImages([image]);
+        const error = await m.encodeImages([${JSON.stringify(path.join(photos, 'cat.jpg'))}]).catch((error) => error);
+        console.log(length, error.code, error.message.includes('sharp is not here'));
+      });`,
+      '32 ERR_CLIPN_IO true',
     ));
 
   test('when models are loaded and closed over and over', () =>

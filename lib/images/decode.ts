@@ -1,7 +1,7 @@
 /**
  * images/: Files and buffers to pixels; folders of images; drawn ones. Alone imports sharp.
  *
- * Decoding: a path, encoded bytes or raw samples to 8-bit pixels. sharp is loaded on first need.
+ * Decoding: a path, encoded bytes or raw samples to 8-bit pixels.
  */
 import { readFile, stat } from 'node:fs/promises';
 import type { Sharp } from 'sharp';

@@ -1,6 +1,6 @@
 /**
- * sharp, loaded on first need. By `require`, as every package that has a CommonJS build: Jest and Yarn's Plug'n'Play know
- * nothing of an `import()` in our files.
+ * sharp, loaded beside the first model, else on first need. By `require`, as every package that has a CommonJS build: Jest
+ * and Yarn's Plug'n'Play know nothing of an `import()` in our files.
  */
 import type Sharp from 'sharp';
 import { ClipnError } from '../base/errors';
@@ -15,4 +15,9 @@ export async function loadSharp(): Promise<typeof Sharp> {
       hint: 'Look at `npx clipn-native doctor`. The next image tries again.',
     });
   }
+}
+
+/** For a caller who waits for a thread: it takes a tenth of a second. A failure is told to the first image that needs it. */
+export function loadSharpAhead(): void {
+  loadSharp().catch(() => undefined);
 }

@@ -1,6 +1,7 @@
 /** From the path of a model file to a model at work on a lane of its own. */
 import { assertArguments, assertOptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
+import { loadSharpAhead } from '../images/load-decoder';
 import type { Arithmetic, NativeModel } from '../native/addon';
 import { openEngine } from '../native/engine';
 import { closeLane, openLane, runTask } from '../native/lane';
@@ -79,7 +80,9 @@ async function openModel(file: string, path: string, opening: Opening, limits: Q
         handles.push(native.handle);
         return native;
       };
-      const native = await open(placement.precision, false);
+      const opened = open(placement.precision, false);
+      loadSharpAhead();
+      const native = await opened;
       const first = await openFirst(placement, engine.core.cpuBf16, open);
       const info = modelInfo(path, native, { ...placement, ...(first && { first: first.precision }) }, config);
       const { handle, tokenizerJson } = native;
