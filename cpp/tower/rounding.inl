@@ -2,11 +2,10 @@
 // the inputs before it take back as far as those inputs go with its own. What GPTQ does (Frantar et al., ICLR 2023), in
 // the form of Babai's nearest plane, which needs no inverse (Chen et al., 2025, show that they are one).
 // What      A panel of kPanelColumns outputs, which lie side by side; four inputs at a time, for these are one word.
-// Numerics  scale is the largest weight's size / 127. From the last input to the first, weight j plus the sum over k >
-// j
-//           of factor[j][k] e_k is rounded to the nearest code, and e_j is w_j less what it became. With H the mean of
-//           x x^T over inputs x, H = U^T U, and factor = U with rows divided by their diagonal: e is small in |U e|^2,
-//           the outputs' mean square error, for each row of U has one unknown more than the row below it.
+// Numerics  scale is the largest weight's size / 127. From the last input to the first, weight j plus the sum of
+//           factor[j][k] e_k over the inputs k after it is rounded to the nearest code; e_j is w_j less what it became.
+//           With H the mean of x x^T over inputs x, H = U^T U, and factor = U with rows divided by their diagonal: e is
+//           small in |U e|^2, the outputs' mean square error, for each row of U has one unknown more than the next.
 // Cost      inputs^2 / 2 multiply-adds an output. Errors take their weights' place and stay in L2.
 // Threads   none; writes only to its arguments.
 
@@ -38,8 +37,8 @@ static void round_weights(float* weights, int64_t inputs, const float* factor, c
     scales[p] = load_lanes(scale + p * kLanes);
     inverse[p] = scales[p] > 0.0f ? 1.0f / scales[p] : Lanes{};
   }
+  const bool takes_back = factor != nullptr;
   for (int64_t j = inputs - kStep; j >= 0; j -= kStep) {
-    const float* factors = factor + j * inputs;
     float* own = weights + j * kPanelColumns;
     Lanes row[kStep][kParts];
     for (int64_t r = 0; r < kStep; ++r) {
@@ -47,11 +46,11 @@ static void round_weights(float* weights, int64_t inputs, const float* factor, c
     }
     // Weight j + r takes back what the error of input k adds.
     const auto take_back = [&](int64_t r, int64_t k, const Lanes* errors) __attribute__((always_inline)) {
-      const float share = factors[r * inputs + k];
+      const float share = factor[(j + r) * inputs + k];
 #pragma GCC unroll 4
       for (int64_t p = 0; p < kParts; ++p) row[r][p] += share * errors[p];
     };
-    for (int64_t k = j + kStep; factor != nullptr && k < inputs; ++k) {
+    for (int64_t k = j + kStep; takes_back && k < inputs; ++k) {
       Lanes errors[kParts];
       for (int64_t p = 0; p < kParts; ++p) errors[p] = load_lanes(weights + k * kPanelColumns + p * kLanes);
 #pragma GCC unroll 4
@@ -60,7 +59,7 @@ static void round_weights(float* weights, int64_t inputs, const float* factor, c
     WordLanes words[kParts] = {};
 #pragma GCC unroll 4
     for (int64_t r = kStep - 1; r >= 0; --r) {
-      for (int64_t k = r + 1; factor != nullptr && k < kStep; ++k) take_back(r, j + k, row[k]);
+      for (int64_t k = r + 1; takes_back && k < kStep; ++k) take_back(r, j + k, row[k]);
       for (int64_t p = 0; p < kParts; ++p) {
         const WordLanes code = nearest_code(row[r][p] * inverse[p]);
         const Lanes number = __builtin_convertvector(code, Lanes);

@@ -67,12 +67,12 @@ at::Tensor Sample::activated(const at::Tensor& hidden) const {
 
 BlockInputs Sample::through(const Block<Dense>& block) {
   const at::Tensor before = normed(block.ln_1);
-  const at::Tensor attended_ = attended(linear(block.qkv, before));
-  tokens_ = tokens_ + linear(block.out, attended_);
+  const at::Tensor mixed = attended(linear(block.qkv, before));
+  tokens_ = tokens_ + linear(block.out, mixed);
   const at::Tensor between = normed(block.ln_2);
   const at::Tensor hidden = activated(linear(block.fc, between));
   tokens_ = tokens_ + linear(block.proj, hidden);
-  return {.qkv = rows_of(before), .out = rows_of(attended_), .fc = rows_of(between), .proj = rows_of(hidden)};
+  return {.qkv = rows_of(before), .out = rows_of(mixed), .fc = rows_of(between), .proj = rows_of(hidden)};
 }
 
 }  // namespace clipn
