@@ -120,23 +120,24 @@ constexpr bool kRounds = std::is_same_v<Linear, Int8Linear<float>> || std::is_sa
 // int8 weights are rounded by what the sample brings to them.
 template <typename Linear>
 Block<Linear> packed(const Block<Dense>& block, std::optional<Sample>& sample) {
+  std::vector<Rounding> by;
   if constexpr (kRounds<Linear>) {
     const BlockInputs inputs = sample.value().through(block);
-    const std::vector<Rounding> by = roundings_of({inputs.qkv, inputs.out, inputs.fc, inputs.proj});
-    return {.ln_1 = block.ln_1,
-            .qkv = Linear(block.qkv, by[0]),
-            .out = Linear(block.out, by[1]),
-            .ln_2 = block.ln_2,
-            .fc = Linear(block.fc, by[2]),
-            .proj = Linear(block.proj, by[3])};
-  } else {
-    return {.ln_1 = block.ln_1,
-            .qkv = Linear(block.qkv),
-            .out = Linear(block.out),
-            .ln_2 = block.ln_2,
-            .fc = Linear(block.fc),
-            .proj = Linear(block.proj)};
+    by = roundings_of({inputs.qkv, inputs.out, inputs.fc, inputs.proj});
   }
+  const auto linear = [&by](const Dense& dense, [[maybe_unused]] size_t i) {
+    if constexpr (kRounds<Linear>) {
+      return Linear(dense, by[i]);
+    } else {
+      return Linear(dense);
+    }
+  };
+  return {.ln_1 = block.ln_1,
+          .qkv = linear(block.qkv, 0),
+          .out = linear(block.out, 1),
+          .ln_2 = block.ln_2,
+          .fc = linear(block.fc, 2),
+          .proj = linear(block.proj, 3)};
 }
 
 template <typename T, typename Linear>
