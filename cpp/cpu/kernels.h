@@ -70,6 +70,7 @@ struct RowKernels {
                   int64_t ld_p, float* inverse_sum);
   void (*store_scaled)(const float* tile, int64_t rows, int64_t columns, const float* factor, T* out, int64_t ld);
   void (*quantise)(const T* x, int64_t rows, int64_t width, uint8_t* codes, float* step, float* least);
+  void (*quantise_finely)(const T* x, int64_t width, uint8_t* high, uint8_t* low, float* step, float* least);
   void (*store_sums)(const int32_t* sums, int64_t rows, const float* step, const float* least, const Channels& channels,
                      Activation activation, T* out, int64_t ld);
 };

@@ -54,12 +54,15 @@ static inline void store_lanes(uint16_t* to, Lanes lanes, int64_t count = kLanes
   __builtin_memcpy(to, &halves, (size_t)count * sizeof *to);
 }
 
-// To integers of [0, 255], towards zero.
-static inline void store_codes(uint8_t* to, Lanes lanes) {
+// The lowest byte of each.
+static inline void store_bytes(uint8_t* to, WordLanes words) {
   typedef uint8_t Bytes __attribute__((vector_size(16)));
-  const Bytes bytes = __builtin_convertvector(__builtin_convertvector(lanes, WordLanes), Bytes);
+  const Bytes bytes = __builtin_convertvector(words, Bytes);
   __builtin_memcpy(to, &bytes, sizeof bytes);
 }
+
+// To integers, towards zero.
+static inline WordLanes to_words(Lanes lanes) { return __builtin_convertvector(lanes, WordLanes); }
 
 // The first `count` lanes, and `other` in those after.
 static inline Lanes first_lanes(Lanes lanes, int64_t count, float other) {

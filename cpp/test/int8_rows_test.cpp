@@ -55,6 +55,19 @@ class Int8Rows : public PerTarget {
   }
 
   template <typename T>
+  void check_fine_codes(float scale) {
+    constexpr int64_t kWidth = 2 * cpu::kPanelColumns;
+    const std::vector<T> x = stored<T>(numbers(kWidth, scale));
+    std::vector<uint8_t> high(kWidth), low(kWidth);
+    float step = 0, least = 0;
+    kernels<T>().quantise_finely(x.data(), kWidth, high.data(), low.data(), &step, &least);
+    for (int64_t j = 0; j < kWidth; ++j) {
+      const double number = static_cast<double>(least) + static_cast<double>(step) * (high[j] + low[j] / 256.0);
+      ASSERT_NEAR(number, value(x[j]), step / 256 * 0.52) << j;
+    }
+  }
+
+  template <typename T>
   void check_not_finite() {
     constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNaN = std::numeric_limits<float>::quiet_NaN();
     for (const float wrong : {kNaN, -kNaN, kInfinity, -kInfinity}) {
@@ -65,6 +78,9 @@ class Int8Rows : public PerTarget {
       float step = 1, least = 1;
       kernels<T>().quantise(x.data(), 1, cpu::kPanelColumns, codes.data(), &step, &least);
       EXPECT_FALSE(std::isfinite(step)) << wrong;
+      step = 1;
+      kernels<T>().quantise_finely(x.data(), x.size(), codes.data(), codes.data(), &step, &least);
+      EXPECT_FALSE(std::isfinite(step)) << wrong << ", in 16 bits";
     }
   }
 
@@ -96,6 +112,13 @@ TEST_P(Int8Rows, CodesAreWithinHalfAStepAndUseTheWholeRange) {
   check_codes<float>(1e-20F);
   check_codes<float>(1e20F);
   check_codes<uint16_t>(3);
+}
+
+TEST_P(Int8Rows, CodesOf16BitsAreWithinHalfA256thOfAStep) {
+  check_fine_codes<float>(3);
+  check_fine_codes<float>(1e-20F);
+  check_fine_codes<float>(1e20F);
+  check_fine_codes<uint16_t>(3);
 }
 
 TEST_P(Int8Rows, ARowOfOneNumberIsExact) {

@@ -8,6 +8,7 @@
 #include <ATen/ops/equal.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
@@ -279,7 +280,7 @@ TEST(NoisePictures, AreTheSameEachTimeAndOfPhotosStrength) {
 double error_of(const Int8Linear<float>& linear, const at::Tensor& rows, const at::Tensor& exact) {
   Int8Linear<float>::Rows given;
   given.reserve(rows.size(0), rows.size(1));
-  given.set(rows.const_data_ptr<float>(), rows.size(0), rows.size(1));
+  given.set(rows.const_data_ptr<float>(), rows.size(0), rows.size(1), {});
   at::Tensor out = at::empty({rows.size(0), linear.out()});
   for (int64_t panel = 0; panel < linear.panels(); ++panel) {
     linear.product(panel, given, out.mutable_data_ptr<float>() + panel * kPanel, linear.out());
@@ -298,6 +299,25 @@ TEST(Int8Weights, LoseLessOfInputsThatGoTogether) {
   const Int8Linear<float> nearest(dense, roundings_of({at::zeros({600, 384})}).front());
   const Int8Linear<float> rounded(dense, roundings_of({rows.slice(0, 100)}).front());
   EXPECT_LT(error_of(rounded, others, exact), 0.75 * error_of(nearest, others, exact));
+}
+
+// Weights that are their codes exactly, so that only the rows lose anything.
+TEST(Int8Rows, ThatAreFineLoseAHundredthOfWhatOthersLose) {
+  if (!int8_absence().empty()) GTEST_SKIP() << int8_absence();
+  at::manual_seed(4);
+  const at::Tensor rows = at::randn({9, 256}), norm = at::ones({256});
+  at::Tensor weights = at::randint(-127, 128, {64, 256}).to(at::kFloat);
+  weights.select(1, 0).fill_(127);
+  const Int8Linear<float> linear({.weight = weights, .bias = {}}, roundings_of({at::zeros({9, 256})}).front());
+  const at::Tensor exact = at::matmul(at::layer_norm(rows, {256}).to(at::kDouble), weights.to(at::kDouble).t());
+  Int8Linear<float>::Rows given;
+  given.reserve(9, 256);
+  given.set_norm(Norm(norm, at::zeros({256})), rows.const_data_ptr<float>(), 9, 256, {2, 7});
+  at::Tensor out = at::empty({9, 64});
+  linear.product(0, given, out.mutable_data_ptr<float>(), 64);
+  const at::Tensor errors = (out.to(at::kDouble) - exact).norm(2, at::IntArrayRef{1});
+  const double most = std::max(errors[2].item<double>(), errors[7].item<double>());
+  for (const int64_t other : {0, 1, 3, 4, 5, 6, 8}) EXPECT_LT(100 * most, errors[other].item<double>()) << other;
 }
 
 TEST(Int8Weights, AreRoundedToTheNearestWhereInputsAreNotFinite) {

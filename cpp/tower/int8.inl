@@ -1,4 +1,5 @@
-// Rows and products in 8 bits: number j of a row is least + step * code[j], code an integer of [0, 255].
+// Rows and products in 8 bits: number j of a row is least + step * code[j], code an integer of [0, 255]. In 16 bits it
+// is least + step * (high[j] + low[j] / 256), of two such bytes.
 // What      Codes of rows, with and without a LayerNorm before; sums of code products back to numbers; on CPUs with
 //           AVX-VNNI but without AVX-512 the products themselves.
 // Numerics  step = (largest - least) / 255 of each row, so a number is off by at most step / 2. With weights
@@ -70,7 +71,9 @@ static inline void to_codes(const T* x, int64_t width, Range range, uint8_t* cod
   const float factor = range.size > 0.0f ? 255.0f / range.size : 0.0f;
   *step = range.size / 255.0f;
   *least = range.low;
-  for (int64_t j = 0; j < width; j += kLanes) store_codes(codes + j, (load_lanes(x + j) - range.low) * factor + 0.5f);
+  for (int64_t j = 0; j < width; j += kLanes) {
+    store_bytes(codes + j, to_words((load_lanes(x + j) - range.low) * factor + 0.5f));
+  }
 }
 
 // Widths are whole panels, here and below.
@@ -78,6 +81,20 @@ template <typename T>
 static void quantise(const T* x, int64_t rows, int64_t width, uint8_t* codes, float* step, float* least) {
   for (int64_t r = 0; r < rows; ++r, x += width, codes += width) {
     to_codes(x, width, range_of(x, width), codes, step + r, least + r);
+  }
+}
+
+// One row in 16 bits.
+template <typename T>
+static void quantise_finely(const T* x, int64_t width, uint8_t* high, uint8_t* low, float* step, float* least) {
+  const Range range = range_of(x, width);
+  const float factor = range.size > 0.0f ? 65535.0f / range.size : 0.0f;
+  *step = range.size * (256.0f / 65535.0f);
+  *least = range.low;
+  for (int64_t j = 0; j < width; j += kLanes) {
+    const WordLanes code = to_words((load_lanes(x + j) - range.low) * factor + 0.5f);
+    store_bytes(high + j, code >> 8);
+    store_bytes(low + j, code);
   }
 }
 

@@ -65,30 +65,48 @@ std::vector<Rounding> roundings_of(const std::vector<at::Tensor>& inputs) {
 
 template <typename T>
 void Int8Linear<T>::Rows::reserve(int64_t rows, int64_t width) {
-  codes_.reserve(rows * width);
+  codes_.reserve(2 * rows * width);
   step_.reserve(rows);
   least_.reserve(rows);
   row_.reserve(width);
-  sums_.reserve(rows * kPanel);
+  sums_.reserve(2 * rows * kPanel);
+  fine_.reserve(static_cast<size_t>(rows));
 }
 
 template <typename T>
-void Int8Linear<T>::Rows::set(const T* given, int64_t rows, int64_t width) {
+void Int8Linear<T>::Rows::set(const T* given, int64_t rows, int64_t width, const std::vector<int64_t>& fine) {
+  set_any(rows, width);
   row_kernels<T>().quantise(given, rows, width, codes_.data(), step_.data(), least_.data());
-  set_any(rows, width);
+  for (const int64_t r : fine) set_finely(r, given + r * width);
 }
 
 template <typename T>
-void Int8Linear<T>::Rows::set_norm(const Norm& norm, const float* x, int64_t rows, int64_t width) {
-  cpu::kernels().quantise_norm(x, rows, width, norm.weight.const_data_ptr<float>(), norm.bias.const_data_ptr<float>(),
-                               row_.data(), codes_.data(), step_.data(), least_.data());
+void Int8Linear<T>::Rows::set_norm(const Norm& norm, const float* x, int64_t rows, int64_t width,
+                                   const std::vector<int64_t>& fine) {
   set_any(rows, width);
+  const float* weight = norm.weight.const_data_ptr<float>();
+  const float* bias = norm.bias.const_data_ptr<float>();
+  const cpu::Kernels& kernels = cpu::kernels();
+  kernels.quantise_norm(x, rows, width, weight, bias, row_.data(), codes_.data(), step_.data(), least_.data());
+  for (const int64_t r : fine) {
+    kernels.fp32.layer_norm(x + r * width, 1, width, weight, bias, row_.data());
+    set_finely(r, row_.data());
+  }
+}
+
+template <typename T>
+template <typename U>
+void Int8Linear<T>::Rows::set_finely(int64_t r, const U* row) {
+  uint8_t* low = codes_.data() + coded() * width_;
+  row_kernels<U>().quantise_finely(row, width_, codes_.data() + r * width_, low, step_.data() + r, least_.data() + r);
+  fine_.push_back(r);
 }
 
 template <typename T>
 void Int8Linear<T>::Rows::set_any(int64_t rows, int64_t width) {
   count_ = rows;
   width_ = width;
+  fine_.clear();
 }
 
 template <typename T>
@@ -138,20 +156,30 @@ cpu::Channels Int8Linear<T>::channels(int64_t panel) const {
 
 template <typename T>
 void Int8Linear<T>::multiply_only(int64_t panel, Rows& a) const {
-  multiply(a.codes_.data(), a.width_, weight_.data() + panel * kPanel * in_, a.count_, in_, a.sums_.data());
+  multiply(a.codes_.data(), a.width_, weight_.data() + panel * kPanel * in_, a.coded(), in_, a.sums_.data());
+}
+
+// Sums of low bytes count a 256th, rounded to a whole: less than a row of 8 bits knows by some hundred times.
+template <typename T>
+const int32_t* Int8Linear<T>::sums(int64_t panel, Rows& a) const {
+  multiply_only(panel, a);
+  const int32_t* low = a.sums_.data() + a.count_ * kPanel;
+  for (const int64_t r : a.fine_) {
+    int32_t* high = a.sums_.data() + r * kPanel;
+    for (int64_t j = 0; j < kPanel; ++j) high[j] += (*low++ + 128) >> 8;
+  }
+  return a.sums_.data();
 }
 
 template <typename T>
 void Int8Linear<T>::store(int64_t panel, Rows& a, cpu::Activation activation, T* out, int64_t ld_out) const {
-  multiply_only(panel, a);
-  row_kernels<T>().store_sums(a.sums_.data(), a.count_, a.step_.data(), a.least_.data(), channels(panel), activation,
+  row_kernels<T>().store_sums(sums(panel, a), a.count_, a.step_.data(), a.least_.data(), channels(panel), activation,
                               out, ld_out);
 }
 
 template <typename T>
 void Int8Linear<T>::add(int64_t panel, Rows& a, float* to, int64_t ld_to) const {
-  multiply_only(panel, a);
-  cpu::kernels().add_sums(a.sums_.data(), a.count_, a.step_.data(), a.least_.data(), channels(panel), to, ld_to);
+  cpu::kernels().add_sums(sums(panel, a), a.count_, a.step_.data(), a.least_.data(), channels(panel), to, ld_to);
 }
 
 template <typename T>
@@ -160,8 +188,7 @@ void Int8Linear<T>::product(int64_t panel, Rows& a, float* to, int64_t ld_to) co
   for (int64_t r = 0; r < a.count_; ++r) std::fill_n(to + r * ld_to, kPanel, 0.0F);
   cpu::Channels unbiased = channels(panel);
   unbiased.bias = kNoBias.data();
-  multiply_only(panel, a);
-  cpu::kernels().add_sums(a.sums_.data(), a.count_, a.step_.data(), a.least_.data(), unbiased, to, ld_to);
+  cpu::kernels().add_sums(sums(panel, a), a.count_, a.step_.data(), a.least_.data(), unbiased, to, ld_to);
 }
 
 template class Int8Linear<float>;

@@ -20,17 +20,23 @@ std::vector<Rounding> roundings_of(const std::vector<at::Tensor>& inputs);
 template <typename T>
 class Int8Linear {
  public:
-  /// The left side of products: one thread's rows as codes (int8.inl), and the tile that takes the sums.
+  /// The left side of products: one thread's rows as codes (int8.inl), and the tile that takes the sums. Codes of
+  /// `fine` rows have 16 bits: the low ones lie behind all rows, as rows of their own, in the order of `fine`.
   class Rows {
    public:
     void reserve(int64_t rows, int64_t width);
-    void set(const T* given, int64_t rows, int64_t width);
-    void set_norm(const Norm& norm, const float* x, int64_t rows, int64_t width);
+    void set(const T* given, int64_t rows, int64_t width, const std::vector<int64_t>& fine);
+    void set_norm(const Norm& norm, const float* x, int64_t rows, int64_t width, const std::vector<int64_t>& fine);
     void set_any(int64_t rows, int64_t width);
 
    private:
     friend class Int8Linear;
+    template <typename U>
+    void set_finely(int64_t r, const U* row);
+    int64_t coded() const { return count_ + static_cast<int64_t>(fine_.size()); }
+
     int64_t count_ = 0, width_ = 0;
+    std::vector<int64_t> fine_;
     Buffer<uint8_t> codes_;
     Buffer<float> step_, least_, row_;
     Buffer<int32_t> sums_;
@@ -55,6 +61,8 @@ class Int8Linear {
   void product(int64_t panel, Rows& a, float* to, int64_t ld_to) const;
 
  private:
+  /// Sums of codes of a panel, a row each, in units of a row's step.
+  const int32_t* sums(int64_t panel, Rows& a) const;
   cpu::Channels channels(int64_t panel) const;
 
   int64_t in_, out_;

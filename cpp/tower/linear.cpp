@@ -40,22 +40,23 @@ void PackedLinear<T>::Rows::reserve(int64_t rows, int64_t width) {
 }
 
 template <typename T>
-void PackedLinear<T>::Rows::set(const T* given, int64_t rows, int64_t width) {
+void PackedLinear<T>::Rows::set(const T* given, int64_t rows, int64_t width, const std::vector<int64_t>& /*fine*/) {
   rows_ = given;
   count_ = rows;
   width_ = width;
 }
 
 template <typename T>
-void PackedLinear<T>::Rows::set_norm(const Norm& norm, const float* x, int64_t rows, int64_t width) {
+void PackedLinear<T>::Rows::set_norm(const Norm& norm, const float* x, int64_t rows, int64_t width,
+                                     const std::vector<int64_t>& fine) {
   row_kernels<T>().layer_norm(x, rows, width, norm.weight.const_data_ptr<float>(), norm.bias.const_data_ptr<float>(),
                               own_.data());
-  set(own_.data(), rows, width);
+  set(own_.data(), rows, width, fine);
 }
 
 template <typename T>
 void PackedLinear<T>::Rows::set_any(int64_t rows, int64_t width) {
-  set(own_.data(), rows, width);
+  set(own_.data(), rows, width, {});
 }
 
 template <typename T>

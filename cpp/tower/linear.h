@@ -3,6 +3,8 @@
 #ifndef CLIPN_TOWER_LINEAR_H_
 #define CLIPN_TOWER_LINEAR_H_
 
+#include <vector>
+
 #include "tower/gemm.h"
 
 namespace clipn {
@@ -40,10 +42,11 @@ class PackedLinear {
    public:
     /// Room for `rows` rows of at most `width` numbers.
     void reserve(int64_t rows, int64_t width);
-    /// The rows are those of T given, [rows, width], for as long as they live.
-    void set(const T* given, int64_t rows, int64_t width);
+    /// The rows are those of T given, [rows, width], for as long as they live. Which are `fine` means nothing here: in
+    /// 8 bits they are taken more finely than the others.
+    void set(const T* given, int64_t rows, int64_t width, const std::vector<int64_t>& fine);
     /// The rows are those of x after a LayerNorm.
-    void set_norm(const Norm& norm, const float* x, int64_t rows, int64_t width);
+    void set_norm(const Norm& norm, const float* x, int64_t rows, int64_t width, const std::vector<int64_t>& fine);
     /// The rows are what there happens to be: for benchmarks.
     void set_any(int64_t rows, int64_t width);
 

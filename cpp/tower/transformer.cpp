@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "cpu/dispatch.h"
@@ -40,6 +41,15 @@ float mean_of(const float* row, int64_t width) {
   float sum = 0;
   for (int64_t j = 0; j < width; ++j) sum += row[j];
   return sum / static_cast<float>(width);
+}
+
+// Those of `rows`, which ascend, in [begin, end), counted from begin.
+std::vector<int64_t> within(const std::vector<int64_t>& rows, int64_t begin, int64_t end) {
+  std::vector<int64_t> all;
+  for (auto row = std::lower_bound(rows.begin(), rows.end(), begin); row != rows.end() && *row < end; ++row) {
+    all.push_back(*row - begin);
+  }
+  return all;
 }
 
 }  // namespace
@@ -87,16 +97,18 @@ void Transformer<T, Linear>::layer_norm(const Norm& norm, const float* x, int64_
   kernels_.layer_norm(x, rows, width_, norm.weight.const_data_ptr<float>(), norm.bias.const_data_ptr<float>(), out);
 }
 
-// Columns [first, end) of q, k, v of all rows, to the same columns of out [rows, 3 inner].
+// Columns [first, end) of q, k, v of all rows, to the same columns of out [rows, 3 inner]. Rows that are read out are
+// fine: what another row loses reaches them as one of many, by attention.
 template <typename T, typename Linear>
-void Transformer<T, Linear>::to_qkv(const Block<Linear>& block, const float* x, int64_t rows, int64_t first_column,
-                                    int64_t end_column, T* out) {
+void Transformer<T, Linear>::to_qkv(const Block<Linear>& block, const float* x, int64_t rows,
+                                    const std::vector<int64_t>& readout, int64_t first_column, int64_t end_column,
+                                    T* out) {
   const RowBlocks blocks(rows);
   const int64_t ld = 3 * inner_;
   for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
     const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
     Scratch& s = scratch(thread);
-    s.rows.set_norm(block.ln_1, x + begin * width_, height, width_);
+    s.rows.set_norm(block.ln_1, x + begin * width_, height, width_, within(readout, begin, begin + height));
     for (int64_t panel = panel_of(first_column); panel < panel_of(end_column); ++panel) {
       block.qkv.store(panel, s.rows, cpu::Activation::kNone, out + begin * ld + panel * kPanel, ld);
     }
@@ -153,22 +165,24 @@ void Transformer<T, Linear>::attend(const T* queries, int64_t ld_queries, const 
 
 // x += out(attended); x += proj(activation(fc(ln_2(x)))).
 template <typename T, typename Linear>
-void Transformer<T, Linear>::finish(const Block<Linear>& block, const T* attended, float* x, int64_t rows) {
+void Transformer<T, Linear>::finish(const Block<Linear>& block, const T* attended, float* x, int64_t rows,
+                                    const std::vector<int64_t>& readout) {
   const RowBlocks blocks(rows);
   const int64_t hidden = block.fc.out();
   for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
     const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
     float* rows_of_x = x + begin * width_;
+    const std::vector<int64_t> fine = within(readout, begin, begin + height);
     Scratch& s = scratch(thread);
-    s.rows.set(attended + begin * inner_, height, inner_);
+    s.rows.set(attended + begin * inner_, height, inner_, fine);
     for (int64_t panel = 0; panel < block.out.panels(); ++panel) {
       block.out.add(panel, s.rows, rows_of_x + panel * kPanel, width_);
     }
-    s.rows.set_norm(block.ln_2, rows_of_x, height, width_);
+    s.rows.set_norm(block.ln_2, rows_of_x, height, width_, fine);
     for (int64_t panel = 0; panel < block.fc.panels(); ++panel) {
       block.fc.store(panel, s.rows, activation_, s.hidden.data() + panel * kPanel, hidden);
     }
-    s.rows.set(s.hidden.data(), height, hidden);
+    s.rows.set(s.hidden.data(), height, hidden, fine);
     for (int64_t panel = 0; panel < block.proj.panels(); ++panel) {
       block.proj.add(panel, s.rows, rows_of_x + panel * kPanel, width_);
     }
@@ -178,9 +192,9 @@ void Transformer<T, Linear>::finish(const Block<Linear>& block, const T* attende
 // One block on all rows of x.
 template <typename T, typename Linear>
 void Transformer<T, Linear>::apply(const Block<Linear>& block, float* x, const Sequences& sequences) {
-  to_qkv(block, x, sequences.rows(), 0, 3 * inner_, qkv_.data());
+  to_qkv(block, x, sequences.rows(), sequences.readout, 0, 3 * inner_, qkv_.data());
   attend(qkv_.data(), 3 * inner_, sequences, false, attended_.data());
-  finish(block, attended_.data(), x, sequences.rows());
+  finish(block, attended_.data(), x, sequences.rows(), sequences.readout);
 }
 
 template <typename T, typename Linear>
@@ -200,11 +214,13 @@ float* Transformer<T, Linear>::run_to_readout(float* x, const Sequences& sequenc
     std::memcpy(readout + i * width_, x + sequences.readout[i] * width_, static_cast<size_t>(width_) * sizeof(float));
   }
   T* queries = queries_.reserve(count * 3 * inner_);
-  to_qkv(last, x, rows, inner_, 3 * inner_, qkv_.data());
-  to_qkv(last, readout, count, 0, inner_, queries);
+  std::vector<int64_t> all(static_cast<size_t>(count));
+  std::iota(all.begin(), all.end(), 0);
+  to_qkv(last, x, rows, sequences.readout, inner_, 3 * inner_, qkv_.data());
+  to_qkv(last, readout, count, all, 0, inner_, queries);
   T* weighted = keep_weighted ? weighted_.reserve(rows * inner_) : nullptr;
   attend(queries, 3 * inner_, sequences, true, attended_.data(), weighted);
-  finish(last, attended_.data(), readout, count);
+  finish(last, attended_.data(), readout, count, all);
   return readout;
 }
 
@@ -259,7 +275,7 @@ void Transformer<T, Linear>::project_contributions(const Norm& norm, const Packe
   for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
     const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
     Scratch& s = scratch(thread);
-    s.rows.set(weighted_.data() + begin * inner_, height, inner_);
+    s.rows.set(weighted_.data() + begin * inner_, height, inner_, {});
     for (int64_t panel = 0; panel < to_width.panels(); ++panel) {
       to_width.product(panel, s.rows, s.summand.data() + panel * kPanel, width_);
     }

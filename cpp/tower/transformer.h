@@ -17,7 +17,8 @@ struct Block {
   Linear fc, proj;
 };
 
-/// Rows [starts[i], starts[i + 1]) of x are sequence i; readout[i] is the row that is asked for.
+/// Rows [starts[i], starts[i + 1]) of x are sequence i; readout[i] is the row that is asked for. In 8 bits it is fine
+/// (Rows of a linear): its own errors reach the feature whole, those of the others as one of many, through attention.
 struct Sequences {
   std::vector<int64_t> starts{0};
   std::vector<int64_t> readout;
@@ -71,11 +72,12 @@ class Transformer {
   };
 
   void layer_norm(const Norm& norm, const float* x, int64_t rows, T* out) const;
-  void to_qkv(const Block<Linear>& block, const float* x, int64_t rows, int64_t first_column, int64_t end_column,
-              T* out);
+  void to_qkv(const Block<Linear>& block, const float* x, int64_t rows, const std::vector<int64_t>& readout,
+              int64_t first_column, int64_t end_column, T* out);
   void attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only, T* out,
               T* weighted = nullptr);
-  void finish(const Block<Linear>& block, const T* attended, float* x, int64_t rows);
+  void finish(const Block<Linear>& block, const T* attended, float* x, int64_t rows,
+              const std::vector<int64_t>& readout);
   void apply(const Block<Linear>& block, float* x, const Sequences& sequences);
   void prepare(const Sequences& sequences);
   Scratch& scratch(int64_t thread) { return scratch_[thread]; }
