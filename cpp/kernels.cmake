@@ -48,6 +48,7 @@ target_link_libraries(clipn_score PRIVATE clipn_torch)
 
 clipn_add_objects(clipn_tower ${CLIPN_CPP_DIR}/tower/gemm.cpp ${CLIPN_CPP_DIR}/tower/image_tower.cpp
                   ${CLIPN_CPP_DIR}/tower/int8_linear.cpp ${CLIPN_CPP_DIR}/tower/linear.cpp
-                  ${CLIPN_CPP_DIR}/tower/text_tower.cpp ${CLIPN_CPP_DIR}/tower/transformer.cpp)
+                  ${CLIPN_CPP_DIR}/tower/tasks.cpp ${CLIPN_CPP_DIR}/tower/text_tower.cpp
+                  ${CLIPN_CPP_DIR}/tower/transformer.cpp)
 target_compile_options(clipn_tower PRIVATE -fopenmp -Wall -Wextra)
 target_link_libraries(clipn_tower PRIVATE clipn_torch)

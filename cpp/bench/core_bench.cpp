@@ -19,6 +19,7 @@
 #include "cpu/dispatch.h"
 #include "score/products.h"
 #include "tower/gemm.h"
+#include "tower/tasks.h"
 
 namespace {
 

@@ -16,6 +16,7 @@
 #include "score/products.h"
 #include "score/words.h"
 #include "tower/gemm.h"
+#include "tower/tasks.h"
 
 #ifndef _OPENMP
 #error "compile with -fopenmp: without it at::parallel_for runs serially, and nothing says so"

@@ -1,11 +1,9 @@
 #include "tower/gemm.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/native/CPUBlas.h>
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <exception>
@@ -15,25 +13,16 @@
 
 #include "cpu/dispatch.h"
 
-#ifndef _OPENMP
-#error "compile with -fopenmp: without it at::parallel_for runs serially, and nothing says so"
-#endif
-
 namespace clipn {
 namespace {
 
 using at::native::cpublas::brgemm;
 
-constexpr int64_t kLeastRows = 8;  // of a block: below, reading the weights takes longer than the products
-
 const c10::BFloat16* elements(const uint16_t* bits) { return reinterpret_cast<const c10::BFloat16*>(bits); }
 
-// A thread's AMX tiles are configured by brgemm; other code must find them released.
-struct ReleaseTiles {
-  ~ReleaseTiles() { at::native::cpublas::brgemm_release(); }
-};
-
 }  // namespace
+
+ReleaseTiles::~ReleaseTiles() { at::native::cpublas::brgemm_release(); }
 
 void multiply(const float* a, int64_t ld_a, const float* b, int64_t ld_b, int64_t rows, int64_t columns, int64_t depth,
               float* c, int64_t ld_c, bool accumulate) {
@@ -141,20 +130,6 @@ bool can_multiply() {
     }
   }();
   return works;
-}
-
-void for_each_task(int64_t tasks, const std::function<void(int64_t, int64_t)>& run) {
-  std::atomic<int64_t> next{0};
-  at::parallel_for(0, std::min<int64_t>(tasks, at::get_num_threads()), 1, [&](int64_t, int64_t) {
-    const ReleaseTiles release;
-    for (int64_t task = next++; task < tasks; task = next++) run(task, at::get_thread_num());
-  });
-}
-
-RowBlocks::RowBlocks(int64_t all) : rows(all) {
-  const int64_t threads = at::get_num_threads();
-  count = threads * ((rows + threads * kMostRows - 1) / (threads * kMostRows));
-  count = std::max<int64_t>(1, std::min(count, rows / kLeastRows));
 }
 
 template bool can_multiply<float>();

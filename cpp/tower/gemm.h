@@ -1,5 +1,5 @@
 // Matrix products of blocks, on libtorch's brgemm (oneDNN's micro-kernels: AMX, AVX-512-BF16, AVX-512-VNNI, AVX-512,
-// AVX2), what is shared out between threads, and memory that is kept.
+// AVX2), and memory that is kept.
 #ifndef CLIPN_TOWER_GEMM_H_
 #define CLIPN_TOWER_GEMM_H_
 
@@ -7,8 +7,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
-#include <algorithm>
-#include <functional>
+#include <cstdint>
 #include <string>
 #include <type_traits>
 
@@ -71,14 +70,12 @@ void multiply(const uint8_t* a, int64_t ld_a, const int8_t* b, int64_t rows, int
 /// libtorch takes without a word is thousands of times slower.
 const std::string& int8_absence();
 
-/// Runs task 0 .. tasks - 1, each once, on the lane's threads, whichever is free; `thread` < at::get_num_threads().
-void for_each_task(int64_t tasks, const std::function<void(int64_t task, int64_t thread)>& run);
-
-/// Splits rows into blocks of at most kMostRows whose number is a multiple of the threads, where there are enough.
-struct RowBlocks {
-  explicit RowBlocks(int64_t rows);
-  int64_t begin(int64_t block) const { return rows * block / count; }
-  int64_t rows, count;
+/// A thread's AMX tiles are configured by products; other code must find them released.
+struct ReleaseTiles {
+  ReleaseTiles() = default;
+  ReleaseTiles(const ReleaseTiles&) = delete;
+  ReleaseTiles& operator=(const ReleaseTiles&) = delete;
+  ~ReleaseTiles();
 };
 
 }  // namespace clipn

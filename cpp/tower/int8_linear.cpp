@@ -17,6 +17,7 @@
 
 #include "cpu/dispatch.h"
 #include "error.h"
+#include "tower/tasks.h"
 
 namespace clipn {
 namespace {

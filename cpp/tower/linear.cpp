@@ -1,8 +1,10 @@
 #include "tower/linear.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "cpu/dispatch.h"
+#include "tower/tasks.h"
 
 namespace clipn {
 namespace {

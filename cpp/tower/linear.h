@@ -3,6 +3,7 @@
 #ifndef CLIPN_TOWER_LINEAR_H_
 #define CLIPN_TOWER_LINEAR_H_
 
+#include <algorithm>
 #include <vector>
 
 #include "tower/gemm.h"

@@ -1,6 +1,6 @@
-// Per block three parallel regions: LayerNorm and q, k, v by row blocks; attention by sequence and head; the rest of
-// the block by row blocks, whose hidden layer (4 x width in most networks) therefore never leaves a core's L2. Buffers
-// are kept between calls.
+// Three steps a block: LayerNorm and q, k, v by row blocks; attention by sequence and head; the rest of the block by
+// row blocks, whose hidden layer (4 x width in most networks) therefore never leaves a core's L2. A row block waits for
+// the sequences that it has rows of and the other way round, not for all others. Buffers are kept between calls.
 #include "tower/transformer.h"
 
 #include <ATen/Parallel.h>
@@ -8,11 +8,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <utility>
 
 #include "cpu/dispatch.h"
 #include "tower/int8_linear.h"
+#include "tower/tasks.h"
 
 namespace clipn {
 namespace {
@@ -53,6 +53,19 @@ std::vector<int64_t> within(const std::vector<int64_t>& rows, int64_t begin, int
 }
 
 }  // namespace
+
+Sequences Sequences::of_one_row(int64_t count) {
+  Sequences all;
+  for (int64_t i = 0; i < count; ++i) {
+    all.readout.push_back(i);
+    all.starts.push_back(i + 1);
+  }
+  return all;
+}
+
+int64_t Sequences::of(int64_t row) const {
+  return std::upper_bound(starts.begin(), starts.end(), row) - starts.begin() - 1;
+}
 
 int64_t Sequences::longest() const {
   int64_t most = 0;
@@ -100,30 +113,32 @@ void Transformer<T, Linear>::layer_norm(const Norm& norm, const float* x, int64_
 // Columns [first, end) of q, k, v of all rows, to the same columns of out [rows, 3 inner]. Rows that are read out are
 // fine: what another row loses reaches them as one of many, by attention.
 template <typename T, typename Linear>
-void Transformer<T, Linear>::to_qkv(const Block<Linear>& block, const float* x, int64_t rows,
+Step Transformer<T, Linear>::to_qkv(const Block<Linear>& block, const float* x, int64_t rows,
                                     const std::vector<int64_t>& readout, int64_t first_column, int64_t end_column,
                                     T* out) {
   const RowBlocks blocks(rows);
   const int64_t ld = 3 * inner_;
-  for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
+  const auto run = [=, this, &block, &readout](int64_t task, int64_t thread) {
     const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
     Scratch& s = scratch(thread);
     s.rows.set_norm(block.ln_1, x + begin * width_, height, width_, within(readout, begin, begin + height));
     for (int64_t panel = panel_of(first_column); panel < panel_of(end_column); ++panel) {
       block.qkv.store(panel, s.rows, cpu::Activation::kNone, out + begin * ld + panel * kPanel, ld);
     }
-  });
+  };
+  // The same rows of the block before.
+  return {.tasks = blocks.count, .run = run, .needs = [](int64_t task) { return TaskRange{task, task + 1}; }};
 }
 
 // softmax(q k^T / sqrt(head)) v. Queries are rows of qkv_, or one row a sequence when only the readout is asked for;
 // then `weighted` [rows, inner] takes the summands, each value times its weight.
 template <typename T, typename Linear>
-void Transformer<T, Linear>::attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only,
+Step Transformer<T, Linear>::attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only,
                                     T* out, T* weighted) {
   const int64_t head = inner_ / heads_, ld = 3 * inner_;
   const cpu::Kernels& kernels = cpu::kernels();
   const bool causal = attention_ == Attention::kCausal;
-  for_each_task(sequences.count() * heads_, [&](int64_t task, int64_t thread) {
+  const auto run = [=, this, &kernels, &sequences](int64_t task, int64_t thread) {
     const int64_t i = task / heads_, column = task % heads_ * head;
     const int64_t start = sequences.starts[i], length = sequences.starts[i + 1] - start;
     const int64_t keys = padded_keys(length), depth = padded_values(length), apart = probabilities_apart(length);
@@ -160,19 +175,25 @@ void Transformer<T, Linear>::attend(const T* queries, int64_t ld_queries, const 
         for (int64_t j = 0; j < head; ++j) store(to + j, to_float(v[r * ld + j]) * factor);
       }
     }
-  });
+  };
+  const RowBlocks blocks(sequences.rows());
+  const auto needs = [this, blocks, &sequences](int64_t task) {
+    const int64_t i = task / heads_;
+    return TaskRange{blocks.of(sequences.starts[i]), blocks.of(sequences.starts[i + 1] - 1) + 1};
+  };
+  return {.tasks = sequences.count() * heads_, .run = run, .needs = needs};
 }
 
 // x += out(attended); x += proj(activation(fc(ln_2(x)))).
 template <typename T, typename Linear>
-void Transformer<T, Linear>::finish(const Block<Linear>& block, const T* attended, float* x, int64_t rows,
-                                    const std::vector<int64_t>& readout) {
-  const RowBlocks blocks(rows);
+Step Transformer<T, Linear>::finish(const Block<Linear>& block, const T* attended, float* x,
+                                    const Sequences& sequences) {
+  const RowBlocks blocks(sequences.rows());
   const int64_t hidden = block.fc.out();
-  for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
+  const auto run = [=, this, &block, &sequences](int64_t task, int64_t thread) {
     const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
     float* rows_of_x = x + begin * width_;
-    const std::vector<int64_t> fine = within(readout, begin, begin + height);
+    const std::vector<int64_t> fine = within(sequences.readout, begin, begin + height);
     Scratch& s = scratch(thread);
     s.rows.set(attended + begin * inner_, height, inner_, fine);
     for (int64_t panel = 0; panel < block.out.panels(); ++panel) {
@@ -186,41 +207,49 @@ void Transformer<T, Linear>::finish(const Block<Linear>& block, const T* attende
     for (int64_t panel = 0; panel < block.proj.panels(); ++panel) {
       block.proj.add(panel, s.rows, rows_of_x + panel * kPanel, width_);
     }
-  });
+  };
+  const auto needs = [this, blocks, &sequences](int64_t task) {
+    const int64_t first = sequences.of(blocks.begin(task)), last = sequences.of(blocks.begin(task + 1) - 1);
+    return TaskRange{first * heads_, (last + 1) * heads_};
+  };
+  return {.tasks = blocks.count, .run = run, .needs = needs};
 }
 
-// One block on all rows of x.
+// The first `count` blocks on all rows of x.
 template <typename T, typename Linear>
-void Transformer<T, Linear>::apply(const Block<Linear>& block, float* x, const Sequences& sequences) {
-  to_qkv(block, x, sequences.rows(), sequences.readout, 0, 3 * inner_, qkv_.data());
-  attend(qkv_.data(), 3 * inner_, sequences, false, attended_.data());
-  finish(block, attended_.data(), x, sequences.rows(), sequences.readout);
+void Transformer<T, Linear>::apply(size_t count, float* x, const Sequences& sequences) {
+  std::vector<Step> steps;
+  for (size_t i = 0; i < count; ++i) {
+    steps.push_back(to_qkv(blocks_[i], x, sequences.rows(), sequences.readout, 0, 3 * inner_, qkv_.data()));
+    steps.push_back(attend(qkv_.data(), 3 * inner_, sequences, false, attended_.data()));
+    steps.push_back(finish(blocks_[i], attended_.data(), x, sequences));
+  }
+  run_steps(steps);
 }
 
 template <typename T, typename Linear>
 void Transformer<T, Linear>::run(float* x, const Sequences& sequences) {
   prepare(sequences);
-  for (const Block<Linear>& block : blocks_) apply(block, x, sequences);
+  apply(blocks_.size(), x, sequences);
 }
 
 template <typename T, typename Linear>
 float* Transformer<T, Linear>::run_to_readout(float* x, const Sequences& sequences, bool keep_weighted) {
   prepare(sequences);
   const int64_t rows = sequences.rows(), count = sequences.count();
-  for (size_t i = 0; i + 1 < blocks_.size(); ++i) apply(blocks_[i], x, sequences);
+  apply(blocks_.size() - 1, x, sequences);
   const Block<Linear>& last = blocks_.back();
   float* readout = readout_.reserve(count * width_);
   for (int64_t i = 0; i < count; ++i) {
     std::memcpy(readout + i * width_, x + sequences.readout[i] * width_, static_cast<size_t>(width_) * sizeof(float));
   }
   T* queries = queries_.reserve(count * 3 * inner_);
-  std::vector<int64_t> all(static_cast<size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  to_qkv(last, x, rows, sequences.readout, inner_, 3 * inner_, qkv_.data());
-  to_qkv(last, readout, count, all, 0, inner_, queries);
+  const Sequences alone = Sequences::of_one_row(count);
+  run_steps({to_qkv(last, readout, count, alone.readout, 0, inner_, queries)});
   T* weighted = keep_weighted ? weighted_.reserve(rows * inner_) : nullptr;
-  attend(queries, 3 * inner_, sequences, true, attended_.data(), weighted);
-  finish(last, attended_.data(), readout, count, all);
+  run_steps({to_qkv(last, x, rows, sequences.readout, inner_, 3 * inner_, qkv_.data()),
+             attend(queries, 3 * inner_, sequences, true, attended_.data(), weighted),
+             finish(last, attended_.data(), readout, alone)});
   return readout;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tower/linear.h"
+#include "tower/tasks.h"
 
 namespace clipn {
 
@@ -23,9 +24,13 @@ struct Sequences {
   std::vector<int64_t> starts{0};
   std::vector<int64_t> readout;
 
+  static Sequences of_one_row(int64_t count);
+
   int64_t count() const { return static_cast<int64_t>(starts.size()) - 1; }
   int64_t rows() const { return starts.back(); }
   int64_t longest() const;
+  /// The sequence that has a row.
+  int64_t of(int64_t row) const;
 };
 
 /// What a token sees of its sequence: all of it, or itself and those before it.
@@ -72,13 +77,12 @@ class Transformer {
   };
 
   void layer_norm(const Norm& norm, const float* x, int64_t rows, T* out) const;
-  void to_qkv(const Block<Linear>& block, const float* x, int64_t rows, const std::vector<int64_t>& readout,
+  Step to_qkv(const Block<Linear>& block, const float* x, int64_t rows, const std::vector<int64_t>& readout,
               int64_t first_column, int64_t end_column, T* out);
-  void attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only, T* out,
+  Step attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only, T* out,
               T* weighted = nullptr);
-  void finish(const Block<Linear>& block, const T* attended, float* x, int64_t rows,
-              const std::vector<int64_t>& readout);
-  void apply(const Block<Linear>& block, float* x, const Sequences& sequences);
+  Step finish(const Block<Linear>& block, const T* attended, float* x, const Sequences& sequences);
+  void apply(size_t count, float* x, const Sequences& sequences);
   void prepare(const Sequences& sequences);
   Scratch& scratch(int64_t thread) { return scratch_[thread]; }
 
