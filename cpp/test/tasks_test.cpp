@@ -28,10 +28,10 @@ TEST(Tasks, OfNoneAreDone) {
   for_each_task(0, [](int64_t, int64_t) { FAIL(); });
 }
 
-TEST(Steps, RunNoTaskBeforeWhatItNeeds) {
+TEST(Steps, RunNoTaskBeforeWhatItNeedsNorFarAheadOfIt) {
   constexpr int64_t kSteps = 30, kTasks = 7;
   std::vector<std::atomic<int64_t>> steps_done(kTasks);
-  std::atomic<int> early{0};
+  std::atomic<int> wrong{0};
   // A task needs that before it, its own and that after it; some are slow.
   const auto needed = [&](int64_t task) {
     return TaskRange{std::max<int64_t>(0, task - 1), std::min<int64_t>(kTasks, task + 2)};
@@ -40,14 +40,21 @@ TEST(Steps, RunNoTaskBeforeWhatItNeeds) {
   for (int64_t step = 0; step < kSteps; ++step) {
     const auto run = [&, step](int64_t task, int64_t) {
       const TaskRange range = needed(task);
-      for (int64_t other = range.begin; other < range.end; ++other) early += steps_done[other] < step ? 1 : 0;
+      // Nor may one that needs this task have gone on to the step after the next.
+      const auto look = [&] {
+        for (int64_t other = range.begin; other < range.end; ++other) {
+          wrong += steps_done[other] < step || steps_done[other] > step + 1 ? 1 : 0;
+        }
+      };
+      look();
       if ((task + step) % 5 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      look();
       ++steps_done[task];
     };
     steps.push_back({.tasks = kTasks, .run = run, .needs = needed});
   }
   run_steps(steps);
-  EXPECT_EQ(early, 0);
+  EXPECT_EQ(wrong, 0);
   for (const auto& done : steps_done) EXPECT_EQ(done, kSteps);
 }
 
@@ -66,6 +73,27 @@ TEST(Steps, GoOnWhileATaskThatTheNextDoesNotNeedIsSlow) {
   EXPECT_TRUE(went_on);
 }
 
+TEST(Steps, ThrowWhatNeedsThrewAndLeaveTheRest) {
+  const auto nothing = [](int64_t, int64_t) {};
+  const auto fails = [](int64_t) -> TaskRange { throw std::runtime_error("no"); };
+  const auto all = [](int64_t) { return TaskRange{0, 5}; };
+  EXPECT_THROW(run_steps({{.tasks = 5, .run = nothing, .needs = {}},
+                          {.tasks = 5, .run = nothing, .needs = fails},
+                          {.tasks = 5, .run = nothing, .needs = all}}),
+               std::runtime_error);
+}
+
+TEST(Tasks, AreLeftWhenOneHasThrown) {
+  std::atomic<int> ran{0};
+  const auto run = [&](int64_t task, int64_t) {
+    if (task == 0) throw std::runtime_error("no");
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    ++ran;
+  };
+  EXPECT_THROW(for_each_task(1000, run), std::runtime_error);
+  EXPECT_LT(ran, 999);
+}
+
 TEST(Steps, ThrowWhatATaskThrewAndLeaveWhatNeedsIt) {
   std::atomic<bool> ran{false};
   const auto fails = [](int64_t, int64_t) { throw std::runtime_error("no"); };
@@ -74,18 +102,6 @@ TEST(Steps, ThrowWhatATaskThrewAndLeaveWhatNeedsIt) {
                           {.tasks = 3, .run = [&](int64_t, int64_t) { ran = true; }, .needs = all}}),
                std::runtime_error);
   EXPECT_FALSE(ran);
-}
-
-TEST(RowBlocks, CoverAllRowsAndKnowTheBlockOfEach) {
-  for (const int64_t rows : {1, 7, 197, 1576, 6304}) {
-    const RowBlocks blocks(rows);
-    for (int64_t row = 0; row < rows; ++row) {
-      const int64_t block = blocks.of(row);
-      ASSERT_GE(row, blocks.begin(block)) << rows;
-      ASSERT_LT(row, blocks.begin(block + 1)) << rows;
-    }
-    EXPECT_EQ(blocks.begin(blocks.count), rows);
-  }
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Matrix products of blocks, on libtorch's brgemm (oneDNN's micro-kernels: AMX, AVX-512-BF16, AVX-512-VNNI, AVX-512,
-// AVX2), and memory that is kept.
+// AVX2), tiles that they leave configured, and memory that is kept.
 #ifndef CLIPN_TOWER_GEMM_H_
 #define CLIPN_TOWER_GEMM_H_
 
@@ -18,9 +18,6 @@ namespace clipn {
 /// Columns of a product that are computed together: with 64 the tile of a row block stays in L1, and one panel of the
 /// weights in L2.
 inline constexpr int64_t kPanel = cpu::kPanelColumns;
-
-/// Rows that are computed together, at most: a block's activations stay in L2 (128 x 3072 bf16 = 0.8 MB).
-inline constexpr int64_t kMostRows = 128;
 
 /// float -> float; bf16 bits -> c10::BFloat16.
 template <typename T>
@@ -70,7 +67,7 @@ void multiply(const uint8_t* a, int64_t ld_a, const int8_t* b, int64_t rows, int
 /// libtorch takes without a word is thousands of times slower.
 const std::string& int8_absence();
 
-/// A thread's AMX tiles are configured by products; other code must find them released.
+/// A thread's AMX tiles are configured by products; other code must find them released, as at the end of its scope.
 struct ReleaseTiles {
   ReleaseTiles() = default;
   ReleaseTiles(const ReleaseTiles&) = delete;

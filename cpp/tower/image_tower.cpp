@@ -12,6 +12,7 @@
 #include "error.h"
 #include "model/normalise.h"
 #include "tower/int8_linear.h"
+#include "tower/row_blocks.h"
 #include "tower/tasks.h"
 
 namespace clipn {

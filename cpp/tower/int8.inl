@@ -2,9 +2,10 @@
 // is least + step * (high[j] + low[j] / 256), of two such bytes.
 // What      Codes of rows, with and without a LayerNorm before; sums of code products back to numbers; on CPUs with
 //           AVX-VNNI but without AVX-512 the products themselves.
-// Numerics  step = (largest - least) / 255 of each row, so a number is off by at most step / 2. With weights
-//           w = scale * code of their own output, sum_k w_k x_k = step * scale * sum(codes) + least * scale * sum(w
-//           codes): the sums of codes are exact in 32 bits up to 66,000 inputs. A row of one number has step 0.
+// Numerics  step = (largest - least) / 255 of each row, so a number is off by at most step / 2; in 16 bits step is
+//           256 / 65535 of that range, and a number off by step / 512. With weights w = scale * code of their own
+//           output, sum_k w_k x_k = step * scale * sum(codes) + least * scale * sum(w codes): the sums of codes are
+//           exact in 32 bits up to 66,000 inputs. A row of one number has step 0.
 // Cost      two reads and one write of each number; four operations for each number of a tile.
 // Threads   none; writes only to its arguments.
 

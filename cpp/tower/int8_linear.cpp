@@ -98,7 +98,7 @@ void Int8Linear<T>::Rows::set_norm(const Norm& norm, const float* x, int64_t row
 template <typename T>
 template <typename U>
 void Int8Linear<T>::Rows::set_finely(int64_t r, const U* row) {
-  uint8_t* low = codes_.data() + coded() * width_;
+  uint8_t* low = codes_.data() + code_rows() * width_;
   row_kernels<U>().quantise_finely(row, width_, codes_.data() + r * width_, low, step_.data() + r, least_.data() + r);
   fine_.push_back(r);
 }
@@ -157,12 +157,12 @@ cpu::Channels Int8Linear<T>::channels(int64_t panel) const {
 
 template <typename T>
 void Int8Linear<T>::multiply_only(int64_t panel, Rows& a) const {
-  multiply(a.codes_.data(), a.width_, weight_.data() + panel * kPanel * in_, a.coded(), in_, a.sums_.data());
+  multiply(a.codes_.data(), a.width_, weight_.data() + panel * kPanel * in_, a.code_rows(), in_, a.sums_.data());
 }
 
-// Sums of low bytes count a 256th, rounded to a whole: less than a row of 8 bits knows by some hundred times.
+// Sums of low bytes count a 256th; to round that to a whole costs less than codes of 16 bits have cost already.
 template <typename T>
-const int32_t* Int8Linear<T>::sums(int64_t panel, Rows& a) const {
+const int32_t* Int8Linear<T>::multiplied(int64_t panel, Rows& a) const {
   multiply_only(panel, a);
   const int32_t* low = a.sums_.data() + a.count_ * kPanel;
   for (const int64_t r : a.fine_) {
@@ -174,13 +174,13 @@ const int32_t* Int8Linear<T>::sums(int64_t panel, Rows& a) const {
 
 template <typename T>
 void Int8Linear<T>::store(int64_t panel, Rows& a, cpu::Activation activation, T* out, int64_t ld_out) const {
-  row_kernels<T>().store_sums(sums(panel, a), a.count_, a.step_.data(), a.least_.data(), channels(panel), activation,
-                              out, ld_out);
+  row_kernels<T>().store_sums(multiplied(panel, a), a.count_, a.step_.data(), a.least_.data(), channels(panel),
+                              activation, out, ld_out);
 }
 
 template <typename T>
 void Int8Linear<T>::add(int64_t panel, Rows& a, float* to, int64_t ld_to) const {
-  cpu::kernels().add_sums(sums(panel, a), a.count_, a.step_.data(), a.least_.data(), channels(panel), to, ld_to);
+  cpu::kernels().add_sums(multiplied(panel, a), a.count_, a.step_.data(), a.least_.data(), channels(panel), to, ld_to);
 }
 
 template <typename T>
@@ -189,7 +189,7 @@ void Int8Linear<T>::product(int64_t panel, Rows& a, float* to, int64_t ld_to) co
   for (int64_t r = 0; r < a.count_; ++r) std::fill_n(to + r * ld_to, kPanel, 0.0F);
   cpu::Channels unbiased = channels(panel);
   unbiased.bias = kNoBias.data();
-  cpu::kernels().add_sums(sums(panel, a), a.count_, a.step_.data(), a.least_.data(), unbiased, to, ld_to);
+  cpu::kernels().add_sums(multiplied(panel, a), a.count_, a.step_.data(), a.least_.data(), unbiased, to, ld_to);
 }
 
 template class Int8Linear<float>;

@@ -33,7 +33,7 @@ class Int8Linear {
     friend class Int8Linear;
     template <typename U>
     void set_finely(int64_t r, const U* row);
-    int64_t coded() const { return count_ + static_cast<int64_t>(fine_.size()); }
+    int64_t code_rows() const { return count_ + static_cast<int64_t>(fine_.size()); }
 
     int64_t count_ = 0, width_ = 0;
     std::vector<int64_t> fine_;
@@ -62,7 +62,7 @@ class Int8Linear {
 
  private:
   /// Sums of codes of a panel, a row each, in units of a row's step.
-  const int32_t* sums(int64_t panel, Rows& a) const;
+  const int32_t* multiplied(int64_t panel, Rows& a) const;
   cpu::Channels channels(int64_t panel) const;
 
   int64_t in_, out_;

@@ -43,8 +43,8 @@ class PackedLinear {
    public:
     /// Room for `rows` rows of at most `width` numbers.
     void reserve(int64_t rows, int64_t width);
-    /// The rows are those of T given, [rows, width], for as long as they live. Which are `fine` means nothing here: in
-    /// 8 bits they are taken more finely than the others.
+    /// The rows are those of T given, [rows, width], for as long as they live. Of `fine` rows little is to be lost: in
+    /// 8 bits they are taken more finely, here they are as all others.
     void set(const T* given, int64_t rows, int64_t width, const std::vector<int64_t>& fine);
     /// The rows are those of x after a LayerNorm.
     void set_norm(const Norm& norm, const float* x, int64_t rows, int64_t width, const std::vector<int64_t>& fine);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "tower/gemm.h"
@@ -15,7 +16,10 @@
 namespace clipn {
 namespace {
 
-constexpr int64_t kLeastRows = 8;  // of a block: below, reading the weights takes longer than the products
+// A thread that waits looks so often, about half a millisecond, before it sleeps in between: waits are shorter, but
+// where cores are shared it takes them from the thread that it waits for.
+constexpr int kLooks = 1000;
+constexpr std::chrono::microseconds kSleep{100};
 
 // Steps on their way. Tasks are numbered through, and taken in that order: what one needs has been taken before it, so
 // that waiting for it ends, on however many threads.
@@ -31,11 +35,11 @@ class Progress {
   // One thread's part.
   void run(int64_t thread) {
     size_t step = 0;
-    for (int64_t i = next_++; i < tasks(); i = next_++) {
+    for (int64_t i = next_++; i < tasks() && !failed_; i = next_++) {
       while (i >= first_[step + 1]) ++step;
       const int64_t task = i - first_[step];
-      if (step > 0 && !wait_for(first_[step - 1], steps_[step].needs(task))) return;
       try {
+        if (step > 0 && !wait_for(first_[step - 1], steps_[step].needs(task))) return;
         steps_[step].run(task, thread);
       } catch (...) {
         failed_ = true;
@@ -49,9 +53,13 @@ class Progress {
   // Whether they were done; false when one never will be.
   bool wait_for(int64_t first, TaskRange range) const {
     for (int64_t k = first + range.begin; k < first + range.end; ++k) {
-      while (!done_[k].load(std::memory_order_acquire)) {
+      for (int looks = 0; !done_[k].load(std::memory_order_acquire); ++looks) {
         if (failed_) return false;
-        std::this_thread::yield();
+        if (looks < kLooks) {
+          std::this_thread::yield();
+        } else {
+          std::this_thread::sleep_for(kSleep);
+        }
       }
     }
     return true;
@@ -76,12 +84,6 @@ void run_steps(const std::vector<Step>& steps) {
 
 void for_each_task(int64_t tasks, const std::function<void(int64_t, int64_t)>& run) {
   run_steps({{.tasks = tasks, .run = run, .needs = {}}});
-}
-
-RowBlocks::RowBlocks(int64_t all) : rows(all) {
-  const int64_t threads = at::get_num_threads();
-  count = threads * ((rows + threads * kMostRows - 1) / (threads * kMostRows));
-  count = std::max<int64_t>(1, std::min(count, rows / kLeastRows));
 }
 
 }  // namespace clipn

@@ -1,6 +1,7 @@
 // Three steps a block: LayerNorm and q, k, v by row blocks; attention by sequence and head; the rest of the block by
 // row blocks, whose hidden layer (4 x width in most networks) therefore never leaves a core's L2. A row block waits for
-// the sequences that it has rows of and the other way round, not for all others. Buffers are kept between calls.
+// the sequences that it has rows of and the other way round, not for all others; so what overwrites q, k and v of some
+// rows, or what attention gave them, has waited for all that read them. Buffers are kept between calls.
 #include "tower/transformer.h"
 
 #include <ATen/Parallel.h>
@@ -12,6 +13,7 @@
 
 #include "cpu/dispatch.h"
 #include "tower/int8_linear.h"
+#include "tower/row_blocks.h"
 #include "tower/tasks.h"
 
 namespace clipn {
@@ -52,6 +54,8 @@ std::vector<int64_t> within(const std::vector<int64_t>& rows, int64_t begin, int
   return all;
 }
 
+TaskRange same_task(int64_t task) { return {task, task + 1}; }
+
 }  // namespace
 
 Sequences Sequences::of_one_row(int64_t count) {
@@ -65,6 +69,14 @@ Sequences Sequences::of_one_row(int64_t count) {
 
 int64_t Sequences::of(int64_t row) const {
   return std::upper_bound(starts.begin(), starts.end(), row) - starts.begin() - 1;
+}
+
+TaskRange Sequences::with_rows_of(const RowBlocks& blocks, int64_t block) const {
+  return {of(blocks.begin(block)), of(blocks.begin(block + 1) - 1) + 1};
+}
+
+TaskRange Sequences::blocks_with(const RowBlocks& blocks, int64_t i) const {
+  return {blocks.of(starts[i]), blocks.of(starts[i + 1] - 1) + 1};
 }
 
 int64_t Sequences::longest() const {
@@ -110,24 +122,21 @@ void Transformer<T, Linear>::layer_norm(const Norm& norm, const float* x, int64_
   kernels_.layer_norm(x, rows, width_, norm.weight.const_data_ptr<float>(), norm.bias.const_data_ptr<float>(), out);
 }
 
-// Columns [first, end) of q, k, v of all rows, to the same columns of out [rows, 3 inner]. Rows that are read out are
-// fine: what another row loses reaches them as one of many, by attention.
+// Columns [first, end) of q, k, v of all rows, to the same columns of out [rows, 3 inner].
 template <typename T, typename Linear>
-Step Transformer<T, Linear>::to_qkv(const Block<Linear>& block, const float* x, int64_t rows,
-                                    const std::vector<int64_t>& readout, int64_t first_column, int64_t end_column,
-                                    T* out) {
-  const RowBlocks blocks(rows);
+Step Transformer<T, Linear>::to_qkv(const Block<Linear>& block, const float* x, const Sequences& sequences,
+                                    int64_t first_column, int64_t end_column, T* out) {
+  const RowBlocks blocks(sequences.rows());
   const int64_t ld = 3 * inner_;
-  const auto run = [=, this, &block, &readout](int64_t task, int64_t thread) {
+  const auto run = [=, this, &block, &sequences](int64_t task, int64_t thread) {
     const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
     Scratch& s = scratch(thread);
-    s.rows.set_norm(block.ln_1, x + begin * width_, height, width_, within(readout, begin, begin + height));
+    s.rows.set_norm(block.ln_1, x + begin * width_, height, width_, within(sequences.readout, begin, begin + height));
     for (int64_t panel = panel_of(first_column); panel < panel_of(end_column); ++panel) {
       block.qkv.store(panel, s.rows, cpu::Activation::kNone, out + begin * ld + panel * kPanel, ld);
     }
   };
-  // The same rows of the block before.
-  return {.tasks = blocks.count, .run = run, .needs = [](int64_t task) { return TaskRange{task, task + 1}; }};
+  return {.tasks = blocks.count, .run = run, .needs = same_task};  // of finish() before
 }
 
 // softmax(q k^T / sqrt(head)) v. Queries are rows of qkv_, or one row a sequence when only the readout is asked for;
@@ -177,10 +186,8 @@ Step Transformer<T, Linear>::attend(const T* queries, int64_t ld_queries, const 
     }
   };
   const RowBlocks blocks(sequences.rows());
-  const auto needs = [this, blocks, &sequences](int64_t task) {
-    const int64_t i = task / heads_;
-    return TaskRange{blocks.of(sequences.starts[i]), blocks.of(sequences.starts[i + 1] - 1) + 1};
-  };
+  // Of to_qkv() before.
+  const auto needs = [this, blocks, &sequences](int64_t task) { return sequences.blocks_with(blocks, task / heads_); };
   return {.tasks = sequences.count() * heads_, .run = run, .needs = needs};
 }
 
@@ -208,9 +215,10 @@ Step Transformer<T, Linear>::finish(const Block<Linear>& block, const T* attende
       block.proj.add(panel, s.rows, rows_of_x + panel * kPanel, width_);
     }
   };
+  // Of attend() before, with all its heads.
   const auto needs = [this, blocks, &sequences](int64_t task) {
-    const int64_t first = sequences.of(blocks.begin(task)), last = sequences.of(blocks.begin(task + 1) - 1);
-    return TaskRange{first * heads_, (last + 1) * heads_};
+    const TaskRange range = sequences.with_rows_of(blocks, task);
+    return TaskRange{range.begin * heads_, range.end * heads_};
   };
   return {.tasks = blocks.count, .run = run, .needs = needs};
 }
@@ -220,7 +228,7 @@ template <typename T, typename Linear>
 void Transformer<T, Linear>::apply(size_t count, float* x, const Sequences& sequences) {
   std::vector<Step> steps;
   for (size_t i = 0; i < count; ++i) {
-    steps.push_back(to_qkv(blocks_[i], x, sequences.rows(), sequences.readout, 0, 3 * inner_, qkv_.data()));
+    steps.push_back(to_qkv(blocks_[i], x, sequences, 0, 3 * inner_, qkv_.data()));
     steps.push_back(attend(qkv_.data(), 3 * inner_, sequences, false, attended_.data()));
     steps.push_back(finish(blocks_[i], attended_.data(), x, sequences));
   }
@@ -245,9 +253,9 @@ float* Transformer<T, Linear>::run_to_readout(float* x, const Sequences& sequenc
   }
   T* queries = queries_.reserve(count * 3 * inner_);
   const Sequences alone = Sequences::of_one_row(count);
-  run_steps({to_qkv(last, readout, count, alone.readout, 0, inner_, queries)});
+  run_steps({to_qkv(last, readout, alone, 0, inner_, queries)});  // by itself, for its blocks are of other rows
   T* weighted = keep_weighted ? weighted_.reserve(rows * inner_) : nullptr;
-  run_steps({to_qkv(last, x, rows, sequences.readout, inner_, 3 * inner_, qkv_.data()),
+  run_steps({to_qkv(last, x, sequences, inner_, 3 * inner_, qkv_.data()),
              attend(queries, 3 * inner_, sequences, true, attended_.data(), weighted),
              finish(last, attended_.data(), readout, alone)});
   return readout;
@@ -259,16 +267,19 @@ void Transformer<T, Linear>::run_linears(int64_t rows) {
   all.starts.push_back(rows);
   prepare(all);
   const RowBlocks blocks(rows);
+  std::vector<Step> steps;
   for (const Block<Linear>& block : blocks_) {
     for (const Linear* linear : {&block.qkv, &block.out, &block.fc, &block.proj}) {
-      for_each_task(blocks.count, [&](int64_t task, int64_t thread) {
+      const auto run = [=, this](int64_t task, int64_t thread) {
         const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
         typename Linear::Rows& any = scratch(thread).rows;
         any.set_any(height, linear->in());
         for (int64_t panel = 0; panel < linear->panels(); ++panel) linear->multiply_only(panel, any);
-      });
+      };
+      steps.push_back({.tasks = blocks.count, .run = run, .needs = same_task});
     }
   }
+  run_steps(steps);
 }
 
 template <typename T, typename Linear>

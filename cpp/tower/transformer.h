@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tower/linear.h"
+#include "tower/row_blocks.h"
 #include "tower/tasks.h"
 
 namespace clipn {
@@ -18,8 +19,9 @@ struct Block {
   Linear fc, proj;
 };
 
-/// Rows [starts[i], starts[i + 1]) of x are sequence i; readout[i] is the row that is asked for. In 8 bits it is fine
-/// (Rows of a linear): its own errors reach the feature whole, those of the others as one of many, through attention.
+/// Rows [starts[i], starts[i + 1]) of x are sequence i; readout[i], which ascend, is the row that is asked for. In 8
+/// bits it is fine (Rows of a linear): its own errors reach the feature whole, those of the others as one of many,
+/// through attention. Others stay in 8 bits where all are projected, too.
 struct Sequences {
   std::vector<int64_t> starts{0};
   std::vector<int64_t> readout;
@@ -31,6 +33,10 @@ struct Sequences {
   int64_t longest() const;
   /// The sequence that has a row.
   int64_t of(int64_t row) const;
+  /// Sequences that have rows of a block.
+  TaskRange with_rows_of(const RowBlocks& blocks, int64_t block) const;
+  /// Blocks that have rows of sequence i.
+  TaskRange blocks_with(const RowBlocks& blocks, int64_t i) const;
 };
 
 /// What a token sees of its sequence: all of it, or itself and those before it.
@@ -77,8 +83,9 @@ class Transformer {
   };
 
   void layer_norm(const Norm& norm, const float* x, int64_t rows, T* out) const;
-  Step to_qkv(const Block<Linear>& block, const float* x, int64_t rows, const std::vector<int64_t>& readout,
-              int64_t first_column, int64_t end_column, T* out);
+  // A step refers to what it is given until it has run.
+  Step to_qkv(const Block<Linear>& block, const float* x, const Sequences& sequences, int64_t first_column,
+              int64_t end_column, T* out);
   Step attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only, T* out,
               T* weighted = nullptr);
   Step finish(const Block<Linear>& block, const T* attended, float* x, const Sequences& sequences);
