@@ -15,7 +15,6 @@
 #include "extent.h"
 #include "score/products.h"
 #include "score/words.h"
-#include "tower/gemm.h"
 #include "tower/tasks.h"
 
 #ifndef _OPENMP

@@ -62,16 +62,6 @@ ImageTower<T, Linear>::ImageTower(ImageStem<T> stem, Transformer<T, Linear> tran
       tokens_(1 + grid_ * grid_) {}
 
 template <typename T, typename Linear>
-Sequences ImageTower<T, Linear>::sequences(int64_t n) const {
-  Sequences all;
-  for (int64_t i = 0; i < n; ++i) {
-    all.readout.push_back(i * tokens_);
-    all.starts.push_back((i + 1) * tokens_);
-  }
-  return all;
-}
-
-template <typename T, typename Linear>
 float* ImageTower<T, Linear>::embed(const clipn_image_batch& batch) {
   if (batch.side != stem_.side) {
     throw Error(CLIPN_MODEL_CONTRACT,
@@ -120,7 +110,7 @@ float* ImageTower<T, Linear>::embed(const clipn_image_batch& batch) {
 
 template <typename T, typename Linear>
 at::Tensor ImageTower<T, Linear>::encode(const clipn_image_batch& batch) {
-  const float* rows = transformer_.run_to_readout(embed(batch), sequences(batch.n));
+  const float* rows = transformer_.run_to_readout(embed(batch), Sequences::of_length(batch.n, tokens_));
   at::Tensor out = at::empty({batch.n, stem_.proj.out()}, at::TensorOptions(at::kFloat));
   transformer_.project(stem_.ln_post, stem_.proj, rows, batch.n, out.mutable_data_ptr<float>());
   return out;
@@ -129,7 +119,7 @@ at::Tensor ImageTower<T, Linear>::encode(const clipn_image_batch& batch) {
 template <typename T, typename Linear>
 at::Tensor ImageTower<T, Linear>::encode_tokens(const clipn_image_batch& batch) {
   float* x = embed(batch);
-  transformer_.run(x, sequences(batch.n));
+  transformer_.run(x, Sequences::of_length(batch.n, tokens_));
   at::Tensor out = at::empty({batch.n, tokens_, stem_.proj.out()}, at::TensorOptions(at::kFloat));
   transformer_.project(stem_.ln_post, stem_.proj, x, batch.n * tokens_, out.mutable_data_ptr<float>());
   return out;
@@ -137,7 +127,7 @@ at::Tensor ImageTower<T, Linear>::encode_tokens(const clipn_image_batch& batch) 
 
 template <typename T, typename Linear>
 std::pair<at::Tensor, at::Tensor> ImageTower<T, Linear>::encode_contributions(const clipn_image_batch& batch) {
-  const Sequences all = sequences(batch.n);
+  const Sequences all = Sequences::of_length(batch.n, tokens_);
   const float* rows = transformer_.run_to_readout(embed(batch), all, /*keep_weighted=*/true);
   const at::TensorOptions fp32(at::kFloat);
   at::Tensor features = at::empty({batch.n, stem_.proj.out()}, fp32);

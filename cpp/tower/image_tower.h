@@ -36,7 +36,6 @@ class ImageTower {
  private:
   /// Tokens after ln_pre, fp32 [n, 1 + P, width], kept until the next call.
   float* embed(const clipn_image_batch& batch);
-  Sequences sequences(int64_t n) const;
 
   ImageStem<T> stem_;
   Transformer<T, Linear> transformer_;

@@ -58,11 +58,11 @@ TaskRange same_task(int64_t task) { return {task, task + 1}; }
 
 }  // namespace
 
-Sequences Sequences::of_one_row(int64_t count) {
+Sequences Sequences::of_length(int64_t count, int64_t length) {
   Sequences all;
   for (int64_t i = 0; i < count; ++i) {
-    all.readout.push_back(i);
-    all.starts.push_back(i + 1);
+    all.readout.push_back(i * length);
+    all.starts.push_back((i + 1) * length);
   }
   return all;
 }
@@ -252,7 +252,7 @@ float* Transformer<T, Linear>::run_to_readout(float* x, const Sequences& sequenc
     std::memcpy(readout + i * width_, x + sequences.readout[i] * width_, static_cast<size_t>(width_) * sizeof(float));
   }
   T* queries = queries_.reserve(count * 3 * inner_);
-  const Sequences alone = Sequences::of_one_row(count);
+  const Sequences alone = Sequences::of_length(count, 1);
   run_steps({to_qkv(last, readout, alone, 0, inner_, queries)});  // by itself, for its blocks are of other rows
   T* weighted = keep_weighted ? weighted_.reserve(rows * inner_) : nullptr;
   run_steps({to_qkv(last, x, sequences, inner_, 3 * inner_, qkv_.data()),

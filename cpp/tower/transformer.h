@@ -26,7 +26,8 @@ struct Sequences {
   std::vector<int64_t> starts{0};
   std::vector<int64_t> readout;
 
-  static Sequences of_one_row(int64_t count);
+  /// `count` sequences of `length` rows, whose first is asked for.
+  static Sequences of_length(int64_t count, int64_t length);
 
   int64_t count() const { return static_cast<int64_t>(starts.size()) - 1; }
   int64_t rows() const { return starts.back(); }
