@@ -21,6 +21,7 @@ import {
   differencesOf,
   isTooClose,
   type Margins,
+  type Measured,
   marginsOf,
 } from '../lib/decide/guard';
 import { type Decision, decide } from '../lib/decide/rule';
@@ -28,7 +29,7 @@ import { findImages } from '../lib/images/find';
 import type { ImageInput } from '../lib/images/image-input';
 import { loadLabelsFile } from '../lib/labels/labels-file';
 import { cosinesOf, drawnImages } from '../lib/model/drawn';
-import { decidingRow, drawnMargins, measuredRows } from '../lib/model/guard';
+import { decidingRows, drawnMargins, labelSpaceOf, measuredRows } from '../lib/model/guard';
 import { PHOTO_FLAGS, photoInputs } from './prepare';
 import { type PrecisionResult, startResults, writeResults } from './results';
 import { precisionSection, printed, verdictSection } from './tables';
@@ -96,20 +97,33 @@ function rowsAt(all: Float32Array, n: number, indices: readonly number[]): Float
   return rows;
 }
 
-/** What the answers for n images rest on. */
-async function decidingRows(model: Model, bank: LabelBank, features: Float32Array): Promise<Deciding[]> {
-  const scored = await model.scoreFeatures(features, bank, { topK: 2, logits: false });
-  return Array.from({ length: scored.n }, (_, i) => decidingRow(scored, i, undefined));
-}
+type Scored = Awaited<ReturnType<Model['scoreFeatures']>>;
 
-async function measuredAll(model: Model, bank: LabelBank, features: Float32Array) {
-  const all: ReturnType<typeof measuredRows> = [];
+/** What `read` makes of the scores of all features, with their logits. */
+async function scoredRows<Row>(
+  model: Model,
+  bank: LabelBank,
+  features: Float32Array,
+  read: (scored: Scored) => Row[],
+): Promise<Row[]> {
+  const all: Row[] = [];
   const step = BLOCK * bank.dim;
   for (let from = 0; from < features.length; from += step) {
-    const scored = await model.scoreFeatures(features.subarray(from, from + step), bank, { topK: 1, logits: true });
-    all.push(...measuredRows(scored, scored.n));
+    const rows = features.subarray(from, from + step);
+    all.push(...read(await model.scoreFeatures(rows, bank, { topK: 1, logits: true })));
   }
   return all;
+}
+
+/** What the answers for images with these features rest on. */
+async function decidingAll(model: Model, bank: LabelBank, features: Float32Array): Promise<Deciding[]> {
+  const space = labelSpaceOf(model, bank);
+  const all = Number.POSITIVE_INFINITY;
+  return await scoredRows(model, bank, features, (scored) => decidingRows(scored, scored.n, space, all));
+}
+
+async function measuredAll(model: Model, bank: LabelBank, features: Float32Array): Promise<Measured[]> {
+  return await scoredRows(model, bank, features, (scored) => measuredRows(scored, scored.n));
 }
 
 async function differencesFrom(
@@ -120,7 +134,8 @@ async function differencesFrom(
   own: Float32Array,
 ): Promise<Differences[]> {
   const [rough, exact] = [await measuredAll(model, bank, first), await measuredAll(model, bank, own)];
-  return rough.map((row, i) => differencesOf(decision, row, exact[i]!));
+  const space = labelSpaceOf(model, bank);
+  return rough.map((row, i) => differencesOf(decision, space, row, exact[i]!));
 }
 
 function compare(precision: string, found: readonly Deciding[], exact: readonly Deciding[], cosines: Float64Array) {
@@ -202,7 +217,7 @@ async function main(): Promise<void> {
   const judged = all.filter((i) => !isHeldOut.has(i));
   const own = (await encode(model, 'fp32', paths))!;
   const ownRows = rowsAt(own.photos, n, judged);
-  const exact = await decidingRows(exactModel, bank, ownRows);
+  const exact = await decidingAll(exactModel, bank, ownRows);
   const decisions: [name: string, decision: Decision][] = [
     ["the paper's rule", { rule: 'atd' }],
     ...KEPT.map((share): [string, Decision] => [
@@ -216,7 +231,7 @@ async function main(): Promise<void> {
     const encoded = await encode(model, precision, paths);
     if (encoded === null) continue;
     const features = rowsAt(encoded.photos, n, judged);
-    const first = await decidingRows(exactModel, bank, features);
+    const first = await decidingAll(exactModel, bank, features);
     rows.push(compare(precision, first, exact, cosinesOf(features, ownRows, judged.length)));
     const heldOutRows = [encoded.photos, own.photos].map((of) => rowsAt(of, n, heldOut)) as [
       Float32Array,

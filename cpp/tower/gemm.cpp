@@ -18,7 +18,30 @@ namespace {
 
 using at::native::cpublas::brgemm;
 
+const float* elements(const float* numbers) { return numbers; }
 const c10::BFloat16* elements(const uint16_t* bits) { return reinterpret_cast<const c10::BFloat16*>(bits); }
+
+float widened(uint16_t bits) { return c10::BFloat16(bits, c10::BFloat16::from_bits()); }
+
+// Numbers of bf16 are numbers of fp32: what a CPU without instructions for them gives is the same, at the rate of fp32.
+void multiply_widened(const uint16_t* a, int64_t ld_a, const uint16_t* b, int64_t ld_b, int64_t rows, int64_t columns,
+                      int64_t depth, float* c, int64_t ld_c, bool accumulate) {
+  thread_local std::vector<float> left, right;
+  left.resize(static_cast<size_t>(rows * depth));
+  right.resize(static_cast<size_t>(depth * columns));
+  for (int64_t r = 0; r < rows; ++r) {
+    std::transform(a + r * ld_a, a + r * ld_a + depth, left.begin() + r * depth, widened);
+  }
+  for (int64_t k = 0; k < depth; k += 2) {
+    const uint16_t* pairs = b + k * ld_b;
+    float* first = right.data() + k * columns;
+    for (int64_t j = 0; j < columns; ++j) {
+      first[j] = widened(pairs[2 * j]);
+      first[columns + j] = widened(pairs[2 * j + 1]);
+    }
+  }
+  brgemm(rows, columns, depth, depth, columns, ld_c, accumulate, left.data(), right.data(), c);
+}
 
 }  // namespace
 
@@ -31,6 +54,9 @@ void multiply(const float* a, int64_t ld_a, const float* b, int64_t ld_b, int64_
 
 void multiply(const uint16_t* a, int64_t ld_a, const uint16_t* b, int64_t ld_b, int64_t rows, int64_t columns,
               int64_t depth, float* c, int64_t ld_c, bool accumulate) {
+  if (!can_multiply<uint16_t>()) {
+    return multiply_widened(a, ld_a, b, ld_b, rows, columns, depth, c, ld_c, accumulate);
+  }
   brgemm(rows, columns, depth, ld_a, ld_b, ld_c, accumulate, elements(a), elements(b), c);
 }
 
@@ -123,7 +149,7 @@ bool can_multiply() {
     alignas(64) float c[16 * 16];
     try {
       const ReleaseTiles release;
-      multiply(a, 16, b, 16, 16, 16, 16, c, 16);
+      brgemm(16, 16, 16, 16, 16, 16, false, elements(a), elements(b), c);
       return true;
     } catch (const std::exception&) {
       return false;  // libtorch's word for a CPU or build without these kernels

@@ -23,7 +23,7 @@ inline constexpr int64_t kPanel = cpu::kPanelColumns;
 template <typename T>
 using Element = std::conditional_t<std::is_same_v<T, float>, float, c10::BFloat16>;
 
-/// Whether this machine and libtorch multiply T (float or bf16 bits) with brgemm.
+/// Whether this machine and libtorch have brgemm for T (float or bf16 bits).
 template <typename T>
 bool can_multiply();
 
@@ -52,7 +52,8 @@ class Buffer {
 };
 
 /// c = a b, or c += with `accumulate`: fp32 [rows, columns]; b [depth, columns] with ld_b numbers (fp32) or pairs of
-/// inputs (bf16) a row.
+/// inputs (bf16) a row. Where can_multiply() has no bf16, its numbers are multiplied as fp32, which all of them are: the
+/// same but for the order of sums, at the rate of fp32.
 void multiply(const float* a, int64_t ld_a, const float* b, int64_t ld_b, int64_t rows, int64_t columns, int64_t depth,
               float* c, int64_t ld_c, bool accumulate = false);
 void multiply(const uint16_t* a, int64_t ld_a, const uint16_t* b, int64_t ld_b, int64_t rows, int64_t columns,

@@ -244,16 +244,14 @@ class TypedTowers : public PackedTowers {
 }  // namespace
 
 std::unique_ptr<PackedTowers> pack_towers(Module& module, clipn_precision precision, bool image_only) {
-  const bool bf16 = can_multiply<uint16_t>();
-  if (precision == CLIPN_BF16 && !bf16) return nullptr;
+  if (!can_multiply<float>()) return nullptr;
   std::optional<Recognised> known = recognise(module);
   if (!known.has_value()) return nullptr;
   if (image_only) known->text_towers = {};
-  if ((precision == CLIPN_FP32 || known->text_towers.text) && !can_multiply<float>()) return nullptr;
   if (!fits(*known)) return nullptr;
   if (precision == CLIPN_FP32) return std::make_unique<TypedTowers<float>>(module, *known);
   if (precision == CLIPN_BF16) return std::make_unique<TypedTowers<uint16_t>>(module, *known);
-  if (bf16) return std::make_unique<TypedTowers<uint16_t, Int8Linear<uint16_t>>>(module, *known);
+  if (can_multiply<uint16_t>()) return std::make_unique<TypedTowers<uint16_t, Int8Linear<uint16_t>>>(module, *known);
   return std::make_unique<TypedTowers<float, Int8Linear<float>>>(module, *known);
 }
 

@@ -69,7 +69,7 @@ export interface FittedGuard {
   images: number;
   /** Of the calibration's score, at least 0: a share in log-odds, else in the score's unit. */
   score: number;
-  /** Of the nearest label, in logits, at least 0. */
+  /** Of the border to another label, a length between unit features, at least 0. */
   label: number;
 }
 

@@ -14,8 +14,8 @@ export interface Deciding {
   wordMax: number;
   /** Index of the nearest label. */
   top: number;
-  /** ln(p₁ / p₂) = a₁ − a₂ of the two nearest labels; Infinity where there is one label. */
-  lead: number;
+  /** How far the image lies from where another label is nearest (`borderOf`). */
+  border: number;
   /** With `present`: a − b of each label, and the threshold of its p_yes. */
   present?: { gaps: readonly number[]; thresholds: readonly number[] } | undefined;
 }
@@ -24,10 +24,52 @@ export interface Deciding {
 export interface Margins {
   /** Of the deciding score: a share in log-odds, else in the score's unit. */
   score: number;
-  /** Of the lead of the nearest label over the second, in logits. */
+  /** Of the border to another label: a length between unit features, 0 to 2. */
   label: number;
   /** Of labels by themselves, in log-odds; absent without `present`. */
   present?: number | undefined;
+}
+
+/** Where images and labels lie: the yes features of the labels, unit rows [C, dim], and how many logits a cosine of 1 counts. */
+export interface LabelSpace {
+  yes: Float32Array;
+  dim: number;
+  scale: number;
+}
+
+/** |t₁ − t₂| of two labels' features, 0 to 2. */
+function apart({ yes, dim }: LabelSpace, one: number, other: number): number {
+  let squares = 0;
+  for (let j = 0; j < dim; j++) squares += (yes[one * dim + j]! - yes[other * dim + j]!) ** 2;
+  return Math.sqrt(squares);
+}
+
+/**
+ * How far an image's feature lies from the border between two labels, the plane where both are as near: (a₁ − a₂) / (scale ·
+ * |t₁ − t₂|). An error of the feature moves it by no more than the error's own length, whatever the labels are; a lead in
+ * logits it moves the more the farther the labels lie from each other. NaN for labels with the same feature.
+ */
+function toBorder(space: LabelSpace, logits: ArrayLike<number>, one: number, other: number): number {
+  return (logits[one]! - logits[other]!) / (space.scale * apart(space, one, other));
+}
+
+/**
+ * How far an image lies from the nearest border of its nearest label; Infinity where there is no other label, NaN where
+ * another has the same feature.
+ *
+ * @param logits [C] a of the image
+ * @param top its nearest label
+ * @param within borders farther than this may be left out
+ */
+export function borderOf(space: LabelSpace, logits: ArrayLike<number>, top: number, within: number): number {
+  // No two unit features lie farther from each other than 2.
+  const farthest = 2 * space.scale * within;
+  let border = Number.POSITIVE_INFINITY;
+  for (let c = 0; c < logits.length; c++) {
+    if (c === top || logits[top]! - logits[c]! > farthest) continue;
+    border = Math.min(border, toBorder(space, logits, top, c));
+  }
+  return border;
 }
 
 /** Scores that are shares, whose steps vanish towards 0 and 1: they are compared by their log-odds, in which an error means the same everywhere. */
@@ -61,12 +103,12 @@ function distance(score: DecidingScore, scores: Scores, threshold: number): numb
  * - rules: `atd` logQMax − log p(C+1), `ctw` the gap a − b, `nearest` maxLogit − wordMax, each from 0
  * - thresholds: `atd`, `ctw`, `msp`, `negLabel`, `ole` in log-odds (of `ctw` that is the gap), other scores as they are;
  *   a calibration has two, `in` and `out`
- * - the label: its lead over the second
+ * - the label: its nearest border
  * - `present`: a − b of each label from the log-odds of its threshold
  */
 export function distancesOf(
   decision: Decision,
-  { scores, logQMax, wordMax, top, lead, present }: Deciding,
+  { scores, logQMax, wordMax, top, border, present }: Deciding,
 ): { score: number[]; label: number[]; present: number[] } {
   const ofScore = (): number[] => {
     switch (decision.rule) {
@@ -89,7 +131,7 @@ export function distancesOf(
   const gaps = present?.gaps ?? [];
   return {
     score: ofScore(),
-    label: [lead],
+    label: [border],
     present: gaps.map((gap, c) => Math.abs(gap - logOdds(present!.thresholds[c]!))),
   };
 }
@@ -115,7 +157,7 @@ export interface Measured {
 export interface Differences {
   /** Undefined where the score is so near 1 that float32 does not tell. */
   score: number | undefined;
-  /** Undefined where there is one label. */
+  /** Undefined where there is one label, or where the nearest two have the same feature. */
   label: number | undefined;
   /** [C]; empty for a plain CLIP. */
   present: number[];
@@ -157,15 +199,15 @@ function quantity(decision: Decision, { scores, logQMax, wordMax, yes, no }: Mea
 const isInfinite = (value: number) => Math.abs(value) === Number.POSITIVE_INFINITY;
 
 /** Differences of `first` from `exact`, both at the labels that `first` finds nearest: whether these keep is the label's affair. */
-export function differencesOf(decision: Decision, first: Measured, exact: Measured): Differences {
+export function differencesOf(decision: Decision, space: LabelSpace, first: Measured, exact: Measured): Differences {
   const [top, second] = nearestTwo(first.yes);
   const [score, scoreExact] = [quantity(decision, first, top), quantity(decision, exact, top)];
-  const lead = (of: Measured) => of.yes[top]! - of.yes[second]!;
+  const border = (of: Measured) => toBorder(space, of.yes, top, second);
   const gap = (of: Measured, c: number) => of.yes[c]! - of.no![c]!;
   const bothNo = first.no !== undefined && exact.no !== undefined;
   return {
     score: [score, scoreExact].some(isInfinite) ? undefined : Math.abs(score - scoreExact),
-    label: second < 0 ? undefined : Math.abs(lead(first) - lead(exact)),
+    label: second < 0 || apart(space, top, second) === 0 ? undefined : Math.abs(border(first) - border(exact)),
     present: bothNo ? Array.from(first.yes, (_, c) => Math.abs(gap(first, c) - gap(exact, c))) : [],
   };
 }

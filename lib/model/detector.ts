@@ -20,7 +20,7 @@ import type { NegativeBank } from '../scores/negatives';
 import type { ScoreResult } from '../scores/score';
 import { comparedWarnings } from './bank-warnings';
 import type { DetectorHost } from './detector-host';
-import { decidingRow, type Guard, guardOf, measuredRows } from './guard';
+import { decidingRows, type Guard, guardOf, labelSpaceOf, measuredRows } from './guard';
 import type { Consumer, Encoded, ImageRequest } from './image-queue';
 import type { ModelInfo } from './info';
 import { assertNegativesFit, type NegativesInput } from './negatives';
@@ -358,14 +358,13 @@ export class Detector {
 
   /** Of the rows that fp32 might judge otherwise undefined. */
   async #judgeByFirst(encoded: Encoded, n: number): Promise<(Judged | undefined)[]> {
-    // The label's lead takes a second one.
-    const scored = await this.#score(encoded.features, Math.max(2, this.#topK));
+    const scored = await this.#score(encoded.features, this.#topK, true);
     const { first, margins } = this.#guard!;
     const thresholds = this.#present;
-    return Array.from({ length: n }, (_, i) => {
-      const gaps = thresholds === undefined ? undefined : gapsOf(logitsOf(scored, i, n));
-      const row = decidingRow(scored, i, thresholds && gaps && { gaps, thresholds });
-      return isTooClose(this.#decision, row, margins) ? undefined : this.#judged(scored, encoded, i, n, first);
+    return decidingRows(scored, n, labelSpaceOf(this.#host, this.bank), margins.label).map((row, i) => {
+      const present = thresholds && { gaps: gapsOf(logitsOf(scored, i, n)), thresholds };
+      const isClose = isTooClose(this.#decision, { ...row, present }, margins);
+      return isClose ? undefined : this.#judged(scored, encoded, i, n, first);
     });
   }
 
@@ -374,9 +373,10 @@ export class Detector {
     if (encoded.first === undefined) return await judged;
     const measured = async (features: Float32Array) => measuredRows(await this.#score(features, 1, true), n);
     const [answers, first, own] = await Promise.all([judged, measured(encoded.first), measured(encoded.features)]);
+    const space = labelSpaceOf(this.#host, this.bank);
     return answers.map((answer, i) => ({
       ...answer,
-      differences: differencesOf(this.#decision, first[i]!, own[i]!),
+      differences: differencesOf(this.#decision, space, first[i]!, own[i]!),
     }));
   }
 

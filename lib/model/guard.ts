@@ -1,10 +1,12 @@
 /** What a guarded model's first tower may decide for a detector: margins, and the images that they come from. docs/precision.md */
 import type { Calibration } from '../decide/calibration';
 import {
+  borderOf,
   type Deciding,
   type Differences,
   differencesOf,
   FEWEST_FOR_MARGINS,
+  type LabelSpace,
   type Margins,
   type Measured,
   marginsOf,
@@ -24,7 +26,8 @@ export interface Guard {
   first: FirstPrecision;
   /**
    * An image whose deciding score, nearest label or (with `present`) label by itself lies no farther than this from what would
-   * turn it is encoded again: of a share in log-odds, else in the score's unit; of the label in logits.
+   * turn it is encoded again: of a share in log-odds, else in the score's unit; of the nearest label a length between features,
+   * of labels by themselves in logits.
    */
   margins: Margins;
   /** Where score and label were measured: on the images of the calibration, or on those drawn, where `present` always is. */
@@ -78,13 +81,21 @@ export async function guardOf({ host, bank, negatives, decision, present }: Guar
       .scoreFeatures(features, bank, { topK: 1, logits: true, negatives })
       .then((all) => measuredRows(all, drawn.images));
   const [ofFirst, ofOwn] = await Promise.all([scored(drawn.first), scored(drawn.own)]);
-  const differences = ofFirst.map((row, i) => differencesOf(decision, row, ofOwn[i]!));
+  const space = labelSpaceOf(host, bank);
+  const differences = ofFirst.map((row, i) => differencesOf(decision, space, row, ofOwn[i]!));
   const margins = drawnMargins(differences, present);
   const { images, cosine } = drawn;
   if (fitted?.first !== first) return { first, margins, source: 'drawn images', images, cosine };
   const { score, label } = fitted;
   return { first, margins: { ...margins, score, label }, source: 'calibration', images: fitted.images, cosine };
 }
+
+/** Where the labels of a bank lie for a model. */
+export const labelSpaceOf = ({ info }: Pick<DetectorHost, 'info'>, { yes, dim }: LabelBank): LabelSpace => ({
+  yes,
+  dim,
+  scale: info.config.scale,
+});
 
 const fittedGuard = (calibration: Calibration) => (calibration.formatVersion === 3 ? calibration.guard : undefined);
 
@@ -107,12 +118,14 @@ function scoresOf(scored: ScoreResult, i: number): Scores {
   };
 }
 
+/** Rows of a matrix of n. */
+const rowsOf = (all: Float32Array, n: number): Float32Array[] =>
+  Array.from({ length: n }, (_, i) => all.subarray((i * all.length) / n, ((i + 1) * all.length) / n));
+
 /** Scores of n images with their logits, for `differencesOf`. */
 export function measuredRows(scored: Scored, n: number): Measured[] {
-  const rows = (all: Float32Array) =>
-    Array.from({ length: n }, (_, i) => all.subarray((i * all.length) / n, ((i + 1) * all.length) / n));
-  const yes = rows(scored.logitsYes!);
-  const no = scored.logitsNo && scored.logitsNo.length > 0 ? rows(scored.logitsNo) : undefined;
+  const yes = rowsOf(scored.logitsYes!, n);
+  const no = scored.logitsNo && scored.logitsNo.length > 0 ? rowsOf(scored.logitsNo, n) : undefined;
   return yes.map((logits, i) => ({
     scores: scoresOf(scored, i),
     logQMax: scored.logQMax[i]!,
@@ -122,15 +135,20 @@ export function measuredRows(scored: Scored, n: number): Measured[] {
   }));
 }
 
-/** What the answer for image i rests on; `scored` has two entries in the top list, where there are two labels. */
-export function decidingRow(scored: ScoreResult, i: number, present: Deciding['present']): Deciding {
-  const { k, topP, topIndex } = scored;
-  return {
-    scores: scoresOf(scored, i),
-    logQMax: scored.logQMax[i]!,
-    wordMax: scored.wordMax[i]!,
-    top: topIndex[i * k]!,
-    lead: k < 2 ? Number.POSITIVE_INFINITY : Math.log(topP[i * k]! / topP[i * k + 1]!),
-    present,
-  };
+/**
+ * What the answers for n images rest on, from scores with their logits; without `present`.
+ *
+ * @param within of borders between labels those that are farther may be left out
+ */
+export function decidingRows(scored: Scored, n: number, space: LabelSpace, within: number): Deciding[] {
+  return rowsOf(scored.logitsYes!, n).map((logits, i) => {
+    const top = scored.topIndex[i * scored.k]!;
+    return {
+      scores: scoresOf(scored, i),
+      logQMax: scored.logQMax[i]!,
+      wordMax: scored.wordMax[i]!,
+      top,
+      border: borderOf(space, logits, top, within),
+    };
+  });
 }

@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { FittedCalibration } from '../../lib/decide/calibration';
 import {
+  borderOf,
   type Deciding,
   differencesOf,
   distancesOf,
   isTooClose,
+  type LabelSpace,
   type Measured,
   marginOver,
   marginsOf,
@@ -18,7 +20,7 @@ const image = (values: Partial<Scores>, changes: Partial<Deciding> = {}): Decidi
   logQMax: Number.NaN,
   wordMax: Number.NaN,
   top: 0,
-  lead: 100,
+  border: 2,
   ...changes,
 });
 const threshold = (score: keyof Scores, value: number) =>
@@ -80,15 +82,15 @@ describe('the distance of an image from what would turn its verdict', () => {
 
 describe('an image is too close to call', () => {
   const decision = threshold('gap', 0);
-  const margins = { score: 1, label: 0.5 };
+  const margins = { score: 1, label: 0.005 };
   test('when its score lies within the margin, or exactly on it', () => {
     assert.equal(isTooClose(decision, image({ gap: 1.01 }), margins), false);
     assert.equal(isTooClose(decision, image({ gap: 1 }), margins), true);
     assert.equal(isTooClose(decision, image({ gap: -0.5 }), margins), true);
   });
-  test('when the second label follows within the margin', () => {
-    assert.equal(isTooClose(decision, image({ gap: 9 }, { lead: 0.51 }), margins), false);
-    assert.equal(isTooClose(decision, image({ gap: 9 }, { lead: 0.5 }), margins), true);
+  test('when the border to another label lies within the margin', () => {
+    assert.equal(isTooClose(decision, image({ gap: 9 }, { border: 0.0051 }), margins), false);
+    assert.equal(isTooClose(decision, image({ gap: 9 }, { border: 0.005 }), margins), true);
   });
   test('when a label by itself lies within the margin, or there is no margin for it', () => {
     const present = { gaps: [3, 0.2], thresholds: [0.5, 0.5] };
@@ -100,13 +102,41 @@ describe('an image is too close to call', () => {
   test('when a number or a margin is none', () => {
     assert.equal(isTooClose(decision, image({ gap: Number.NaN }), margins), true);
     assert.equal(isTooClose(decision, image({}), margins), true);
-    assert.equal(isTooClose(decision, image({ gap: 9 }, { lead: Number.NaN }), margins), true);
+    assert.equal(isTooClose(decision, image({ gap: 9 }, { border: Number.NaN }), margins), true);
     assert.equal(isTooClose(decision, image({ gap: 9 }), { ...margins, score: Number.NaN }), true);
     assert.equal(isTooClose(threshold('msp', 0.5), image({ msp: Number.NaN }), margins), true);
   });
   test('never because of its label when there is one label alone', () => {
-    const row = image({ gap: 9 }, { lead: Number.POSITIVE_INFINITY });
+    const row = image({ gap: 9 }, { border: Number.POSITIVE_INFINITY });
     assert.equal(isTooClose(decision, row, { score: 1, label: 0 }), false);
+  });
+});
+
+/** Labels on a circle, by their angles in degrees. */
+const onCircle = (...angles: number[]): LabelSpace => {
+  const at = angles.flatMap((angle) => [Math.cos((angle * Math.PI) / 180), Math.sin((angle * Math.PI) / 180)]);
+  return { yes: new Float32Array(at), dim: 2, scale: 100 };
+};
+const logitsAt = (angle: number, ...labels: number[]) =>
+  labels.map((label) => 100 * Math.cos(((angle - label) * Math.PI) / 180));
+const sine = (angle: number) => Math.sin((angle * Math.PI) / 180);
+
+describe('the border of the nearest label', () => {
+  test('lies midway to another label: from 20°, between 0° and 90°, it is sin 25° away', () => {
+    near([borderOf(onCircle(0, 90), logitsAt(20, 0, 90), 0, 2)], [sine(25)]);
+  });
+  test('may be that of a label with a lower logit than the second, which lies closer to the first', () => {
+    near([borderOf(onCircle(0, -8, 40), logitsAt(10, 0, -8, 40), 0, 2)], [sine(10)]);
+    near([borderOf(onCircle(0, -8), logitsAt(10, 0, -8), 0, 2)], [sine(14)]);
+  });
+  test('may be left out where it is farther than asked for, and only there', () => {
+    const [space, logits] = [onCircle(0, 180, 40), logitsAt(10, 0, 180, 40)];
+    near([borderOf(space, logits, 0, 0.18)], [sine(10)]);
+    assert.equal(borderOf(onCircle(0, 180), logitsAt(10, 0, 180), 0, 0.18), Number.POSITIVE_INFINITY);
+  });
+  test('does not exist where there is one label, and cannot be told where two have the same feature', () => {
+    assert.equal(borderOf(onCircle(0), logitsAt(10, 0), 0, 2), Number.POSITIVE_INFINITY);
+    assert.ok(Number.isNaN(borderOf(onCircle(0, 0, 90), logitsAt(10, 0, 0, 90), 0, 0.01)));
   });
 });
 
@@ -119,16 +149,25 @@ const measured = (values: Partial<Scores>, changes: Partial<Measured> = {}): Mea
   ...changes,
 });
 
+const SPACE = onCircle(180, 0, 60);
+
 describe('the difference of two arithmetics on one image', () => {
+  test('of the label is unknown where the nearest two have the same feature', () => {
+    const { label } = differencesOf({ rule: 'ctw' }, onCircle(180, 60, 60), measured({}), measured({}));
+    assert.equal(label, undefined);
+  });
   test('is taken at the labels that the first finds nearest, also where the other finds another', () => {
     const [first, exact] = [measured({}), measured({}, { yes: [2, 4.5, 4.75], no: [1, 1.25, 1] })];
-    const { score, label, present } = differencesOf({ rule: 'ctw' }, first, exact);
-    assert.deepEqual([score, label], [Math.abs(5 - 1 - (4.5 - 1.25)), Math.abs(5 - 4 - (4.5 - 4.75))]);
+    const { score, label, present } = differencesOf({ rule: 'ctw' }, SPACE, first, exact);
+    assert.equal(score, Math.abs(5 - 1 - (4.5 - 1.25)));
+    // In logits 5 − 4 and 4.5 − 4.75; these labels lie 1 from each other, a hundred logits a unit.
+    near([label!], [0.0125]);
     assert.deepEqual(present, [0, 0.75, 0.75]);
   });
   test('is one of log-odds for ATD, where the share itself says nothing near 1', () => {
     const differences = differencesOf(
       threshold('atd', 0.5),
+      SPACE,
       measured({ atd: 1, logPOut: -20 }),
       measured({ atd: 1, logPOut: -20.5 }),
     );
@@ -136,7 +175,7 @@ describe('the difference of two arithmetics on one image', () => {
   });
   test('of another share is unknown near 1', () => {
     const score = (one: number, other: number) =>
-      differencesOf(threshold('msp', 0.5), measured({ msp: one }), measured({ msp: other })).score;
+      differencesOf(threshold('msp', 0.5), SPACE, measured({ msp: one }), measured({ msp: other })).score;
     assert.equal(score(1, 0.9), undefined);
     assert.equal(score(0.9, 1), undefined);
     near([score(0.9, 0.5)!], [Math.log(9)]);
