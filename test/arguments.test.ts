@@ -139,6 +139,23 @@ describe('a misspelt option', () => {
         () => api.loadDetector({ model: file, labels: ['cat'], labelBank, treshold: 0.5 } as never),
         /loadDetector has no option "treshold".*calibrationFile/,
       ],
+      [
+        () => api.calibrate(model, bank, [image], { targte: 0.9 } as object),
+        /calibrate has no option "targte".*target/,
+      ],
+      [
+        () => api.fitLabelThresholds(model, bank, {}, { targte: 0.9 } as object),
+        /fitLabelThresholds has no option "targte".*target/,
+      ],
+      [() => api.mineNegatives(model, { photos: {}, word: [] } as never), /mineNegatives has no option "word".*words/],
+      [() => api.evaluate({ model, id: '.', ood: { a: '.' }, label: [] } as never), /evaluate has no option "label"/],
+      [() => api.exportModel(file, 'out.pt', { imageonly: true } as object), /exportModel has no option "imageonly"/],
+      [() => api.teach(file, 'data', 'out', { epoch: 1 } as object), /teach has no option "epoch".*epochs/],
+      [
+        async () => api.createDriftMonitor({} as never, { rates: 0.1 } as object),
+        /createDriftMonitor has no option "rates".*rateToDetect/,
+      ],
+      [async () => api.oodMetrics([1], [0], { rules: 'step' } as object), /oodMetrics has no option "rules".*rule/],
     ];
     for (const [call, what] of calls) await assert.rejects(call, refused(what));
   });

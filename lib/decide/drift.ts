@@ -2,7 +2,7 @@
  * Tells when the images that come no longer look like those of the calibration, from the verdicts alone. Two watches over
  * one stream: a conformal test martingale on the scores and a CUSUM on the rate of `out`. Pure; docs/drift.md.
  */
-import { assertArguments, shown } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames, shown } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { jsonHash } from '../base/json-hash';
 import type { DecidingScore } from '../scores/names';
@@ -42,6 +42,14 @@ export interface DriftOptions {
   /** Expected run time: images until the CUSUM's false alarm, on average, in [1, 1e9]. Default 10,000. */
   ert?: number;
 }
+
+const DRIFT_OPTIONS: OptionNames<DriftOptions> = {
+  villeThreshold: true,
+  seed: true,
+  rateToDetect: true,
+  rate: true,
+  ert: true,
+};
 
 /** Where a monitor stands. */
 export interface DriftStanding {
@@ -91,6 +99,7 @@ const DEFAULTS = { villeThreshold: 100, seed: 0, ert: 10_000 };
  */
 export function createDriftMonitor(calibration: DriftCalibration, options: DriftOptions = {}): DriftMonitor {
   assertArguments({ calibration: ['record', calibration], options: ['options', options] });
+  assertOptionNames('createDriftMonitor', options, DRIFT_OPTIONS);
   const scores = scoresOf(calibration);
   return monitor(calibration, scores, {
     formatVersion: 1,

@@ -1,4 +1,5 @@
 /** From the scores of calibration images to the thresholds of a calibration, and what they rest on. Pure. docs/calibration.md */
+import type { OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { shuffled, uniformSource } from '../base/random';
 import { classOffsets } from './class-offsets';
@@ -24,6 +25,14 @@ export interface ThresholdOptions {
    */
   cost?: Cost | undefined;
 }
+
+export const THRESHOLD_OPTIONS: OptionNames<ThresholdOptions> = {
+  target: true,
+  confidence: true,
+  review: true,
+  classConditional: true,
+  cost: true,
+};
 
 /** Scores of images and the index of the top label of each. */
 export interface ScoredImages {

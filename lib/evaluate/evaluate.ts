@@ -5,7 +5,7 @@
  */
 
 import { join } from 'node:path';
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { assertCalibrationFits, type Calibration } from '../decide/calibration';
 import { type FittedFor, fittedFor } from '../decide/fitted-for';
@@ -19,7 +19,14 @@ import { labelTemplates, readWords } from '../model/negatives';
 import { needsNegatives } from '../scores/names';
 import { examplesOf, worstImages } from './examples';
 import { figuresOf, type KnownClasses, trueLabels } from './figures';
-import { assertOptions, DEFAULT_BATCH, DEFAULT_EXAMPLES, type EvalOptions, type EvalProgress } from './options';
+import {
+  assertOptions,
+  DEFAULT_BATCH,
+  DEFAULT_EXAMPLES,
+  EVAL_OPTIONS,
+  type EvalOptions,
+  type EvalProgress,
+} from './options';
 import { createdAt, provenance } from './provenance';
 import { EVAL_FORMAT, type EvalResult } from './result';
 import { type Scored, type ScorePass, scoreRows } from './score-pass';
@@ -39,6 +46,7 @@ import { cannotDecide, scorersFor } from './usable';
 export async function evaluate(options: EvalOptions): Promise<EvalResult> {
   assertArguments({ options: ['record', options] });
   assertArguments({ id: ['text', options.id], ood: ['record', options.ood], options: ['options', options] });
+  assertOptionNames('evaluate', options, EVAL_OPTIONS);
   assertOptions(options);
   const sets: [ScannedSet, ...ScannedSet[]] = [{ name: 'id', ...(await readImageFolder(options.id)) }];
   for (const [name, folder] of Object.entries(options.ood)) {

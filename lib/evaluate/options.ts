@@ -1,4 +1,5 @@
 /** What an evaluation may be asked for. */
+import type { OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { type Calibration, parseCalibration } from '../decide/calibration';
 import { assertTruncated, type DecodeOptions } from '../images/decode';
@@ -83,6 +84,34 @@ export interface EvalOptions {
   /** Called as the evaluation goes on. */
   onProgress?: ((progress: EvalProgress) => void) | undefined;
 }
+
+export const EVAL_OPTIONS: OptionNames<EvalOptions> = {
+  model: true,
+  precision: true,
+  trustedSha256: true,
+  id: true,
+  ood: true,
+  labels: true,
+  classNames: true,
+  templates: true,
+  store: true,
+  features: true,
+  score: true,
+  negatives: true,
+  patches: true,
+  lambda: true,
+  calibration: true,
+  exif: true,
+  truncated: true,
+  scorers: true,
+  batch: true,
+  examples: true,
+  limitPixels: true,
+  shardRows: true,
+  command: true,
+  signal: true,
+  onProgress: true,
+};
 
 /** @throws ERR_CLIPN_DATA_FOLDER without an OOD set, ERR_CLIPN_INVALID_ARG for a value out of its range, ERR_CLIPN_CALIBRATION */
 export function assertOptions({

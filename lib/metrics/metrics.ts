@@ -3,7 +3,7 @@
  *
  * OOD metrics (spec 4.3), exact, with ties handled by definition: docs/metrics.md. Pure.
  */
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { aurocInterval, fprAtIdTpr95Interval, type Interval, wilsonInterval } from './intervals';
 import { countRoc, curveOf, type Roc, twiceWins } from './roc';
@@ -48,6 +48,8 @@ export interface MetricOptions {
   name?: string | undefined;
 }
 
+const METRIC_OPTIONS: OptionNames<MetricOptions> = { rule: true, name: true };
+
 /** The ID recall at which thresholds and false-positive rates are read (spec 4.3). */
 export const RECALL = 0.95;
 
@@ -60,6 +62,7 @@ export const RECALL = 0.95;
  */
 export function oodMetrics(id: ArrayLike<number>, ood: ArrayLike<number>, options: MetricOptions = {}): OodMetrics {
   assertArguments({ id: ['numbers', id], ood: ['numbers', ood], options: ['options', options] });
+  assertOptionNames('oodMetrics', options, METRIC_OPTIONS);
   return metricsOf(countRoc(id, ood, options.name), options);
 }
 
@@ -70,6 +73,7 @@ export function setMetrics(
   given: MetricOptions & { maxPoints?: number } = {},
 ): SetMetrics {
   assertArguments({ id: ['numbers', id], ood: ['numbers', ood], options: ['options', given] });
+  assertOptionNames('setMetrics', given, { ...METRIC_OPTIONS, maxPoints: true });
   const { maxPoints = 300, ...options } = given;
   const roc = countRoc(id, ood, options.name);
   const metrics = metricsOf(roc, options);
@@ -91,6 +95,7 @@ export function evaluateScores(
   options: Omit<MetricOptions, 'name'> & { maxPoints?: number } = {},
 ): { sets: Record<string, SetMetrics>; average: OodMetrics } {
   assertArguments({ id: ['numbers', id], sets: ['record', sets], options: ['options', options] });
+  assertOptionNames('evaluateScores', options, { rule: true, maxPoints: true });
   const measured = Object.entries(sets).map(
     ([name, ood]) => [name, setMetrics(id, ood, { ...options, name })] as const,
   );

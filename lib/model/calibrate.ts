@@ -1,13 +1,19 @@
 /** Scores images of a model's labels and fits the thresholds of a detector on them. docs/calibration.md */
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames } from '../base/arguments';
 import { ClipnError, isOutOfHandles } from '../base/errors';
 import { calibratedScore, type FittedCalibration, type FittedGuard } from '../decide/calibration';
 import { assertEnough, type UnreadableImage } from '../decide/conformal';
-import { fitThresholds, promiseOf, type ScoredImages, type ThresholdOptions } from '../decide/fit-thresholds';
+import {
+  fitThresholds,
+  promiseOf,
+  type ScoredImages,
+  THRESHOLD_OPTIONS,
+  type ThresholdOptions,
+} from '../decide/fit-thresholds';
 import { fittedFor } from '../decide/fitted-for';
 import { type Differences, FEWEST_FOR_MARGINS, marginsOf } from '../decide/guard';
 import { defaultScore } from '../decide/rule';
-import type { DecodeOptions } from '../images/decode';
+import { DECODE_OPTIONS, type DecodeOptions } from '../images/decode';
 import type { ImageInput } from '../images/image-input';
 import type { LabelBank } from '../labels/bank';
 import { type Interval, wilsonInterval } from '../metrics/intervals';
@@ -30,6 +36,16 @@ export interface CalibrateOptions extends DecodeOptions, ThresholdOptions {
   /** Called after every image with the number of those done. */
   onProgress?: ((done: number) => void) | undefined;
 }
+
+const CALIBRATE_OPTIONS: OptionNames<CalibrateOptions> = {
+  ...DECODE_OPTIONS,
+  ...THRESHOLD_OPTIONS,
+  score: true,
+  negatives: true,
+  ood: true,
+  signal: true,
+  onProgress: true,
+};
 
 /** What becomes of the OOD images given. */
 export interface OodPrice {
@@ -82,6 +98,7 @@ export async function calibrate(
     images: ['items', images],
     options: ['options', options],
   });
+  assertOptionNames('calibrate', options, CALIBRATE_OPTIONS);
   const { negatives, signal, onProgress, score: wanted, ood, ...rest } = options;
   const { target, confidence, review, classConditional = false, cost, ...decoding } = rest;
   const asked = { target, confidence, review, classConditional, cost };

@@ -1,5 +1,5 @@
 /** Fits the thresholds of labels by themselves on photos of each. docs/scores.md */
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { firstFew } from '../base/wording';
 import { assertPromise, conformalThreshold, DEFAULT_TARGET, type Promised, scoresNeeded } from '../decide/conformal';
@@ -7,6 +7,7 @@ import { thresholdsOf } from '../decide/present';
 import type { DecodeOptions } from '../images/decode';
 import type { LabelBank } from '../labels/bank';
 import type { Model } from './model';
+import { ENCODE_OPTIONS } from './options';
 
 /** Options of `fitLabelThresholds`. */
 export interface FitLabelThresholdsOptions extends DecodeOptions {
@@ -15,6 +16,8 @@ export interface FitLabelThresholdsOptions extends DecodeOptions {
   /** Aborts: the call rejects with `signal.reason`. */
   signal?: AbortSignal | undefined;
 }
+
+const FIT_OPTIONS: OptionNames<FitLabelThresholdsOptions> = { ...ENCODE_OPTIONS, target: true };
 
 /**
  * Fits `present` on photos of each label: split-conformal, so that the label counts as present in the share `target` of new
@@ -36,6 +39,7 @@ export async function fitLabelThresholds(
     photos: ['record', photos],
     options: ['options', options],
   });
+  assertOptionNames('fitLabelThresholds', options, FIT_OPTIONS);
   for (const [label, paths] of Object.entries(photos)) assertArguments({ [`photos of ${label}`]: ['list', paths] });
   const { target = DEFAULT_TARGET, signal, ...decoding } = options;
   assertArguments({ target: ['number', target] });

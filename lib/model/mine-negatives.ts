@@ -1,5 +1,5 @@
 /** Negative words chosen with photos of the labels, by InterNeg's static rule. docs/scores.md */
-import { assertArguments, optionsNamed } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames, optionsNamed } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { firstFew } from '../base/wording';
 import type { DecodeOptions } from '../images/decode';
@@ -20,6 +20,14 @@ export interface MineNegativesOptions extends NegativesOptions, DecodeOptions {
   words?: 'wordnet' | readonly string[] | undefined;
 }
 
+const MINE_OPTIONS: OptionNames<MineNegativesOptions> = {
+  ...ENCODE_OPTIONS,
+  photos: true,
+  words: true,
+  cache: true,
+  onProgress: true,
+};
+
 /**
  * Keeps the words that the photos of every label are further from than from their own label, in the order of how much
  * further, at most 2,000. They are for this model and these labels: `negatives` of a detector, `calibrate` and `evaluate`
@@ -32,6 +40,7 @@ export async function mineNegatives(model: Model, given: MineNegativesOptions): 
   assertArguments({ model: ['model', model], options: ['record', given] });
   const { photos, words = 'wordnet', ...options } = given;
   assertArguments({ photos: ['record', photos], options: ['options', options] });
+  assertOptionNames('mineNegatives', given, MINE_OPTIONS);
   if (words !== 'wordnet') assertArguments({ words: ['list', words] });
   const labels = Object.keys(photos);
   for (const label of labels) assertArguments({ [`photos of ${label}`]: ['list', photos[label]] });

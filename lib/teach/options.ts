@@ -1,4 +1,5 @@
 /** What a training run can be told; the defaults are the paper's constants (spec 5.3) unless said otherwise. */
+import { assertOptionNames, type OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import type { FetchProgress } from '../download/progress';
 import type { Device } from '../native/placement';
@@ -104,6 +105,39 @@ export interface TeachOptions {
   onWarning?: (warning: string) => void;
 }
 
+const TEACH_OPTIONS: OptionNames<TeachOptions> = {
+  epochs: true,
+  steps: true,
+  batch: true,
+  lr: true,
+  seed: true,
+  precision: true,
+  device: true,
+  negatives: true,
+  templates: true,
+  names: true,
+  imageColumn: true,
+  captionColumn: true,
+  delimiter: true,
+  imageField: true,
+  captionField: true,
+  augmentations: true,
+  microBatch: true,
+  saveEvery: true,
+  features: true,
+  tokenizer: true,
+  config: true,
+  key: true,
+  act: true,
+  dtype: true,
+  libtorch: true,
+  signal: true,
+  onFetch: true,
+  onProgress: true,
+  onStep: true,
+  onWarning: true,
+};
+
 /** How far a stage has come. */
 export interface TeachProgress {
   /** Encoding images, encoding texts, training, writing the model file. */
@@ -134,6 +168,7 @@ export interface TeachStep {
 
 /** @throws ClipnError ERR_CLIPN_INVALID_ARG naming the option. */
 export function checkTeachOptions(options: TeachOptions): void {
+  assertOptionNames('teach', options, TEACH_OPTIONS);
   const whole = (name: keyof TeachOptions, least: number, most = 2 ** 31 - 1) => {
     const value = options[name];
     if (value === undefined || (Number.isInteger(value) && Number(value) >= least && Number(value) <= most)) return;

@@ -2,7 +2,7 @@
 
 import { statSync } from 'node:fs';
 import path from 'node:path';
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { writeThenRename } from '../base/write-file';
 import type { FetchProgress } from '../download/progress';
@@ -55,6 +55,19 @@ export interface ExportOptions {
   onProgress?: (progress: { stage: 'hash' | 'write'; done: number; total: number }) => void;
 }
 
+const EXPORT_OPTIONS: OptionNames<ExportOptions> = {
+  imageOnly: true,
+  dtype: true,
+  tokenizer: true,
+  config: true,
+  key: true,
+  act: true,
+  vocabulary: true,
+  signal: true,
+  onFetch: true,
+  onProgress: true,
+};
+
 /** What inference multiplies the cosines by, whatever the checkpoint learnt (spec 1.6). */
 const SCALE = 100;
 /**
@@ -70,6 +83,7 @@ const SCALE = 100;
  */
 export async function exportModel(checkpoint: string, out: string, options: ExportOptions = {}): Promise<ModelConfig> {
   assertArguments({ checkpoint: ['text', checkpoint], out: ['text', out], options: ['options', options] });
+  assertOptionNames('exportModel', options, EXPORT_OPTIONS);
   assertOptions(options);
   const { config, key, signal, tokenizer, onFetch } = options;
   const checkpointPath = await weightsPath(checkpoint, { signal, onProgress: onFetch });

@@ -222,6 +222,7 @@ describe('the page of examples/electron in Chromium', () => {
       assert.equal(await option(page, 'rocket.jpg').getAttribute('aria-selected'), 'true');
       await page.keyboard.press('ArrowUp');
       assert.equal(await option(page, 'coffee.jpg').getAttribute('aria-selected'), 'true');
+      await page.locator('#map').waitFor(); // not there before the reasons are
       await tabTo('#map');
     }),
   );
