@@ -44,18 +44,16 @@ function apart({ yes, dim }: LabelSpace, one: number, other: number): number {
   return Math.sqrt(squares);
 }
 
-/**
- * How far an image's feature lies from the border between two labels, the plane where both are as near: (a₁ − a₂) / (scale ·
- * |t₁ − t₂|). An error of the feature moves it by no more than the error's own length, whatever the labels are; a lead in
- * logits it moves the more the farther the labels lie from each other. NaN for labels with the same feature.
- */
-function toBorder(space: LabelSpace, logits: ArrayLike<number>, one: number, other: number): number {
-  return (logits[one]! - logits[other]!) / (space.scale * apart(space, one, other));
-}
+/** What two cosines in float32 may be off together. */
+const COSINE_ROUNDING = 2 ** -20;
+/** Of labels closer to each other than this, rounding counts as much as the image. */
+const ALIKE = 2 ** -10;
 
 /**
- * How far an image lies from the nearest border of its nearest label; Infinity where there is no other label, NaN where
- * another has the same feature.
+ * How far an image lies from the nearest border of its nearest label. The border of two labels is the plane where both are
+ * as near; a feature lies (a₁ − a₂) / (scale · |t₁ − t₂|) from it. An error of the feature moves that by no more than the
+ * error's own length, whatever the labels are; the lead in logits it moves the more the farther these lie from each other.
+ * Infinity where there is no other label; 0 or NaN where only rounding tells two apart.
  *
  * @param logits [C] a of the image
  * @param top its nearest label
@@ -67,7 +65,8 @@ export function borderOf(space: LabelSpace, logits: ArrayLike<number>, top: numb
   let border = Number.POSITIVE_INFINITY;
   for (let c = 0; c < logits.length; c++) {
     if (c === top || logits[top]! - logits[c]! > farthest) continue;
-    border = Math.min(border, toBorder(space, logits, top, c));
+    const lead = Math.max(0, (logits[top]! - logits[c]!) / space.scale - COSINE_ROUNDING);
+    border = Math.min(border, lead / apart(space, top, c));
   }
   return border;
 }
@@ -157,7 +156,7 @@ export interface Measured {
 export interface Differences {
   /** Undefined where the score is so near 1 that float32 does not tell. */
   score: number | undefined;
-  /** Undefined where there is one label, or where the nearest two have the same feature. */
+  /** 0 where there is one label; undefined where only rounding tells the nearest two apart. */
   label: number | undefined;
   /** [C]; empty for a plain CLIP. */
   present: number[];
@@ -202,12 +201,17 @@ const isInfinite = (value: number) => Math.abs(value) === Number.POSITIVE_INFINI
 export function differencesOf(decision: Decision, space: LabelSpace, first: Measured, exact: Measured): Differences {
   const [top, second] = nearestTwo(first.yes);
   const [score, scoreExact] = [quantity(decision, first, top), quantity(decision, exact, top)];
-  const border = (of: Measured) => toBorder(space, of.yes, top, second);
+  const lead = (of: Measured) => (of.yes[top]! - of.yes[second]!) / space.scale;
   const gap = (of: Measured, c: number) => of.yes[c]! - of.no![c]!;
+  const labelDifference = () => {
+    if (second < 0) return 0;
+    const length = apart(space, top, second);
+    return length < ALIKE ? undefined : Math.abs(lead(first) - lead(exact)) / length;
+  };
   const bothNo = first.no !== undefined && exact.no !== undefined;
   return {
     score: [score, scoreExact].some(isInfinite) ? undefined : Math.abs(score - scoreExact),
-    label: second < 0 || apart(space, top, second) === 0 ? undefined : Math.abs(border(first) - border(exact)),
+    label: labelDifference(),
     present: bothNo ? Array.from(first.yes, (_, c) => Math.abs(gap(first, c) - gap(exact, c))) : [],
   };
 }
@@ -216,7 +220,7 @@ export function differencesOf(decision: Decision, space: LabelSpace, first: Meas
  * Of fewer images margins are none: of normally distributed differences one lies beyond four times the root mean square of n
  * with probability 0.08 % at 19 (Student's t), 1.6 % at 4, 16 % at 1.
  */
-export const FEWEST_FOR_MARGINS = 19;
+const FEWEST_FOR_MARGINS = 19;
 
 /**
  * The margin of a guard: the largest difference seen, or four times their root mean square if that is more. Of normally
@@ -231,14 +235,18 @@ export function marginOver(differences: readonly number[]): number {
   return Math.max(largest, 4 * Math.sqrt(squares / differences.length));
 }
 
-/** The margins of a detector from images that both arithmetics encoded; without `present` where nobody asks for it. */
+/**
+ * The margins of a detector from images that both arithmetics encoded; without `present` where nobody asks for it. NaN where
+ * fewer than FEWEST_FOR_MARGINS of them tell.
+ */
 export function marginsOf(measured: readonly Differences[], present: boolean): Margins {
-  const known = (values: (number | undefined)[]) => values.filter((value) => value !== undefined);
-  const labels = known(measured.map(({ label }) => label));
+  const over = (values: (number | undefined)[]) => {
+    const known = values.filter((value) => value !== undefined);
+    return known.length < FEWEST_FOR_MARGINS ? Number.NaN : marginOver(known);
+  };
   return {
-    score: marginOver(known(measured.map(({ score }) => score))),
-    // A single label is always the nearest.
-    label: measured.length > 0 && labels.length === 0 ? 0 : marginOver(labels),
+    score: over(measured.map(({ score }) => score)),
+    label: over(measured.map(({ label }) => label)),
     ...(present && { present: marginOver(measured.flatMap((image) => image.present)) }),
   };
 }

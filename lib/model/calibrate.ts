@@ -11,7 +11,7 @@ import {
   type ThresholdOptions,
 } from '../decide/fit-thresholds';
 import { fittedFor } from '../decide/fitted-for';
-import { type Differences, FEWEST_FOR_MARGINS, marginsOf } from '../decide/guard';
+import { type Differences, marginsOf } from '../decide/guard';
 import { defaultScore } from '../decide/rule';
 import { DECODE_OPTIONS, type DecodeOptions } from '../images/decode';
 import type { ImageInput } from '../images/image-input';
@@ -178,8 +178,6 @@ function assertThresholdOptions(
 
 /** The margins of a guarded model on these images; none where they are few, or the score is too near 1 to tell. */
 function guardField(first: ModelInfo['first'], differences: readonly Differences[]): { guard?: FittedGuard } {
-  const known = differences.filter(({ score }) => score !== undefined);
-  if (known.length < FEWEST_FOR_MARGINS) return {};
   const { score, label } = marginsOf(differences, false);
   if (first === null || !Number.isFinite(score) || !Number.isFinite(label)) return {};
   return { guard: { first, images: differences.length, score, label } };

@@ -5,7 +5,6 @@ import {
   type Deciding,
   type Differences,
   differencesOf,
-  FEWEST_FOR_MARGINS,
   type LabelSpace,
   type Margins,
   type Measured,
@@ -47,10 +46,8 @@ const FOR_PHOTOS = 2;
 /** The margins for photos from differences on drawn images. */
 export function drawnMargins(differences: readonly Differences[], withPresent: boolean): Margins {
   const { score, label, present } = marginsOf(differences, withPresent);
-  const known = differences.filter((each) => each.score !== undefined).length;
   return {
-    // Without a margin every image is encoded again.
-    score: known < FEWEST_FOR_MARGINS ? Number.NaN : FOR_PHOTOS * score,
+    score: FOR_PHOTOS * score,
     label: FOR_PHOTOS * label,
     ...(present !== undefined && { present: FOR_PHOTOS * present }),
   };

@@ -4,6 +4,7 @@ import type { FittedCalibration } from '../../lib/decide/calibration';
 import {
   borderOf,
   type Deciding,
+  type Differences,
   differencesOf,
   distancesOf,
   isTooClose,
@@ -134,9 +135,17 @@ describe('the border of the nearest label', () => {
     near([borderOf(space, logits, 0, 0.18)], [sine(10)]);
     assert.equal(borderOf(onCircle(0, 180), logitsAt(10, 0, 180), 0, 0.18), Number.POSITIVE_INFINITY);
   });
-  test('does not exist where there is one label, and cannot be told where two have the same feature', () => {
+  test('does not exist where there is one label', () => {
     assert.equal(borderOf(onCircle(0), logitsAt(10, 0), 0, 2), Number.POSITIVE_INFINITY);
-    assert.ok(Number.isNaN(borderOf(onCircle(0, 0, 90), logitsAt(10, 0, 0, 90), 0, 0.01)));
+  });
+  test('leaves an image too close where only rounding tells two labels apart', () => {
+    const close = (other: number, logits: number[]) => {
+      const border = borderOf(onCircle(0, other, 90), logits, 0, 0.01);
+      return isTooClose({ rule: 'ctw' }, image({ gap: 9 }, { border }), { score: 1, label: 0 });
+    };
+    assert.ok(close(0, [98, 98, 17]));
+    assert.ok(close(0, [98, 98 - 1e-5, 17]));
+    assert.ok(close(0.00001, [98, 98 - 1e-5, 17]));
   });
 });
 
@@ -152,9 +161,12 @@ const measured = (values: Partial<Scores>, changes: Partial<Measured> = {}): Mea
 const SPACE = onCircle(180, 0, 60);
 
 describe('the difference of two arithmetics on one image', () => {
-  test('of the label is unknown where the nearest two have the same feature', () => {
-    const { label } = differencesOf({ rule: 'ctw' }, onCircle(180, 60, 60), measured({}), measured({}));
-    assert.equal(label, undefined);
+  test('of the label is unknown where only rounding tells the nearest two apart, and none where there is one', () => {
+    const label = (space: LabelSpace, yes: number[]) =>
+      differencesOf({ rule: 'ctw' }, space, measured({}, { yes }), measured({}, { yes: yes.map((a) => a + 1e-5) }))
+        .label;
+    assert.equal(label(onCircle(180, 60, 60.001), [2, 5, 4]), undefined);
+    assert.equal(label(onCircle(180), [5]), 0);
   });
   test('is taken at the labels that the first finds nearest, also where the other finds another', () => {
     const [first, exact] = [measured({}), measured({}, { yes: [2, 4.5, 4.75], no: [1, 1.25, 1] })];
@@ -192,12 +204,16 @@ describe('the margin', () => {
     assert.ok(Number.isNaN(marginOver([])));
     assert.ok(Number.isNaN(marginOver([1, Number.NaN])));
   });
-  test('of a detector leaves out what could not be measured, and needs none for the label of one', () => {
-    const differences = [
-      { score: 1, label: undefined, present: [0, 2] },
-      { score: undefined, label: undefined, present: [0, 0] },
-    ];
-    assert.deepEqual(marginsOf(differences, false), { score: 4, label: 0 });
-    assert.deepEqual(marginsOf(differences, true), { score: 4, label: 0, present: 4 });
+  test('of a detector leaves out what could not be measured', () => {
+    const differences = Array<Differences>(19).fill({ score: 1, label: 0.5, present: [0, 2] });
+    const unknown: Differences = { score: undefined, label: undefined, present: [0, 0] };
+    assert.deepEqual(marginsOf([...differences, unknown], false), { score: 4, label: 2 });
+    assert.ok(marginsOf([...differences, unknown], true).present! > 4);
+  });
+  test('of a detector covers everything where fewer than 19 images tell', () => {
+    const differences = Array<Differences>(18).fill({ score: 1, label: 0.5, present: [] });
+    const unknown: Differences = { score: undefined, label: undefined, present: [] };
+    const { score, label } = marginsOf([...differences, unknown, unknown], false);
+    assert.ok(Number.isNaN(score) && Number.isNaN(label));
   });
 });
