@@ -52,8 +52,8 @@ class Buffer {
 };
 
 /// c = a b, or c += with `accumulate`: fp32 [rows, columns]; b [depth, columns] with ld_b numbers (fp32) or pairs of
-/// inputs (bf16) a row. Where can_multiply() has no bf16, its numbers are multiplied as fp32, which all of them are: the
-/// same but for the order of sums, at the rate of fp32.
+/// inputs (bf16) a row. Where can_multiply() has no bf16, its numbers are multiplied as fp32, which all of them are:
+/// the same but for the order of sums, at the rate of fp32.
 void multiply(const float* a, int64_t ld_a, const float* b, int64_t ld_b, int64_t rows, int64_t columns, int64_t depth,
               float* c, int64_t ld_c, bool accumulate = false);
 void multiply(const uint16_t* a, int64_t ld_a, const uint16_t* b, int64_t ld_b, int64_t rows, int64_t columns,
