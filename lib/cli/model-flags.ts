@@ -40,13 +40,16 @@ export async function modelFrom(args: Args, signal: AbortSignal): Promise<Model>
     if (path === undefined) throw new UsageError('--model is missing, and clipn-native-model-small is not installed');
     note('no --model given: using the small model, which knows little (see its README)');
   }
-  return await loadModel(path, {
+  const model = await loadModel(path, {
     device: args.text('device') as LoadModelOptions['device'],
     precision: args.text('precision') as LoadModelOptions['precision'],
     libtorch: args.text('libtorch'),
     trustedSha256: args.text('trusted-sha256'),
     signal,
   });
+  const { firstReason } = model.info;
+  if (firstReason !== null) note(`guarded is plain fp32 here: ${firstReason}`);
+  return model;
 }
 
 /** The class names of --labels or --labels-file; undefined when neither is there. */

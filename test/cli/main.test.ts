@@ -238,14 +238,19 @@ test('a failure names its code and a remedy, and exits 1', async () => {
   assert.match(err, /^ERR_CLIPN_MODEL_NOT_FOUND: no model file at .*none\.pt\n {2}\S/);
 });
 
-test('check --precision guarded tells with --json which arithmetic answered, where this CPU has a faster one', async () => {
+test('check --precision guarded tells with --json which arithmetic answered, or that this CPU has no faster one', async () => {
   const flags = ['--model', model, '--labels', 'cat,dog', '--templates', 'plain', '--precision', 'guarded', '--json'];
   const { code, out, err } = await cli('check', red, '--device', 'cpu', ...flags);
   assert.equal(code, 0, err);
   const { precision } = JSON.parse(out);
   const { addon, core } = await openEngine();
-  if (core.cpuBf16 || addon.int8Absence() === '') assert.match(precision, /^(fp32|bf16|int8)$/);
-  else assert.equal(precision, undefined);
+  if (core.cpuBf16 || addon.int8Absence() === '') {
+    assert.match(precision, /^(fp32|bf16|int8)$/);
+    assert.doesNotMatch(err, /fp32 here/);
+  } else {
+    assert.equal(precision, undefined);
+    assert.match(err, /guarded is plain fp32 here: this CPU multiplies neither/);
+  }
 });
 
 test('bench refuses --precision guarded, which is two towers', async () => {
