@@ -115,14 +115,12 @@ function scoresOf(scored: ScoreResult, i: number): Scores {
   };
 }
 
-/** Rows of a matrix of n. */
-const rowsOf = (all: Float32Array, n: number): Float32Array[] =>
-  Array.from({ length: n }, (_, i) => all.subarray((i * all.length) / n, ((i + 1) * all.length) / n));
-
 /** Scores of n images with their logits, for `differencesOf`. */
 export function measuredRows(scored: Scored, n: number): Measured[] {
-  const yes = rowsOf(scored.logitsYes!, n);
-  const no = scored.logitsNo && scored.logitsNo.length > 0 ? rowsOf(scored.logitsNo, n) : undefined;
+  const rows = (all: Float32Array) =>
+    Array.from({ length: n }, (_, i) => all.subarray((i * all.length) / n, ((i + 1) * all.length) / n));
+  const yes = rows(scored.logitsYes!);
+  const no = scored.logitsNo && scored.logitsNo.length > 0 ? rows(scored.logitsNo) : undefined;
   return yes.map((logits, i) => ({
     scores: scoresOf(scored, i),
     logQMax: scored.logQMax[i]!,
@@ -138,14 +136,8 @@ export function measuredRows(scored: Scored, n: number): Measured[] {
  * @param within of borders between labels those that are farther may be left out
  */
 export function decidingRows(scored: Scored, n: number, space: LabelSpace, within: number): Deciding[] {
-  return rowsOf(scored.logitsYes!, n).map((logits, i) => {
+  return measuredRows(scored, n).map(({ scores, logQMax, wordMax, yes }, i) => {
     const top = scored.topIndex[i * scored.k]!;
-    return {
-      scores: scoresOf(scored, i),
-      logQMax: scored.logQMax[i]!,
-      wordMax: scored.wordMax[i]!,
-      top,
-      border: borderOf(space, logits, top, within),
-    };
+    return { scores, logQMax, wordMax, top, border: borderOf(space, yes, top, within) };
   });
 }
