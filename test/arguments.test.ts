@@ -155,6 +155,25 @@ describe('a misspelt option', () => {
         async () => api.createDriftMonitor({} as never, { rates: 0.1 } as object),
         /createDriftMonitor has no option "rates".*rateToDetect/,
       ],
+      [
+        () => api.exportTorchScript(detector, 'out.pt', { inputs: '' } as object),
+        /exportTorchScript has no option "inputs"/,
+      ],
+      [
+        () => api.readScoreFile('scores.csv', { columns: 1 } as object),
+        /readScoreFile has no option "columns".*column/,
+      ],
+      [() => api.score(bank.yes, bank, { topk: 1 } as object), /score has no option "topk".*topK/],
+      [
+        async () => api.conformalPValues([1], [1], { smooth: true } as object),
+        /conformalPValues has no option "smooth".*smoothing/,
+      ],
+      [() => api.fetchModel('a/b', { commit: 'x' } as object), /fetchModel has no option "commit".*revision/],
+      [() => api.diagnose({ libTorch: '.' } as object), /diagnose has no option "libTorch".*libtorch/],
+      [
+        () => api.diagnoseDetector(model, detector, { abort: 1 } as object),
+        /diagnoseDetector has no option "abort".*signal/,
+      ],
       [async () => api.oodMetrics([1], [0], { rules: 'step' } as object), /oodMetrics has no option "rules".*rule/],
     ];
     for (const [call, what] of calls) await assert.rejects(call, refused(what));

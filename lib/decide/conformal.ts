@@ -1,5 +1,5 @@
 /** Split-conformal prediction on ID scores: the rank of a threshold that keeps a promise, and p-values. Pure. docs/calibration.md */
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { uniformSource } from '../base/random';
 import { binomialCdf } from '../metrics/binomial';
@@ -109,6 +109,8 @@ export interface PValueOptions {
   seed?: number | undefined;
 }
 
+const P_VALUE_OPTIONS: OptionNames<PValueOptions> = { smoothing: true, seed: true };
+
 /**
  * P-values of many scores (`pValue` of a calibrated answer, which is never smoothed, so that the same image has the same).
  *
@@ -125,6 +127,7 @@ export function conformalPValues(
     scores: ['numbers', scores],
     options: ['options', options],
   });
+  assertOptionNames('conformalPValues', options, P_VALUE_OPTIONS);
   const { smoothing = false, seed = 0 } = options;
   assertArguments({ smoothing: ['flag', smoothing], seed: ['number', seed] });
   if (calibrationScores.length === 0) throw new ClipnError('ERR_CLIPN_SCORES', 'there are no calibration scores');

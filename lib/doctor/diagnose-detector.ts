@@ -1,5 +1,5 @@
 /** Asks a detector about images of nothing: whether it can work at all for its labels. docs/label-lint.md */
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames } from '../base/arguments';
 import type { Rule } from '../decide/rule';
 import { DRAWING_KINDS, type Drawing, type DrawingKind, drawings } from '../images/drawings';
 import type { LabelBank } from '../labels/bank';
@@ -66,6 +66,8 @@ export async function diagnoseDetector(
   options: DiagnoseDetectorOptions = {},
 ): Promise<DetectorDiagnosis> {
   assertArguments({ model: ['model', model], detector: ['detector', detector], options: ['options', options] });
+  const names: OptionNames<DiagnoseDetectorOptions> = { signal: true };
+  assertOptionNames('diagnoseDetector', options, names);
   return await diagnoseOn(model, detector, drawings(SEED), options.signal);
 }
 

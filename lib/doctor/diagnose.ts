@@ -6,7 +6,7 @@
 
 import { fork } from 'node:child_process';
 import { extname, join } from 'node:path';
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames } from '../base/arguments';
 import { cacheDirIfAny } from '../base/cache-dir';
 import { packageVersion } from '../base/version';
 import { decoderVersions } from '../images/decoder-versions';
@@ -72,6 +72,8 @@ export interface DiagnoseOptions {
   probe?: { file: string; timeout?: number };
 }
 
+const OPTIONS: OptionNames<DiagnoseOptions> = { libtorch: true, probe: true };
+
 /**
  * Looks at this computer: platform, libtorch, the core, sharp, fetched models. What is amiss stands in the result, not in an
  * error. libtorch is opened in a child process alone, so that a crash ends only that.
@@ -80,6 +82,7 @@ export interface DiagnoseOptions {
  */
 export async function diagnose(options: DiagnoseOptions = {}, machine: Machine = thisMachine()): Promise<Diagnosis> {
   assertArguments({ options: ['options', options], machine: ['record', machine] });
+  assertOptionNames('diagnose', options, OPTIONS);
   const named = options.libtorch === undefined ? {} : { libtorch: options.libtorch };
   const libtorch = chosen(named, machine);
   const glue = addonPath(machine);

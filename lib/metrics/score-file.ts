@@ -1,7 +1,7 @@
 /** Score files of any system: one number a line, or a column of a CSV or Parquet file. */
 
 import { readFile } from 'node:fs/promises';
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { isParquet, openParquetTable, type ParquetTable, parquetRows, tableError } from '../base/parquet-rows';
 import { firstFew } from '../base/wording';
@@ -34,6 +34,8 @@ export interface ScoreFileOptions {
   header?: boolean | undefined;
 }
 
+const OPTIONS: OptionNames<ScoreFileOptions> = { column: true, header: true };
+
 /**
  * Reads scores in file order: one number a line, lines that begin with `#` being comments; or, with `column`, a column
  * of a CSV file (commas, RFC 4180), or of one whose name ends in `.parquet`.
@@ -44,6 +46,7 @@ export interface ScoreFileOptions {
  */
 export async function readScoreFile(path: string, options: ScoreFileOptions = {}): Promise<Float64Array> {
   assertArguments({ path: ['text', path], options: ['options', options] });
+  assertOptionNames('readScoreFile', options, OPTIONS);
   const { column, header = true } = options;
   if (isParquet(path)) return Float64Array.from(await fromParquet(path, column));
   const text = (await readText(path)).trimEnd();

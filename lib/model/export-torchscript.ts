@@ -1,5 +1,5 @@
 /** A detector as one TorchScript file, for programs that know libtorch or PyTorch and nothing of this package. */
-import { assertArguments, shown } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames, shown } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { writeThenRename } from '../base/write-file';
 import { assertBankFits, type LabelBank } from '../labels/bank';
@@ -23,6 +23,8 @@ export interface TorchScriptOptions {
   /** Default: nothing calls it off. */
   signal?: AbortSignal;
 }
+
+const OPTIONS: OptionNames<TorchScriptOptions> = { input: true, trustedSha256: true, signal: true };
 
 /** One tensor of `forward`, without the dimension N of images. */
 export interface ForwardTensor {
@@ -111,6 +113,7 @@ export async function exportTorchScript(
   options: TorchScriptOptions = {},
 ): Promise<TorchScriptForward> {
   assertArguments({ detector: ['detector', detector], out: ['text', out], options: ['options', options] });
+  assertOptionNames('exportTorchScript', options, OPTIONS);
   const { input = 'pixels', trustedSha256, signal } = options;
   if (input !== 'pixels' && input !== 'normalised') {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `input must be 'pixels' or 'normalised', not ${shown(input)}`);

@@ -5,7 +5,7 @@
  */
 
 import { threadId } from 'node:worker_threads';
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import type { LabelBank } from '../labels/bank';
 import type { NativeLane, NativeScores } from '../native/addon';
@@ -31,6 +31,8 @@ export interface ScoreOptions {
   signal?: AbortSignal;
 }
 
+const OPTIONS: OptionNames<ScoreOptions> = { topK: true, scale: true, negatives: true, signal: true };
+
 /** Results for N images: arrays of length N; `top*` are [N, K] row-major. */
 export interface ScoreResult extends Omit<NativeScores, 'logitsYes' | 'logitsNo'> {
   /** N, rows of features. */
@@ -48,6 +50,7 @@ export interface ScoreResult extends Omit<NativeScores, 'logitsYes' | 'logitsNo'
  */
 export async function score(features: Float32Array, bank: LabelBank, options: ScoreOptions = {}): Promise<ScoreResult> {
   assertArguments({ features: ['numbers', features], bank: ['bank', bank], options: ['options', options] });
+  assertOptionNames('score', options, OPTIONS);
   const { logitsYes: _a, logitsNo: _b, ...result } = await scoreOn(await sharedLane(), features, bank, options);
   return result;
 }

@@ -1,7 +1,7 @@
 /** Gets a CLIP of the Hugging Face hub: its files into the cache, a model file made of them, the files away again. */
 
 import { stat } from 'node:fs/promises';
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import type { FetchProgress } from '../download/progress';
 import { hubOf } from '../hub/hub';
@@ -25,6 +25,8 @@ export interface FetchModelOptions {
   signal?: AbortSignal;
 }
 
+const OPTIONS: OptionNames<FetchModelOptions> = { revision: true, dtype: true, onProgress: true, signal: true };
+
 /**
  * Makes sure that the cache holds a model file of this CLIP on the Hugging Face hub, as the hub has it now; from then on
  * `loadModel(name)` takes it. What is there is not downloaded again; while another process fetches of the same repository,
@@ -44,6 +46,7 @@ export async function fetchModel(
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<FetchedModel & { alreadyThere: boolean }> {
   assertArguments({ name: ['text', name], options: ['options', options], env: ['record', env] });
+  assertOptionNames('fetchModel', options, OPTIONS);
   const { dtype = 'fp32', onProgress, signal } = options;
   const target = targetOf(name, options.revision);
   if (!STORED_DTYPES.includes(dtype)) {
