@@ -251,6 +251,14 @@ describe('a server with a calibration', () => {
   });
 });
 
+test('a guarded server says in its log when it is plain fp32, for its machine has no first tower', async () => {
+  const server = await startServer(['--device', 'cpu', '--precision', 'guarded']);
+  const { precision } = (await ask(`${server.url}/v1/model`)).body;
+  const said = server.log.filter(({ msg }) => msg.startsWith('guarded is plain fp32 here: this CPU'));
+  assert.equal(said.length, precision === 'fp32' ? 1 : 0);
+  await server.end();
+});
+
 describe('the command line of the server', () => {
   const run = promisify(execFile);
   const fails = async (args: string[], env: NodeJS.ProcessEnv = {}) => {

@@ -18,6 +18,8 @@ export async function serve({ corsOrigin = [], allowHost = [], apiKeysFile, ...f
   try {
     const app = await createServer(judge, options, ownVersion());
     warn = (facts, message) => app.log.warn(facts, message);
+    const { firstReason } = judge.model.info;
+    if (firstReason !== null) warn({}, `guarded is plain fp32 here: ${firstReason}`);
     for (const warning of judge.labels.own.detector.warnings) warn({}, warning);
     if (!isLoopback(options.host) && apiKeys.length === 0)
       warn({}, 'everybody who reaches this host may ask: no API keys');
