@@ -46,7 +46,7 @@ Napi::Value open_core_async(const Napi::CallbackInfo& info) {
   return promise;
 }
 
-// describeCore(): {torchVersion, cpuTarget, cpuCapability, cpuBf16}
+// describeCore(): {torchVersion, cpuTarget, cpuCapability, cpuBf16, cpuInt8}
 Napi::Value describe_core(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   clipn_core_info about{};
@@ -59,6 +59,7 @@ Napi::Value describe_core(const Napi::CallbackInfo& info) {
   out.Set("cpuTarget", about.cpu_target);
   out.Set("cpuCapability", about.cpu_capability);
   out.Set("cpuBf16", about.cpu_bf16 != 0);
+  out.Set("cpuInt8", about.cpu_int8 != 0);
   return out;
 }
 

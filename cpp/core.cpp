@@ -79,6 +79,14 @@ bool multiplies_bf16() {
 #endif
 }
 
+bool multiplies_int8() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512vnni") != 0 || clipn::cpu::has_avx_vnni();  // AMX-INT8 comes only with them
+#else
+  return false;
+#endif
+}
+
 // What every entrance asks of its arguments. Each check throws INVALID_ARG with "function: argument what is wrong".
 
 [[noreturn]] void refuse(const char* function, const std::string& argument, const std::string& what) {
@@ -142,6 +150,7 @@ clipn_status clipn_core_describe(clipn_core_info* out, clipn_error* error) {
     out->cpu_target = clipn::cpu::kernels().name;
     out->cpu_capability = capability.c_str();
     out->cpu_bf16 = multiplies_bf16() ? 1 : 0;
+    out->cpu_int8 = multiplies_int8() ? 1 : 0;
   });
 }
 

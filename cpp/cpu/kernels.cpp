@@ -1,7 +1,7 @@
 // One CPU target: compiled once per target, CLIPN_CPU_TARGET names it (kernels.cmake sets it and the flags).
 #include "cpu/kernels.h"
 
-#if defined(__AVX512F__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -25,6 +25,7 @@ namespace clipn::cpu::CLIPN_CPU_TARGET {
 #include "tower/rows.inl"
 // After the rows: it uses their LayerNorm and activations.
 #include "tower/int8.inl"
+#include "tower/code_products.inl"
 #include "tower/rounding.inl"
 
 const Kernels kernels = {
@@ -44,6 +45,7 @@ const Kernels kernels = {
     quantise_norm,
     add_sums,
     CLIPN_MULTIPLY_CODES,
+    CLIPN_MULTIPLY_CODES_AS_WORDS,
 };
 
 }  // namespace clipn::cpu::CLIPN_CPU_TARGET

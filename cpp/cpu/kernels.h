@@ -112,8 +112,11 @@ struct Kernels {
                         uint8_t* codes, float* step, float* least);
   void (*add_sums)(const int32_t* sums, int64_t rows, const float* step, const float* least, const Channels& channels,
                    float* to, int64_t ld);
-  // Products of codes on a CPU with AVX-VNNI (cpu/dispatch.h); NULL in targets where oneDNN has them, and in "base".
+  // Products of codes (tower/code_products.inl) on a CPU with AVX-VNNI (cpu/dispatch.h), and on one without. Both NULL
+  // in "base", and in targets with AVX-512: there oneDNN has them, or words of 16 bits are no faster than fp32.
   void (*multiply_codes)(const uint8_t* a, int64_t ld_a, const int8_t* b, int64_t rows, int64_t depth, int32_t* c);
+  void (*multiply_codes_as_words)(const uint8_t* a, int64_t ld_a, const int8_t* b, int64_t rows, int64_t depth,
+                                  int32_t* c);
 };
 
 namespace base {

@@ -307,10 +307,8 @@ TEST_P(Int8Rows, SumsAreAdded) {
   }
 }
 
-TEST_P(Int8Rows, ProductsOfCodesAreExactForAnyNumberOfRows) {
-  if (GetParam()->multiply_codes == nullptr) GTEST_SKIP() << "a target whose products are oneDNN's";
-  if (!cpu::has_avx_vnni()) GTEST_SKIP() << "this machine has no AVX-VNNI";
-  for (const int64_t depth : {4, 64, 100}) {
+void expect_exact_products(void (*multiply)(const uint8_t*, int64_t, const int8_t*, int64_t, int64_t, int32_t*)) {
+  for (const int64_t depth : {4, 64, 100, 300}) {
     for (int64_t rows = 1; rows <= 14; ++rows) {
       std::vector<uint8_t> a(rows * depth);
       std::vector<int8_t> b(depth * 64);
@@ -318,7 +316,7 @@ TEST_P(Int8Rows, ProductsOfCodesAreExactForAnyNumberOfRows) {
       for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<uint8_t>(i % 3 == 0 ? 255 : i * 37);
       for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<int8_t>(i % 5 == 0 ? -127 : i * 91);
       std::vector<int32_t> c(rows * 64 + 1, 12345);
-      GetParam()->multiply_codes(a.data(), depth, b.data(), rows, depth, c.data());
+      multiply(a.data(), depth, b.data(), rows, depth, c.data());
       for (int64_t r = 0; r < rows; ++r) {
         for (int64_t j = 0; j < 64; ++j) {
           int32_t expected = 0;
@@ -329,6 +327,17 @@ TEST_P(Int8Rows, ProductsOfCodesAreExactForAnyNumberOfRows) {
       EXPECT_EQ(c.back(), 12345) << "wrote past the tile";
     }
   }
+}
+
+TEST_P(Int8Rows, ProductsOfCodesAreExactForAnyNumberOfRows) {
+  if (GetParam()->multiply_codes == nullptr) GTEST_SKIP() << "a target whose products are oneDNN's";
+  if (!cpu::has_avx_vnni()) GTEST_SKIP() << "this machine has no AVX-VNNI";
+  expect_exact_products(GetParam()->multiply_codes);
+}
+
+TEST_P(Int8Rows, ProductsOfCodesAsWordsAreExactForAnyNumberOfRows) {
+  if (GetParam()->multiply_codes_as_words == nullptr) GTEST_SKIP() << "a target that has none";
+  expect_exact_products(GetParam()->multiply_codes_as_words);
 }
 
 CLIPN_FOR_EVERY_TARGET(Int8Rows);

@@ -1,5 +1,5 @@
 // Matrix products of blocks, on libtorch's brgemm (oneDNN's micro-kernels: AMX, AVX-512-BF16, AVX-512-VNNI, AVX-512,
-// AVX2), tiles that they leave configured, and memory that is kept.
+// AVX2) or, of bytes, on our own kernels (code_products.inl), tiles that they leave configured, and memory that is kept.
 #ifndef CLIPN_TOWER_GEMM_H_
 #define CLIPN_TOWER_GEMM_H_
 
@@ -63,9 +63,9 @@ void multiply(const uint16_t* a, int64_t ld_a, const uint16_t* b, int64_t ld_b, 
 /// of 4. Only where int8_absence() is empty.
 void multiply(const uint8_t* a, int64_t ld_a, const int8_t* b, int64_t rows, int64_t depth, int32_t* c);
 
-/// Why this machine and libtorch do not multiply bytes at a rate that is worth it; empty when they do. Decided once: by
-/// the CPU's instructions, by whether extreme products are exact, and by the clock, for a reference kernel that
-/// libtorch takes without a word is thousands of times slower.
+/// Why this machine and libtorch do not multiply bytes; empty when they do. Decided once: by the CPU's instructions, by
+/// whether extreme products are exact, and by the clock, for a reference kernel that libtorch takes without a word is
+/// thousands of times slower.
 const std::string& int8_absence();
 
 /// A thread's AMX tiles are configured by products; other code must find them released, as at the end of its scope.

@@ -1,7 +1,6 @@
 // Rows and products in 8 bits: number j of a row is least + step * code[j], code an integer of [0, 255]. In 16 bits it
 // is least + step * (high[j] + low[j] / 256), of two such bytes.
-// What      Codes of rows, with and without a LayerNorm before; sums of code products back to numbers; on CPUs with
-//           AVX-VNNI but without AVX-512 the products themselves.
+// What      Codes of rows, with and without a LayerNorm before; sums of code products back to numbers.
 // Numerics  step = (largest - least) / 255 of each row, so a number is off by at most step / 2; in 16 bits step is
 //           256 / 65535 of that range, and a number off by step / 512. With weights w = scale * code of their own
 //           output, sum_k w_k x_k = step * scale * sum(codes) + least * scale * sum(w codes): the sums of codes are
@@ -33,8 +32,8 @@ static inline Range range_of(const float* x, int64_t width) {
 }
 
 // bf16 as integers in the order of the numbers: NaN lies outside the infinities.
-typedef int16_t Keys __attribute__((vector_size(64)));
-typedef int16_t HalfKeys __attribute__((vector_size(32)));
+typedef int16_t Keys __attribute__((vector_size(kLanes * 4)));
+typedef int16_t HalfKeys __attribute__((vector_size(kLanes * 2)));
 struct KeyHalves {
   HalfKeys first, second;
 };
@@ -123,7 +122,7 @@ static inline Lanes coarse_gelu(Lanes x) {
   return x * (0.5f + y * p);
 }
 
-// What belongs to the outputs of a panel, sixteen by sixteen.
+// What belongs to the outputs of a panel.
 struct PanelChannels {
   static constexpr int64_t kParts = kPanelColumns / kLanes;
   Lanes scale[kParts], sum[kParts], bias[kParts];
@@ -147,7 +146,7 @@ static void store_sum_rows(const int32_t* sums, int64_t rows, const float* step,
                            const Channels& channels, T* out, int64_t ld) {
   const PanelChannels panel(channels);
   for (int64_t r = 0; r < rows; ++r, sums += kPanelColumns, out += ld) {
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (int64_t i = 0; i < PanelChannels::kParts; ++i) {
       store_lanes(out + i * kLanes, kFunction(panel.numbers(i, sums, step[r], least[r])));
     }
@@ -173,77 +172,10 @@ static void add_sums(const int32_t* sums, int64_t rows, const float* step, const
                      float* to, int64_t ld) {
   const PanelChannels panel(channels);
   for (int64_t r = 0; r < rows; ++r, sums += kPanelColumns, to += ld) {
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (int64_t i = 0; i < PanelChannels::kParts; ++i) {
       float* at = to + i * kLanes;
       store_lanes(at, load_lanes(at) + panel.numbers(i, sums, step[r], least[r]));
     }
   }
 }
-
-#if defined(__AVX2__) && !defined(__AVX512F__)
-#define CLIPN_MULTIPLY_CODES multiply_codes
-
-typedef int32_t Words __attribute__((vector_size(32)));
-
-// kRows x 16 sums in registers: with 6 rows 12 of the 16, two of the weights and one of the codes.
-template <int kRows>
-static inline void multiply_block(const uint8_t* a, int64_t ld_a, const int8_t* b, int64_t depth, int32_t* c) {
-  Words sums[kRows][2];
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) sums[r][0] = sums[r][1] = Words{};
-  for (int64_t k = 0; k < depth; k += 4, b += 4 * kPanelColumns) {
-    Words left, right;
-    __builtin_memcpy(&left, b, sizeof left);
-    __builtin_memcpy(&right, b + sizeof left, sizeof right);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      int32_t four;
-      __builtin_memcpy(&four, a + r * ld_a + k, sizeof four);
-      const Words codes = four - Words{};
-      // Through an intrinsic g++ 12 copies each sum to another register and back.
-      asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sums[r][0]) : "x"(codes), "x"(left));
-      asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sums[r][1]) : "x"(codes), "x"(right));
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-    __builtin_memcpy(c + r * kPanelColumns, &sums[r][0], sizeof(Words));
-    __builtin_memcpy(c + r * kPanelColumns + 8, &sums[r][1], sizeof(Words));
-  }
-}
-
-// c = a b, exact: a [rows, depth] codes, b [depth / 4, kPanelColumns, 4], c [rows, kPanelColumns]. AVX-VNNI.
-static void multiply_codes(const uint8_t* a, int64_t ld_a, const int8_t* b, int64_t rows, int64_t depth, int32_t* c) {
-  const int64_t blocks = (rows + 5) / 6;  // as even as can be: no block is left with a row or two
-  for (int64_t column = 0; column < kPanelColumns; column += 16) {
-    for (int64_t i = 0; i < blocks; ++i) {
-      const int64_t begin = rows * i / blocks, height = rows * (i + 1) / blocks - begin;
-      const uint8_t* from = a + begin * ld_a;
-      const int8_t* weights = b + 4 * column;
-      int32_t* to = c + begin * kPanelColumns + column;
-      switch (height) {
-        case 6:
-          multiply_block<6>(from, ld_a, weights, depth, to);
-          break;
-        case 5:
-          multiply_block<5>(from, ld_a, weights, depth, to);
-          break;
-        case 4:
-          multiply_block<4>(from, ld_a, weights, depth, to);
-          break;
-        case 3:
-          multiply_block<3>(from, ld_a, weights, depth, to);
-          break;
-        case 2:
-          multiply_block<2>(from, ld_a, weights, depth, to);
-          break;
-        default:
-          multiply_block<1>(from, ld_a, weights, depth, to);
-      }
-    }
-  }
-}
-#else
-#define CLIPN_MULTIPLY_CODES nullptr
-#endif

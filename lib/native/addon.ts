@@ -47,6 +47,8 @@ export interface CoreInfo {
   cpuCapability: string;
   /** The CPU multiplies bf16 matrices natively. */
   cpuBf16: boolean;
+  /** The CPU multiplies bytes natively: AVX-512-VNNI, AVX-VNNI or AMX. int8 runs without, at less of a gain. */
+  cpuInt8: boolean;
 }
 
 /** Arithmetic of an image tower. */

@@ -52,11 +52,14 @@ export async function choosePlacement(
     const why = cuda === null ? '' : `, and ${cuda.reason}`;
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision fp16 needs CUDA${why}; on a CPU use fp32 or bf16`);
   }
-  const { cpuBf16 } = engine.core;
+  const { cpuBf16, cpuInt8 } = engine.core;
   const reason = cuda?.reason ?? null;
-  const absence = precision === 'int8' || precision === 'guarded' ? engine.addon.int8Absence() : '';
+  // Without instructions for bytes int8 gains less than encoding some images twice costs.
+  const isAsked = precision === 'int8' || (precision === 'guarded' && cpuInt8);
+  const absence = isAsked ? engine.addon.int8Absence() : '';
   if (precision === 'guarded') {
-    return { device: 'cpu', precision: 'fp32', first: absence === '' ? 'int8' : cpuBf16 ? 'bf16' : null, reason };
+    const first = cpuInt8 && absence === '' ? 'int8' : cpuBf16 ? 'bf16' : null;
+    return { device: 'cpu', precision: 'fp32', first, reason };
   }
   if (absence !== '') {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision int8: ${absence}`, {

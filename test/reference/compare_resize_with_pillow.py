@@ -47,6 +47,7 @@ class CoreInfo(ctypes.Structure):
         ("cpu_target", ctypes.c_char_p),
         ("cpu_capability", ctypes.c_char_p),
         ("cpu_bf16", ctypes.c_uint32),
+        ("cpu_int8", ctypes.c_uint32),
     ]
 
 
