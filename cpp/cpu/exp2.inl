@@ -1,4 +1,4 @@
-// The exponential of every kernel, for one number or for sixteen.
+// The exponential of every kernel, for one number or for lanes.
 
 static const float kLog2E = 1.44269504088896341f;
 

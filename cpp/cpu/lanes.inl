@@ -1,15 +1,21 @@
-// Sixteen numbers at once, in whatever registers the target has: for loops whose sums and maxima g++ would fold number
-// by number at the end, or whose last numbers it would take one by one. Lanes of a row are what it has of whole
-// sixteens.
+// As many numbers at once as a register of the target holds: for loops whose sums and maxima g++ would fold number by
+// number at the end, or whose last numbers it would take one by one. Wider than a register, it compares them one by one.
 
-typedef float Lanes __attribute__((vector_size(64)));
-typedef int32_t WordLanes __attribute__((vector_size(64)));
-typedef uint16_t Halves __attribute__((vector_size(32)));
+#if defined(__AVX512F__)
 constexpr int64_t kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int64_t kLanes = 8;
+#else
+constexpr int64_t kLanes = 4;
+#endif
+typedef float Lanes __attribute__((vector_size(kLanes * 4)));
+typedef int32_t WordLanes __attribute__((vector_size(kLanes * 4)));
+typedef uint16_t Halves __attribute__((vector_size(kLanes * 2)));
+constexpr std::make_integer_sequence<int, kLanes> kEachLane;
 
 static inline Lanes all_lanes(float value) { return Lanes{} + value; }
 
-// Of fewer than sixteen numbers `count`; the other lanes are zero.
+// Of fewer numbers `count`; the other lanes are zero.
 static inline Lanes load_lanes(const float* from, int64_t count = kLanes) {
   Lanes lanes = {};
   __builtin_memcpy(&lanes, from, (size_t)count * sizeof *from);
@@ -43,7 +49,7 @@ static inline Halves to_halves(Lanes lanes) {
 #if defined(__AVX512BF16__)
   return __builtin_bit_cast(Halves, _mm512_cvtneps_pbh(__builtin_bit_cast(__m512, lanes)));
 #else
-  typedef uint32_t Bits __attribute__((vector_size(64)));
+  typedef uint32_t Bits __attribute__((vector_size(kLanes * 4)));
   const Bits bits = __builtin_bit_cast(Bits, lanes);
   return __builtin_convertvector((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16, Halves);
 #endif
@@ -56,7 +62,7 @@ static inline void store_lanes(uint16_t* to, Lanes lanes, int64_t count = kLanes
 
 // The lowest byte of each.
 static inline void store_bytes(uint8_t* to, WordLanes words) {
-  typedef uint8_t Bytes __attribute__((vector_size(16)));
+  typedef uint8_t Bytes __attribute__((vector_size(kLanes)));
   const Bytes bytes = __builtin_convertvector(words, Bytes);
   __builtin_memcpy(to, &bytes, sizeof bytes);
 }
@@ -64,13 +70,17 @@ static inline void store_bytes(uint8_t* to, WordLanes words) {
 // To integers, towards zero.
 static inline WordLanes to_words(Lanes lanes) { return __builtin_convertvector(lanes, WordLanes); }
 
-// The first `count` lanes, and `other` in those after.
-static inline Lanes first_lanes(Lanes lanes, int64_t count, float other) {
-  const WordLanes index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  return index < (int32_t)count ? lanes : all_lanes(other);
+template <int... kLane>
+static inline WordLanes numbered(std::integer_sequence<int, kLane...>) {
+  return WordLanes{kLane...};
 }
 
-// step(j, count) for each sixteen of `all` numbers and for what is left: `count` of them from j.
+// The first `count` lanes, and `other` in those after.
+static inline Lanes first_lanes(Lanes lanes, int64_t count, float other) {
+  return numbered(kEachLane) < (int32_t)count ? lanes : all_lanes(other);
+}
+
+// step(j, count) for kLanes of `all` numbers after the other, and for what is left: `count` of them from j.
 template <typename Step>
 __attribute__((always_inline)) static inline void by_lanes(int64_t all, const Step& step) {
   const int64_t whole = all / kLanes * kLanes;
@@ -82,23 +92,30 @@ __attribute__((always_inline)) static inline void by_lanes(int64_t all, const St
 #if defined(__AVX512F__)
 static inline Lanes larger(Lanes a, Lanes b) { return (Lanes)_mm512_max_ps((__m512)a, (__m512)b); }
 static inline Lanes smaller(Lanes a, Lanes b) { return (Lanes)_mm512_min_ps((__m512)a, (__m512)b); }
+#elif defined(__AVX2__)
+static inline Lanes larger(Lanes a, Lanes b) { return (Lanes)_mm256_max_ps((__m256)a, (__m256)b); }
+static inline Lanes smaller(Lanes a, Lanes b) { return (Lanes)_mm256_min_ps((__m256)a, (__m256)b); }
 #else
 static inline Lanes larger(Lanes a, Lanes b) { return a > b ? a : b; }
 static inline Lanes smaller(Lanes a, Lanes b) { return a < b ? a : b; }
 #endif
 static inline Lanes sum_of(Lanes a, Lanes b) { return a + b; }
 
-// One number of sixteen, by halves.
-template <Lanes (*kFold)(Lanes, Lanes)>
+// Each lane as that which is kStep from it, by pairs.
+template <int kStep, int... kLane>
+static inline Lanes exchanged(Lanes lanes, std::integer_sequence<int, kLane...>) {
+  return __builtin_shufflevector(lanes, lanes, (kLane ^ kStep)...);
+}
+
+// One number of all lanes, by halves.
+template <Lanes (*kFold)(Lanes, Lanes), int kStep = kLanes / 2>
 static inline float folded(Lanes lanes) {
-  lanes = kFold(lanes, __builtin_shufflevector(lanes, lanes, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-  lanes = kFold(lanes, __builtin_shufflevector(lanes, lanes, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
-  lanes = kFold(lanes, __builtin_shufflevector(lanes, lanes, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
-  lanes = kFold(lanes, __builtin_shufflevector(lanes, lanes, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
+  lanes = kFold(lanes, exchanged<kStep>(lanes, kEachLane));
+  if constexpr (kStep > 1) return folded<kFold, kStep / 2>(lanes);
   return lanes[0];
 }
 
-// The sum of term(j) over the sixteens of `whole` numbers, in four parts, for an addition waits for the one before.
+// The sum of term(j) for every kLanes of `whole` numbers, in four parts, for an addition waits for the one before.
 template <typename Term>
 __attribute__((always_inline)) static inline float sum_by_lanes(int64_t whole, const Term& term) {
   Lanes parts[4] = {};

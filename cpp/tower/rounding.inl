@@ -13,7 +13,7 @@ static void weight_scales(const float* weights, int64_t inputs, float* scale) {
   constexpr int64_t kParts = kPanelColumns / kLanes;
   Lanes largest[kParts] = {}, spoilt[kParts] = {};
   for (int64_t k = 0; k < inputs; ++k, weights += kPanelColumns) {
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (int64_t p = 0; p < kParts; ++p) {
       const Lanes weight = load_lanes(weights + p * kLanes);
       largest[p] = larger(larger(weight, -weight), largest[p]);
@@ -29,9 +29,17 @@ static inline WordLanes nearest_code(Lanes value) {
   return __builtin_convertvector(within + (within < 0.0f ? all_lanes(-0.5f) : all_lanes(0.5f)), WordLanes);
 }
 
-static void round_weights(float* weights, int64_t inputs, const float* factor, const float* scale, int8_t* codes,
-                          float* sum) {
-  constexpr int64_t kParts = kPanelColumns / kLanes, kStep = 4;
+// Four inputs of as many outputs stay in registers with the errors of another.
+#if defined(__AVX512F__)
+constexpr int64_t kRoundedColumns = 4 * kLanes;
+#else
+constexpr int64_t kRoundedColumns = 2 * kLanes;
+#endif
+
+// kRoundedColumns outputs of a panel.
+static inline void round_columns(float* weights, int64_t inputs, const float* factor, const float* scale, int8_t* codes,
+                                 float* sum) {
+  constexpr int64_t kParts = kRoundedColumns / kLanes, kStep = 4;
   Lanes scales[kParts], inverse[kParts], totals[kParts] = {};
   for (int64_t p = 0; p < kParts; ++p) {
     scales[p] = load_lanes(scale + p * kLanes);
@@ -74,5 +82,12 @@ static void round_weights(float* weights, int64_t inputs, const float* factor, c
   }
   for (int64_t p = 0; p < kParts; ++p) {
     store_lanes(sum + p * kLanes, load_lanes(sum + p * kLanes) + scales[p] * totals[p]);
+  }
+}
+
+static void round_weights(float* weights, int64_t inputs, const float* factor, const float* scale, int8_t* codes,
+                          float* sum) {
+  for (int64_t j = 0; j < kPanelColumns; j += kRoundedColumns) {
+    round_columns(weights + j, inputs, factor, scale + j, codes + 4 * j, sum + j);
   }
 }

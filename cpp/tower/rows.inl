@@ -114,27 +114,25 @@ static void store_scaled(const float* tile, int64_t rows, int64_t columns, const
   }
 }
 
-// Exchanges the quarters off the diagonal of every square of 2 kStep rows and lanes.
+// Exchanges the quarters off the diagonal of every square of 2 kStep rows and lanes, then those of half the size.
 template <int kStep, int... kLane>
 static inline void exchange_quarters(WordLanes* rows, std::integer_sequence<int, kLane...>) {
+#pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) {
     if ((i & kStep) != 0) continue;
     const WordLanes a = rows[i], b = rows[i + kStep];
-    rows[i] = __builtin_shufflevector(a, b, ((kLane & kStep) == 0 ? kLane : kLane + 16 - kStep)...);
-    rows[i + kStep] = __builtin_shufflevector(a, b, ((kLane & kStep) == 0 ? kLane + kStep : kLane + 16)...);
+    rows[i] = __builtin_shufflevector(a, b, ((kLane & kStep) == 0 ? kLane : kLane + (int)kLanes - kStep)...);
+    rows[i + kStep] = __builtin_shufflevector(a, b, ((kLane & kStep) == 0 ? kLane + kStep : kLane + (int)kLanes)...);
   }
+  if constexpr (kStep > 1) exchange_quarters<kStep / 2>(rows, kEachLane);
 }
 
-// out[j, i] = in[i, j] of sixteen rows of sixteen words.
+// out[j, i] = in[i, j] of kLanes rows of as many words.
 static inline void transpose_square(const uint32_t* in, int64_t ld, uint32_t* out, int64_t ld_out) {
   WordLanes rows[kLanes];
 #pragma GCC unroll 16
   for (int64_t i = 0; i < kLanes; ++i) __builtin_memcpy(&rows[i], in + i * ld, sizeof rows[i]);
-  constexpr std::make_integer_sequence<int, 16> kEach;
-  exchange_quarters<8>(rows, kEach);
-  exchange_quarters<4>(rows, kEach);
-  exchange_quarters<2>(rows, kEach);
-  exchange_quarters<1>(rows, kEach);
+  exchange_quarters<kLanes / 2>(rows, kEachLane);
 #pragma GCC unroll 16
   for (int64_t i = 0; i < kLanes; ++i) __builtin_memcpy(out + i * ld_out, &rows[i], sizeof rows[i]);
 }
