@@ -63,8 +63,16 @@ static inline void store_lanes(uint16_t* to, Lanes lanes, int64_t count = kLanes
 // The lowest byte of each.
 static inline void store_bytes(uint8_t* to, WordLanes words) {
   typedef uint8_t Bytes __attribute__((vector_size(kLanes)));
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  // g++ 12 would take one by one.
+  const __m256i lowest = _mm256_set1_epi32(0x0c080400);
+  const __m256i fours = _mm256_shuffle_epi8((__m256i)words, lowest);
+  const __m128i eight = _mm_unpacklo_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
+  __builtin_memcpy(to, &eight, sizeof(Bytes));
+#else
   const Bytes bytes = __builtin_convertvector(words, Bytes);
   __builtin_memcpy(to, &bytes, sizeof bytes);
+#endif
 }
 
 // To integers, towards zero.
