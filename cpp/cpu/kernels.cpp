@@ -22,10 +22,10 @@ namespace clipn::cpu::CLIPN_CPU_TARGET {
 #include "image/resize.inl"
 #include "score/score.inl"
 #include "score/words.inl"
+#include "tower/code_products.inl"
 #include "tower/rows.inl"
 // After the rows: it uses their LayerNorm and activations.
 #include "tower/int8.inl"
-#include "tower/code_products.inl"
 #include "tower/rounding.inl"
 
 const Kernels kernels = {

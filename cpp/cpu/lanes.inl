@@ -1,5 +1,6 @@
 // As many numbers at once as a register of the target holds: for loops whose sums and maxima g++ would fold number by
-// number at the end, or whose last numbers it would take one by one. Wider than a register, it compares them one by one.
+// number at the end, or whose last numbers it would take one by one. Vectors wider than a register it would compare
+// number by number.
 
 #if defined(__AVX512F__)
 constexpr int64_t kLanes = 16;

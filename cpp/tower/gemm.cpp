@@ -102,7 +102,7 @@ double shortest(const Run& run) {
 std::string find_int8_absence() {
 #if defined(__x86_64__)
   if (multiply_codes() == nullptr) {
-    return "this CPU has neither AVX-512-VNNI, AMX-INT8 nor AVX-VNNI, and without them int8 is for CPUs with AVX2 alone";
+    return "this CPU has neither AVX-512-VNNI, AMX-INT8 nor AVX-VNNI, and int8 without them is for AVX2 alone";
   }
 #else
   if (multiply_codes() == nullptr) return "libtorch multiplies bytes on x64 alone";

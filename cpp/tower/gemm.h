@@ -1,5 +1,5 @@
 // Matrix products of blocks, on libtorch's brgemm (oneDNN's micro-kernels: AMX, AVX-512-BF16, AVX-512-VNNI, AVX-512,
-// AVX2) or, of bytes, on our own kernels (code_products.inl), tiles that they leave configured, and memory that is kept.
+// AVX2), of bytes also on our own (code_products.inl); tiles that they leave configured, and memory that is kept.
 #ifndef CLIPN_TOWER_GEMM_H_
 #define CLIPN_TOWER_GEMM_H_
 
