@@ -85,16 +85,16 @@ static void resize_horizontal(const uint8_t* const* rows, int32_t width, int32_t
 
 static void resize_vertical(const uint8_t* rows, int64_t stride, const int32_t* weights, int32_t taps, int32_t width,
                             uint8_t* out) {
-  constexpr int32_t kLanes = 32;
+  constexpr int32_t kTogether = 32;
   int32_t i = 0;
-  for (; i + kLanes <= width; i += kLanes) {
-    int32_t sum[kLanes];
-    for (int32_t l = 0; l < kLanes; ++l) sum[l] = 1 << 21;
+  for (; i + kTogether <= width; i += kTogether) {
+    int32_t sum[kTogether];
+    for (int32_t l = 0; l < kTogether; ++l) sum[l] = 1 << 21;
     for (int32_t t = 0; t < taps; ++t) {
       const uint8_t* p = rows + t * stride + i;
-      for (int32_t l = 0; l < kLanes; ++l) sum[l] += weights[t] * p[l];
+      for (int32_t l = 0; l < kTogether; ++l) sum[l] += weights[t] * p[l];
     }
-    for (int32_t l = 0; l < kLanes; ++l) out[i + l] = to_byte(sum[l]);
+    for (int32_t l = 0; l < kTogether; ++l) out[i + l] = to_byte(sum[l]);
   }
   for (; i < width; ++i) {
     int32_t sum = 1 << 21;
