@@ -74,8 +74,8 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     maps !== undefined && images.includes(STANDARD_INPUT) ? await buffer(process.stdin) : process.stdin;
   const inputs = images.map((path) => (path === STANDARD_INPUT ? standardInput : path));
   for await (const answer of detector.stream(inputs, { why, signal })) {
-    if (maps !== undefined && 'why' in answer) {
-      const { map, mapAbsent } = answer.why!;
+    if (maps !== undefined && 'why' in answer && answer.why !== undefined) {
+      const { map, mapAbsent } = answer.why;
       if (map) await writeMap(maps, mapName(done, images[done]!), inputs[done]!, map, decodingFrom(args));
       else if (done === 0) note(`no maps: ${mapAbsent}`);
     }
