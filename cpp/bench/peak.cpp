@@ -151,27 +151,30 @@ __attribute__((target("avx2,avxvnni"))) double int8_avx2(int64_t turns, const Op
   return total(out);
 }
 
+// Sums that fit beside four operands and the products.
+constexpr int kWords = 10;
+
 // Bytes as words of 16 bits, where there is no instruction for bytes (tower/code_products.inl).
 __attribute__((target("avx2"))) double int8_as_words(int64_t turns, const Operands& operands) {
-  __m256i sums[kNarrow], x[2], y[2];
+  __m256i sums[kWords], x[2], y[2];
   for (int i = 0; i < 2; ++i) {
     x[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(operands.words[i]));
     y[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(operands.words[2 + i]));
   }
-#pragma GCC unroll 12
-  for (int i = 0; i < kNarrow; ++i) sums[i] = _mm256_set1_epi32(i);
+#pragma GCC unroll 10
+  for (int i = 0; i < kWords; ++i) sums[i] = _mm256_set1_epi32(i);
   for (int64_t turn = 0; turn < turns; ++turn) {
-#pragma GCC unroll 12
-    for (int i = 0; i < kNarrow; ++i) {
+#pragma GCC unroll 10
+    for (int i = 0; i < kWords; ++i) {
       __m256i product;
       // Written out, or the compiler multiplies the same registers only once.
       asm volatile("vpmaddwd %2, %1, %0" : "=x"(product) : "x"(x[i % 2]), "x"(y[i / 2 % 2]));
       sums[i] = _mm256_add_epi32(sums[i], product);
     }
   }
-  int32_t out[kNarrow][8];
-#pragma GCC unroll 12
-  for (int i = 0; i < kNarrow; ++i) _mm256_storeu_si256(reinterpret_cast<__m256i*>(out[i]), sums[i]);
+  int32_t out[kWords][8];
+#pragma GCC unroll 10
+  for (int i = 0; i < kWords; ++i) _mm256_storeu_si256(reinterpret_cast<__m256i*>(out[i]), sums[i]);
   return total(out);
 }
 
@@ -192,7 +195,7 @@ std::vector<Kind> available() {
   if (avx2 && __builtin_cpu_supports("avxvnni")) {
     kinds.push_back({"int8", "vpdpbusd, 256 bits", 2 * 32 * kNarrow, int8_avx2});
   }
-  if (avx2) kinds.push_back({"int8", "vpmaddwd and vpaddd, 256 bits", 2 * 16 * kNarrow, int8_as_words});
+  if (avx2) kinds.push_back({"int8", "vpmaddwd and vpaddd, 256 bits", 2 * 16 * kWords, int8_as_words});
   return kinds;
 }
 

@@ -310,17 +310,18 @@ TEST_P(Int8Rows, SumsAreAdded) {
 void expect_exact_products(void (*multiply)(const uint8_t*, int64_t, const int8_t*, int64_t, int64_t, int32_t*)) {
   for (const int64_t depth : {4, 64, 100, 300}) {
     for (int64_t rows = 1; rows <= 14; ++rows) {
-      std::vector<uint8_t> a(rows * depth);
+      const int64_t ld = depth + 3;  // rows on odd addresses
+      std::vector<uint8_t> a(rows * ld);
       std::vector<int8_t> b(depth * 64);
       // The largest there are beside arbitrary ones.
       for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<uint8_t>(i % 3 == 0 ? 255 : i * 37);
       for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<int8_t>(i % 5 == 0 ? -127 : i * 91);
       std::vector<int32_t> c(rows * 64 + 1, 12345);
-      multiply(a.data(), depth, b.data(), rows, depth, c.data());
+      multiply(a.data(), ld, b.data(), rows, depth, c.data());
       for (int64_t r = 0; r < rows; ++r) {
         for (int64_t j = 0; j < 64; ++j) {
           int32_t expected = 0;
-          for (int64_t k = 0; k < depth; ++k) expected += a[r * depth + k] * b[k / 4 * 256 + 4 * j + k % 4];
+          for (int64_t k = 0; k < depth; ++k) expected += a[r * ld + k] * b[k / 4 * 256 + 4 * j + k % 4];
           ASSERT_EQ(c[r * 64 + j], expected) << rows << " rows, " << depth << " inputs: " << r << ", " << j;
         }
       }

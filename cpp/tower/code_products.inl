@@ -69,7 +69,7 @@ static inline void add_block(const int32_t* a, const int16_t* b, int64_t pairs, 
           "vpaddd %[product], %[first], %[first]\n\t"
           "vpmaddwd %[right], %[codes], %[codes]\n\t"
           "vpaddd %[codes], %[second], %[second]"
-          : [first] "+x"(sums[r][0]), [second] "+x"(sums[r][1]), [codes] "+&x"(codes), [product] "=&x"(product)
+          : [first] "+&x"(sums[r][0]), [second] "+x"(sums[r][1]), [codes] "+&x"(codes), [product] "=&x"(product)
           : [left] "x"(left), [right] "x"(right));
     }
   }

@@ -102,7 +102,7 @@ double shortest(const Run& run) {
 std::string find_int8_absence() {
 #if defined(__x86_64__)
   if (multiply_codes() == nullptr) {
-    return "this CPU has neither AVX-512-VNNI, AMX-INT8 nor AVX-VNNI, and int8 without them is for AVX2 alone";
+    return "it needs AVX-512-VNNI, AMX-INT8, AVX-VNNI, or AVX2 on a CPU without AVX-512";
   }
 #else
   if (multiply_codes() == nullptr) return "libtorch multiplies bytes on x64 alone";
@@ -126,9 +126,10 @@ std::string find_int8_absence() {
   std::vector<float> c(kRows * kPanel);
   const double floats =
       shortest([&] { multiply(a.data(), kDepth, b.data(), kPanel, kRows, kPanel, kDepth, c.data(), kPanel); });
-  // Far from what any kernel takes that is meant for this CPU, and from what a busy machine does to the clock: with
-  // instructions for bytes a quarter to a half, as words two thirds or, where a CPU starts one such product a cycle, 1.
-  if (bytes > 4 * floats) {
+  // Far from what is meant for this CPU, and from what a busy machine does to the clock: with instructions for bytes a
+  // quarter to a half, as words two thirds or, where a CPU starts one such product a cycle, 1.
+  const bool as_words = multiply_codes() == cpu::kernels().multiply_codes_as_words;
+  if (bytes > (as_words ? 4 : 2) * floats) {
     return "products of bytes take " + std::to_string(static_cast<int64_t>(bytes / floats + 0.5)) +
            " times as long as those of fp32 on this CPU with this libtorch";
   }

@@ -115,7 +115,7 @@ const P_VALUE_OPTIONS: OptionNames<PValueOptions> = { smoothing: true, seed: tru
  * P-values of many scores (`pValue` of a calibrated answer, which is never smoothed, so that the same image has the same).
  *
  * @param calibrationScores [n] of ID images, in any order
- * @throws ERR_CLIPN_SCORES for a score that is not finite, or no calibration score
+ * @throws ERR_CLIPN_SCORES for a score that is not finite, or no calibration score; ERR_CLIPN_INVALID_ARG
  */
 export function conformalPValues(
   calibrationScores: ArrayLike<number>,

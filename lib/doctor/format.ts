@@ -17,7 +17,7 @@ export function formatDiagnosis(d: Diagnosis): string {
       ? d.libtorch.message.split(' Looked at ')[0]!
       : `${d.libtorch.version}+${d.libtorch.flavour} (${d.libtorch.source}) ${d.libtorch.dir}`;
   const probe = d.probe.ok
-    ? `works: core for libtorch ${d.probe.core.torchVersion}, kernels ${d.probe.core.cpuTarget}, libtorch's own ${d.probe.core.cpuCapability}, bf16 ${d.probe.core.cpuBf16 ? 'yes' : 'no'}, int8 ${d.probe.int8Absence === '' ? 'yes' : `no: ${d.probe.int8Absence}`}`
+    ? `works: core for libtorch ${d.probe.core.torchVersion}, kernels ${d.probe.core.cpuTarget}, libtorch's own ${d.probe.core.cpuCapability}, bf16 ${d.probe.core.cpuBf16 ? 'yes' : 'no'}, int8 ${describeInt8(d.probe)}`
     : `${d.probe.code}: ${d.probe.message}`;
   const rows: [string, string][] = [
     ['clipn-native', `${d.package} on ${d.platform}-${d.arch}${d.libc === null ? '' : `, ${d.libc}`}`],
@@ -36,6 +36,11 @@ export function formatDiagnosis(d: Diagnosis): string {
   ];
   const lines = rows.map(([name, text]) => `${name.padEnd(13)} ${text.replaceAll('\n', `\n${' '.repeat(14)}`)}`);
   return `${lines.join('\n')}\n\n${d.next}`;
+}
+
+function describeInt8({ core, int8Absence }: Probe & { ok: true }): string {
+  if (int8Absence !== '') return `no: ${int8Absence}`;
+  return core.cpuInt8 ? 'yes' : 'yes, without instructions for it';
 }
 
 function formatCuda(probe: Probe): string {

@@ -42,7 +42,8 @@ const OPTIONS: OptionNames<ScoreFileOptions> = { column: true, header: true };
  *
  * @returns [N], may hold infinities
  * @throws ERR_CLIPN_IO when the file cannot be read; ERR_CLIPN_SCORES naming file and line for an empty line, NaN, and
- *   whatever else is not a number, for a header where none was said to be or the reverse, and for no scores
+ *   whatever else is not a number, for a header where none was said to be or the reverse, and for no scores;
+ *   ERR_CLIPN_INVALID_ARG
  */
 export async function readScoreFile(path: string, options: ScoreFileOptions = {}): Promise<Float64Array> {
   assertArguments({ path: ['text', path], options: ['options', options] });

@@ -41,8 +41,8 @@ export interface ModelInfo {
   config: ModelConfig;
 }
 
-const NO_FIRST = 'this CPU has instructions for neither int8 nor bf16';
-const NO_FIRST_AS_IS = 'the file runs as it is, not in int8, and this CPU has no instructions for bf16';
+const NO_FIRST = 'this CPU multiplies neither int8 nor bf16 fast enough for a first tower';
+const NO_FIRST_AS_IS = 'the file runs as it is, not in int8, and this CPU multiplies bf16 no faster than fp32';
 
 /** @throws ERR_CLIPN_MODEL_FORMAT when the file's methods are not those that its clipn.json promises */
 export function modelInfo(path: string, native: NativeModel, placement: Placement, config: ModelConfig): ModelInfo {

@@ -249,7 +249,7 @@ test('check --precision guarded tells with --json which arithmetic answered, or 
     assert.doesNotMatch(err, /fp32 here/);
   } else {
     assert.equal(precision, undefined);
-    assert.match(err, /guarded is plain fp32 here: this CPU has instructions for neither/);
+    assert.match(err, /guarded is plain fp32 here: this CPU multiplies neither/);
   }
 });
 

@@ -26,7 +26,7 @@ async function withProbe(script: string, timeout = 30_000) {
   return await diagnose({ probe: { file: join(root, 'probe.cjs'), timeout } }, machine);
 }
 
-const WORKING = `process.send({ ok: true, core: { torchVersion: '2.13.0', cpuTarget: 'avx2', cpuCapability: 'AVX2', cpuBf16: false } })`;
+const WORKING = `process.send({ ok: true, core: { torchVersion: '2.13.0', cpuTarget: 'avx2', cpuCapability: 'AVX2', cpuBf16: false, cpuInt8: false } })`;
 
 describe('doctor', () => {
   it('says how many names the small model knows, and which model knows more', async () => {

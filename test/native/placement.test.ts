@@ -7,7 +7,7 @@ interface Has {
   cpuBf16?: boolean;
   /** Instructions for bytes. */
   cpuInt8?: boolean;
-  /** That int8 is worth it, with such instructions or without. */
+  /** That products of bytes work, with such instructions or without. */
   runsInt8?: boolean;
 }
 
