@@ -14,8 +14,8 @@ function(clipn_add_objects name)
   set(CLIPN_KERNEL_OBJECTS ${CLIPN_KERNEL_OBJECTS} $<TARGET_OBJECTS:${name}> PARENT_SCOPE)
 endfunction()
 
-# The math options change no result here; they only let the compiler vectorise comparisons. Vectors are passed
-# between functions of one file alone, so that their ABI is nobody's business.
+# The math options change no result here; they only let the compiler vectorise comparisons. Vectors are passed between
+# functions of one file alone, so that their ABI is nobody's business.
 set(CLIPN_KERNEL_OPTIONS -O3 -fopenmp-simd -fno-math-errno -fno-trapping-math -Wno-psabi)
 set(clipn_targets base)
 set(clipn_flags_avx2 -mavx2 -mfma)

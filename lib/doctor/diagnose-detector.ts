@@ -52,6 +52,8 @@ export interface DiagnoseDetectorOptions {
   signal?: AbortSignal | undefined;
 }
 
+const OPTIONS: OptionNames<DiagnoseDetectorOptions> = { signal: true };
+
 /**
  * Whether a detector can work at all for its labels: it is asked about 48 drawings of nothing (noise, flat colours,
  * gradients, stripes, shapes, strokes), always the same, and its labels are looked at. One that accepts many of them does
@@ -66,8 +68,7 @@ export async function diagnoseDetector(
   options: DiagnoseDetectorOptions = {},
 ): Promise<DetectorDiagnosis> {
   assertArguments({ model: ['model', model], detector: ['detector', detector], options: ['options', options] });
-  const names: OptionNames<DiagnoseDetectorOptions> = { signal: true };
-  assertOptionNames('diagnoseDetector', options, names);
+  assertOptionNames('diagnoseDetector', options, OPTIONS);
   return await diagnoseOn(model, detector, drawings(SEED), options.signal);
 }
 

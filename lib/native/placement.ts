@@ -54,13 +54,12 @@ export async function choosePlacement(
   }
   const { cpuBf16, cpuInt8 } = engine.core;
   const reason = cuda?.reason ?? null;
-  // Without instructions for bytes int8 gains less than encoding some images twice costs.
-  const isAsked = precision === 'int8' || (precision === 'guarded' && cpuInt8);
-  const absence = isAsked ? engine.addon.int8Absence() : '';
   if (precision === 'guarded') {
-    const first = cpuInt8 && absence === '' ? 'int8' : cpuBf16 ? 'bf16' : null;
-    return { device: 'cpu', precision: 'fp32', first, reason };
+    // Without instructions for bytes int8 gains less than encoding some images twice costs.
+    const hasInt8 = cpuInt8 && engine.addon.int8Absence() === '';
+    return { device: 'cpu', precision: 'fp32', first: hasInt8 ? 'int8' : cpuBf16 ? 'bf16' : null, reason };
   }
+  const absence = precision === 'int8' ? engine.addon.int8Absence() : '';
   if (absence !== '') {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `precision int8: ${absence}`, {
       hint: "Use precision 'guarded', which takes the fastest that this CPU has, or 'auto' or 'fp32'.",
