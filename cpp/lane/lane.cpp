@@ -6,6 +6,19 @@
 #include <chrono>
 
 namespace clipn {
+namespace {
+
+// Of this thread alone, whatever other lanes have; 0: what libtorch takes when nobody asks. A thread that first asks
+// for its number is given the one that was set last on any thread, and so is one that first enters a parallel region of
+// this library, which has a flag of its own: both have to be behind it before the number is set.
+void set_intra_op_threads(uint32_t threads) {
+  static const int usual = at::get_num_threads();
+  at::get_num_threads();
+  at::internal::lazy_init_num_threads();
+  at::set_num_threads(threads > 0 ? static_cast<int>(threads) : usual);
+}
+
+}  // namespace
 
 Lane::Lane(uint32_t threads) : thread_([this, threads] { work(threads); }) {}
 
@@ -43,7 +56,7 @@ void Lane::close(clipn_job drop) {
 
 void Lane::work(uint32_t threads) {
   c10::setThreadName("clipn-lane");
-  if (threads > 0) at::set_num_threads(static_cast<int>(threads));
+  set_intra_op_threads(threads);
   std::unique_lock lock(mutex_);
   while (true) {
     // Not wait(): it binds to a symbol of GCC 12's library, which RHEL 9 and Amazon Linux 2023 lack.

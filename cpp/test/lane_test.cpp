@@ -16,6 +16,9 @@
 namespace clipn {
 namespace {
 
+// What libtorch takes when nobody asks: before any lane sets a number.
+const int kUsualThreads = at::get_num_threads();
+
 // A context that runs a lambda; it must outlive the lane.
 struct Job {
   std::function<void()> work;
@@ -112,6 +115,24 @@ TEST(Lane, SetsTheIntraOpThreadsOfItsOwnThreadOnly) {
   wait_until_idle(lane);
   EXPECT_EQ(there, here + 1);
   EXPECT_EQ(at::get_num_threads(), here);
+}
+
+TEST(Lane, KeepsItsIntraOpThreadsWhateverOtherLanesHave) {
+  Lane three(3), usual(0), two(2);
+  const auto threads_of = [](Lane& lane) {
+    int threads = 0;
+    Job job{[&] {
+      at::internal::lazy_init_num_threads();  // as a parallel region of this library does
+      threads = at::get_num_threads();
+    }};
+    lane.post(Job::run, &job, nullptr);
+    wait_until_idle(lane);
+    return threads;
+  };
+  EXPECT_EQ(threads_of(three), 3);
+  EXPECT_EQ(threads_of(usual), kUsualThreads);
+  EXPECT_EQ(threads_of(two), 2);
+  EXPECT_EQ(threads_of(three), 3);
 }
 
 TEST(Lane, CancelsAQueuedJobOnce) {
