@@ -3,6 +3,8 @@
 #define CLIPN_ERROR_H_
 
 #include <algorithm>
+#include <exception>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -29,6 +31,11 @@ inline std::string first_line(const std::string& text) {
 inline bool says_out_of_memory(std::string_view text) {
   return text.find("can't allocate memory") != std::string_view::npos ||
          text.find("not enough memory") != std::string_view::npos;
+}
+
+// Whether an exception says nothing of what was tried. libtorch's allocator for the CPU throws no class of its own.
+inline bool is_out_of_memory(const std::exception& error) {
+  return dynamic_cast<const std::bad_alloc*>(&error) != nullptr || says_out_of_memory(error.what());
 }
 
 }  // namespace clipn

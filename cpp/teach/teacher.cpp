@@ -127,6 +127,7 @@ at::Tensor Teacher::encode(const Bucket& bucket, const at::Tensor& ids, const at
 
 clipn_teacher_losses Teacher::step(const clipn_teacher_batch& batch) {
   check(batch);
+  optimizer_->clear_gradients();  // of a step that was broken off
   const KeptMemory::Use use(memory_);
   const int64_t n = batch.n, d = arch_.embed_dim;
   const at::Tensor f = copied(batch.image, {n, d}, at::kFloat, device_);

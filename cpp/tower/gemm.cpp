@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cpu/dispatch.h"
+#include "error.h"
 
 namespace clipn {
 namespace {
@@ -77,7 +78,8 @@ MultiplyCodes choose_multiply_codes() {
     const ReleaseTiles release;
     multiply_by_brgemm(a.data(), 64, b.data(), 1, 64, c.data());
     return multiply_by_brgemm;
-  } catch (const std::exception&) {
+  } catch (const std::exception& e) {
+    if (is_out_of_memory(e)) throw;
     return cpu::has_avx_vnni() ? cpu::kernels().multiply_codes : cpu::kernels().multiply_codes_as_words;
   }
 }
@@ -155,7 +157,8 @@ bool can_multiply() {
       const ReleaseTiles release;
       brgemm(16, 16, 16, 16, 16, 16, false, elements(a), elements(b), c);
       return true;
-    } catch (const std::exception&) {
+    } catch (const std::exception& e) {
+      if (is_out_of_memory(e)) throw;
       return false;  // libtorch's word for a CPU or build without these kernels
     }
   }();

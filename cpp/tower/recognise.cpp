@@ -7,12 +7,15 @@
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/serialization/python_print.h>
 
+#include <algorithm>
+#include <cmath>
+#include <exception>
 #include <map>
-#include <new>
 #include <regex>
 #include <string>
 #include <vector>
 
+#include "error.h"
 #include "tower/module_parts.h"
 
 namespace clipn {
@@ -50,9 +53,10 @@ clipn_architecture architecture_of(const Module& module, bool with_text) {
   const auto size = [](int64_t value) { return static_cast<uint32_t>(value); };
   a.vision_width = size(conv1.size(0));
   a.patch_size = size(conv1.size(2));
-  uint32_t grid = 0;
-  while ((grid + 1) * (grid + 1) < weight(visual, "positional_embedding").size(0)) ++grid;
-  a.image_size = grid * a.patch_size;
+  // A class token and a square of patches; of any other number the sizes will not be the module's.
+  const int64_t patches = weight(visual, "positional_embedding").size(0) - 1;
+  const auto grid = static_cast<int64_t>(std::sqrt(std::max(0.0, static_cast<double>(patches))));
+  a.image_size = size(grid * conv1.size(2));
   a.embed_dim = size(weight(visual, "proj").size(1));
   a.vision_layers = depth(child(visual, "transformer"));
   a.vision_heads = heads_of(visual, "tokens");
@@ -132,9 +136,8 @@ std::optional<Recognised> recognise(const Module& module) {
         return Recognised{a, towers};
       }
     }
-  } catch (const std::bad_alloc&) {
-    throw;  // says nothing of the module
-  } catch (const std::exception&) {
+  } catch (const std::exception& e) {
+    if (is_out_of_memory(e)) throw;  // says nothing of the module
     // A part that every exported module has is missing: it is another one. Not c10::Error alone: libtorch reports a
     // missing attribute by an exception of another class.
   }
