@@ -25,6 +25,7 @@
 #include "model/run_method.h"
 #include "tower/gemm.h"
 #include "tower/pack.h"
+#include "tower/tasks.h"
 
 namespace clipn {
 namespace {
@@ -163,7 +164,8 @@ clipn_image_batch Model::ready(const clipn_image_batch& batch, std::vector<uint8
   if (batch.images == nullptr || device_ == CLIPN_CUDA) return batch;
   const size_t each = size_t{batch.side} * batch.side * 3;
   pixels->resize(static_cast<size_t>(batch.n) * each);
-  for (int64_t i = 0; i < batch.n; ++i) resize_crop(batch.images[i], batch.side, pixels->data() + i * each);
+  for_each_task(batch.n,
+                [&](int64_t i, int64_t) { resize_crop(batch.images[i], batch.side, pixels->data() + i * each); });
   clipn_image_batch out = batch;
   out.images = nullptr;
   out.pixels = pixels->data();
