@@ -52,7 +52,9 @@ static inline Halves to_halves(Lanes lanes) {
 #else
   typedef uint32_t Bits __attribute__((vector_size(kLanes * 4)));
   const Bits bits = __builtin_bit_cast(Bits, lanes);
-  return __builtin_convertvector((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16, Halves);
+  const Bits rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  // The largest NaN would become zero.
+  return __builtin_convertvector(lanes == lanes ? rounded : Bits{} + 0x7fc0u, Halves);
 #endif
 }
 

@@ -1,6 +1,7 @@
 // The row kernels of a transformer against double precision, on every CPU target.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -94,6 +95,17 @@ TEST_P(Rows, SoftmaxSeesWhatItMaySee) {
   check_softmax<uint16_t>(45, 0);
   check_softmax<float>(1, 1);
   check_softmax<uint16_t>(9, 1);
+}
+
+TEST_P(Rows, WhatIsNotANumberIsNoneInBf16) {
+  const std::vector<uint32_t> bits = {0x7fc00000, 0x7f800001, 0x7fffffff, 0xffffffff, 0xffff8000, 0x7fff7fff};
+  std::vector<float> tile(bits.size());
+  for (size_t i = 0; i < bits.size(); ++i) tile[i] = std::bit_cast<float>(bits[i]);
+  const std::vector<float> factor = {1.0F};
+  std::vector<uint16_t> out(tile.size());
+  const auto columns = static_cast<int64_t>(tile.size());
+  kernels<uint16_t>().store_scaled(tile.data(), 1, columns, factor.data(), out.data(), columns);
+  for (const uint16_t stored : out) EXPECT_TRUE(std::isnan(value(stored))) << std::hex << stored;
 }
 
 TEST_P(Rows, KeysAreTransposedAndPadded) {

@@ -321,6 +321,14 @@ TEST(FineRows, LoseAHundredthOfWhatOthersLose) {
   for (const int64_t other : {0, 1, 3, 4, 5, 6, 8}) EXPECT_LT(100 * most, errors[other].item<double>()) << other;
 }
 
+TEST(Int8Weights, AreRefusedWhereSumsWouldNotFit32Bits) {
+  const auto made_of = [](int64_t inputs) {
+    const Int8Linear<float> linear({.weight = at::ones({64, inputs}), .bias = {}}, Rounding(1));
+  };
+  EXPECT_NO_THROW(made_of(64));
+  EXPECT_THROW(made_of(66048), Error);
+}
+
 TEST(Int8Weights, AreRoundedToTheNearestWhereInputsAreNotFinite) {
   const std::vector<Rounding> roundings = roundings_of({at::full({10, 64}, std::nan(""))});
   EXPECT_FALSE(roundings.front().front().defined());
@@ -425,6 +433,7 @@ void expect_the_modules_features(const clipn_architecture& architecture) {
   ASSERT_NE(bf16, nullptr);
   EXPECT_GT(smallest_cosine(bf16->encode_images(images.batch), image), 0.9995);
   EXPECT_NO_THROW(bf16->run_image_linears(5));
+  EXPECT_THROW(bf16->run_image_linears(int64_t{1} << 62), Error);
 }
 
 // ViT-g/14 and bigG/14 have whole panels; a width of no whole panel, pair or vector must do as well.

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "cpu/dispatch.h"
 #include "error.h"
+#include "extent.h"
 #include "model/normalise.h"
 #include "tower/int8_linear.h"
 #include "tower/row_blocks.h"
@@ -123,6 +125,14 @@ at::Tensor ImageTower<T, Linear>::encode_tokens(const clipn_image_batch& batch) 
   at::Tensor out = at::empty({batch.n, tokens_, stem_.proj.out()}, at::TensorOptions(at::kFloat));
   transformer_.project(stem_.ln_post, stem_.proj, x, batch.n * tokens_, out.mutable_data_ptr<float>());
   return out;
+}
+
+template <typename T, typename Linear>
+void ImageTower<T, Linear>::run_linears(int64_t n) {
+  if (!fits_memory({n, tokens_, 4 * transformer_.width()}, sizeof(float))) {
+    throw Error(CLIPN_INVALID_ARG, "a batch of n " + std::to_string(n) + " is too large");
+  }
+  transformer_.run_linears(n * tokens_);
 }
 
 template <typename T, typename Linear>

@@ -31,7 +31,7 @@ class ImageTower {
   at::Tensor encode_tokens(const clipn_image_batch& batch);
   /// As encode(), and what every token adds to it through the last block's attention [n, 1 + P, D].
   std::pair<at::Tensor, at::Tensor> encode_contributions(const clipn_image_batch& batch);
-  void run_linears(int64_t n) { transformer_.run_linears(n * tokens_); }
+  void run_linears(int64_t n);
 
  private:
   /// Tokens after ln_pre, fp32 [n, 1 + P, width], kept until the next call.

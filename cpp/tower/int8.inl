@@ -12,7 +12,8 @@ static inline float number(float value) { return value; }
 
 static inline float number(uint16_t bits) { return __builtin_bit_cast(float, (uint32_t)bits << 16); }
 
-// Least number of a row, and the largest less it: NaN where one is not finite, for NaN must not become a code.
+// Least number of a row, and the largest less it. Where one is not finite that is NaN or infinite, and so is the step:
+// what is not a number must not become one by its code.
 struct Range {
   float low, size;
 };

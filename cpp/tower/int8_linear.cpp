@@ -12,6 +12,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,9 @@ namespace {
 // Inputs whose errors take each other back, at most: the work grows with their square, and 1024 gain little
 // (bench/README.md).
 constexpr int64_t kMostTogether = 256;
+
+// Inputs whose sums of code products, 255 * 127 each and what fine rows add, still fit 32 bits (cpp/tower/int8.inl).
+constexpr int64_t kMostCodes = 66000;
 
 // Part i of a linear's inputs, whole panels.
 struct Part {
@@ -125,6 +129,10 @@ at::Tensor Int8Linear<T>::balance(Norm& norm, const at::Tensor& weight) {
 template <typename T>
 Int8Linear<T>::Int8Linear(const Dense& dense, const Rounding& rounding)
     : in_(dense.weight.size(1)), out_(dense.weight.size(0)), bias_(stored_bias(dense.bias, out_)) {
+  if (in_ > kMostCodes) {
+    throw Error(CLIPN_MODEL_CONTRACT, "the image tower has a linear of " + std::to_string(in_) +
+                                          " inputs, and int8 takes " + std::to_string(kMostCodes) + " at most");
+  }
   const at::Tensor weight = dense.weight.to(at::kFloat).contiguous();
   const float* from = weight.const_data_ptr<float>();
   int8_t* to = weight_.reserve_to_fill(out_ * in_);
@@ -186,10 +194,10 @@ void Int8Linear<T>::add(int64_t panel, Rows& a, float* to, int64_t ld_to) const 
 template <typename T>
 void Int8Linear<T>::product(int64_t panel, Rows& a, float* to, int64_t ld_to) const {
   static constexpr std::array<float, kPanel> kNoBias{};
-  for (int64_t r = 0; r < a.count_; ++r) std::fill_n(to + r * ld_to, kPanel, 0.0F);
   cpu::Channels unbiased = channels(panel);
   unbiased.bias = kNoBias.data();
-  cpu::kernels().add_sums(multiplied(panel, a), a.count_, a.step_.data(), a.least_.data(), unbiased, to, ld_to);
+  cpu::kernels().fp32.store_sums(multiplied(panel, a), a.count_, a.step_.data(), a.least_.data(), unbiased,
+                                 cpu::Activation::kNone, to, ld_to);
 }
 
 template class Int8Linear<float>;

@@ -1,7 +1,7 @@
 // What a transformer block does between its matrix products (spec 1.2, 1.3), for rows of fp32 or bf16.
 // What      LayerNorm, bias, GELU, softmax of attention, and the layouts that the products want.
-// Shapes    row-major; `rows` rows of `columns` or `width` numbers, `ld` numbers apart. T is float, or the bits of a
-// bf16. Cost      one read and one write of each number; GELU and softmax one exponential each. ViT-B/16: 1.2 million
+// Shapes    row-major; `rows` rows of `columns` or `width` numbers, `ld` numbers apart. T is float, or a bf16's bits.
+// Cost      one read and one write of each number; GELU and softmax one exponential each. ViT-B/16: 1.2 million
 //           exponentials an image and layer against 2.9 GFLOP in products.
 // Numerics  everything is fp32 until it is stored; bf16 rounds to nearest even. erf by Abramowitz and Stegun 7.1.26,
 //           within 1.5e-7.
@@ -76,7 +76,7 @@ static inline Lanes exp2_for(const float*, Lanes v) { return exp2_below(v); }
 static inline Lanes exp2_for(const uint16_t*, Lanes v) { return coarse_exp2_below(v); }
 
 // p = e^{scale (s - row maximum)}, unnormalised, and 1 / its row sum. Row r sees its first `visible` + r * step
-// numbers, at least one; what follows, up to ld_p, is zero. ld is a multiple of 16, and ld_p at least ld.
+// numbers, at least one; what follows, up to ld_p, is zero. ld and ld_p are multiples of 16, and ld_p at least ld.
 template <typename T>
 static void softmax(const float* s, int64_t rows, int64_t ld, int64_t visible, int64_t step, float scale, T* p,
                     int64_t ld_p, float* inverse_sum) {
@@ -100,7 +100,7 @@ static void softmax(const float* s, int64_t rows, int64_t ld, int64_t visible, i
       sum += term;
       end += kLanes;
     }
-    for (int64_t j = end; j < ld_p; ++j) p[j] = T{0};
+    for (int64_t j = end; j < ld_p; j += kLanes) store_lanes(p + j, Lanes{});
     inverse_sum[r] = 1.0f / folded<sum_of>(sum);
   }
 }
@@ -150,7 +150,7 @@ static void transpose_words(const uint32_t* in, int64_t rows, int64_t ld, int64_
     }
     for (; j < columns; ++j) {
       uint32_t* to = out + j * padded + i;
-      for (int64_t k = 0; k < height; ++k) to[k] = in[(i + k) * ld + j];
+      for (int64_t k = 0; k < height; ++k) __builtin_memcpy(to + k, in + (i + k) * ld + j, sizeof *to);
       for (int64_t k = height; k < side; ++k) to[k] = 0;
     }
   }
