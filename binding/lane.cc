@@ -23,8 +23,10 @@ Lane::Lane(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Lane>(info), core_
   Napi::Env env = info.Env();
   clipn_lane_options options{sizeof(clipn_lane_options), info[0].As<Napi::Number>().Uint32Value()};
   clipn_error error{};
-  const clipn_status status = core_.lane_create(&options, &lane_, &error);
+  clipn_lane* created = nullptr;
+  const clipn_status status = core_.lane_create(&options, &created, &error);
   if (status != CLIPN_OK) throw coded_error(env, error_code(status), error.text);
+  lane_ = std::unique_ptr<clipn_lane, Destroy>(created, {&core_});
   done_ = Napi::ThreadSafeFunction::New(env, Napi::Function(), "clipn lane", 0, 1);
   done_.Unref(env);  // an idle lane does not keep the process alive
   // Hooks run last-registered first: this one joins the lane before Node closes `done_`.
@@ -41,8 +43,7 @@ void Lane::at_exit(void* lane) { static_cast<Lane*>(lane)->shut_down(); }
 
 void Lane::shut_down() {
   if (lane_ == nullptr) return;
-  core_.lane_destroy(lane_, nullptr);
-  lane_ = nullptr;
+  lane_.reset();
   pending_.clear();
   done_.Release();
 }
@@ -73,7 +74,7 @@ Napi::Value Lane::submit(Napi::Env env, std::unique_ptr<Job> job) {
         [lane = job->lane, ticket = job->ticket](Napi::Env env, Napi::Function) { lane->settle(env, ticket); });
   };
   job->lane = this;
-  const clipn_status status = core_.lane_post(lane_, run, job.get(), &job->ticket);
+  const clipn_status status = core_.lane_post(lane_.get(), run, job.get(), &job->ticket);
   if (status != CLIPN_OK) throw coded_error(env, error_code(status), "the lane takes no more work");
   // Owned from here on, before any call into JavaScript: those fail in a worker that is being terminated.
   const Job& queued = *pending_.emplace(job->ticket, std::move(job)).first->second;
@@ -126,7 +127,7 @@ void Lane::let_go_when_idle(Napi::Env env) {
 Napi::Value Lane::cancel(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   const auto ticket = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
-  if (lane_ == nullptr || core_.lane_cancel(lane_, ticket) == 0) return Napi::Boolean::New(env, false);
+  if (lane_ == nullptr || core_.lane_cancel(lane_.get(), ticket) == 0) return Napi::Boolean::New(env, false);
   const auto node = pending_.extract(ticket);
   // Never seen: runTask (lib/native/engine.ts), which alone cancels, rejects with the signal's reason before handlers
   // of this promise run. To see it would be a defect, and that is the code's word.

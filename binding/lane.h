@@ -60,8 +60,13 @@ class Lane : public Napi::ObjectWrap<Lane> {
   void shut_down();
   static void at_exit(void* lane);
 
+  struct Destroy {
+    const Core* core;
+    void operator()(clipn_lane* lane) const { core->lane_destroy(lane, nullptr); }
+  };
+
   const Core& core_;
-  clipn_lane* lane_ = nullptr;  // freed by shut_down
+  std::unique_ptr<clipn_lane, Destroy> lane_;
   Napi::ThreadSafeFunction done_;
   std::map<uint64_t, std::unique_ptr<Job>> pending_;  // JS thread only
   bool closing_ = false;

@@ -3,14 +3,13 @@
  *
  * Usage     clipn_abi_version() first; then lanes, models, scores. Every function here blocks: call them from a lane
  *           (clipn_lane_post), never from a thread that must stay responsive. Only clipn_abi_version,
- *           clipn_core_describe and the clipn_lane_* functions return at once.
+ *           clipn_core_describe and the clipn_lane_* functions return at once, of these not clipn_lane_destroy.
  * Threads   A model may be used by one thread at a time; its lane guarantees that. Other functions are thread-safe.
  * Ownership The caller owns every buffer it passes in and reads it back when the call returns; nothing is retained.
  * Errors    A function returns a clipn_status. If `error` is given, its text says what was wrong; no exception and no
  *           signal crosses this header, and the core never prints or exits.
  * Growth    Option structs start with `size` (set it to sizeof); new fields are appended, functions keep their meaning.
- * Layout    Matrices are dense, row-major. N images, C classes, D embedding width, L tokens, S image side, K top
- * entries.
+ * Layout    Matrices are dense, row-major: N images, C classes, D embedding width, L tokens, S image side, K entries.
  */
 #ifndef CLIPN_CORE_H
 #define CLIPN_CORE_H
