@@ -3,6 +3,13 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { root, Stop } from './steps.mjs';
 
+/** An entry for each file of one that CMake put together of several. */
+function filesOf(entry) {
+  if (!/\/Unity\/unity_\d+_cxx\.cxx$/.test(entry.file)) return [entry];
+  const included = [...readFileSync(entry.file, 'utf8').matchAll(/^#include "(.+)"$/gm)];
+  return included.map(([, file]) => ({ ...entry, command: entry.command.replaceAll(entry.file, file), file }));
+}
+
 /**
  * `unit` includes all files that include libtorch: reading its headers for each of them would take minutes. `alone` are the
  * others. Entries are those of a compile_commands.json.
@@ -13,7 +20,7 @@ export function ownUnits() {
   // A kernel is compiled for several CPUs: one is enough here. Kernels of the GPU are compiled for the CPU by a test alone,
   // with stand-ins whose names are CUDA's.
   const own = new Map();
-  for (const entry of JSON.parse(readFileSync(database, 'utf8'))) {
+  for (const entry of JSON.parse(readFileSync(database, 'utf8')).flatMap(filesOf)) {
     const file = relative(root, entry.file);
     if (/^(cpp|binding)\/(?!test)/.test(file) && !file.endsWith('.cu') && !own.has(file)) own.set(file, entry);
   }
