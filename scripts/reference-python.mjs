@@ -1,6 +1,6 @@
 /** A Python with PyTorch and Pillow for the comparisons of test/reference/: one that is there, else one made under build/. */
 import { join } from 'node:path';
-import { isStale, output, require, root, run, runQuietly } from './steps.mjs';
+import { isStale, output, require, root, runAside, Stop } from './steps.mjs';
 
 const OWN = 'build/reference-venv';
 const REQUIREMENTS = 'test/reference/requirements.txt';
@@ -15,19 +15,24 @@ function isReady(python) {
   return output(python, ['-c', `${modules}; assert ${right}`]) !== null;
 }
 
-function install(python) {
-  run('python3', ['-m', 'venv', '--clear', OWN]);
+async function quietly(command, args) {
+  const { status, said } = await runAside(command, args);
+  if (status !== 0) throw new Stop(`${said}\n${command} ${args.join(' ')} ended with exit code ${status}`);
+}
+
+async function install(python) {
+  await quietly('python3', ['-m', 'venv', '--clear', OWN]);
   const retries = process.env.PIP_RETRIES === undefined ? ['--retries', '2'] : [];
   const index = ['--extra-index-url', 'https://download.pytorch.org/whl/cpu'];
   // Without bytecode of modules that nothing imports: half of the time. pip warns of every retry.
   const pip = ['-m', 'pip', 'install', '-qq', '--no-compile', '--disable-pip-version-check', ...retries];
-  runQuietly(python, [...pip, ...index, '-r', REQUIREMENTS]);
-  runQuietly(python, [...pip, '--no-deps', '-r', WITHOUT_DEPENDENCIES]);
-  run('touch', [`${OWN}/.complete`]);
+  await quietly(python, [...pip, ...index, '-r', REQUIREMENTS]);
+  await quietly(python, [...pip, '--no-deps', '-r', WITHOUT_DEPENDENCIES]);
+  await quietly('touch', [`${OWN}/.complete`]);
 }
 
-/** Its path; null where there is no Python 3 with venv. */
-export function referencePython() {
+/** Its path, after a minute where one is made; null where there is no Python 3 with venv. */
+export async function referencePython() {
   const inEnvironment = (folder) => folder && join(folder, 'bin/python');
   const own = join(root, inEnvironment(OWN));
   const stale = isStale(`${OWN}/.complete`, [REQUIREMENTS, WITHOUT_DEPENDENCIES]);
@@ -35,6 +40,6 @@ export function referencePython() {
   const ready = candidates.find((python) => python && isReady(python));
   if (ready) return ready;
   if (output('python3', ['-c', 'import venv, ensurepip']) === null) return null;
-  install(own);
+  await install(own);
   return own;
 }

@@ -141,8 +141,8 @@ function seededCheckpoint() {
   return path.trim();
 }
 
-async function pythonReference() {
-  const python = referencePython();
+async function pythonReference(whenReady) {
+  const python = await whenReady;
   if (python === null) {
     missing('the comparison with PyTorch, for there is no Python 3 with venv (Debian: apt-get install python3-venv)');
     return;
@@ -177,13 +177,16 @@ await main(async () => {
   const wanted = (part) => parts.includes(part);
   runNode(['scripts/setup.mjs']);
   if (wanted('lint')) runNode(['scripts/lint.mjs']);
+  // Installed while other parts run, for it waits for a network.
+  const python = wanted('python') ? referencePython() : null;
+  python?.catch(() => {}); // told where it is waited for
   if (['native', 'sanitize', 'node', 'reliability'].some(wanted)) await buildTests();
   if (wanted('native')) await step('native tests', () => nativeTests());
   if (wanted('cuda')) await step('CUDA kernels, compiled', () => runNode(['scripts/check-cuda.mjs']));
   if (wanted('sanitize')) await step('native tests under sanitisers (minutes when fresh)', sanitizedTests);
   if (['node', 'package', 'reliability'].some(wanted))
     await step('TypeScript tests', () => typescriptTests(wanted, rooms));
-  if (wanted('python')) await step('comparison with PyTorch', pythonReference);
+  if (wanted('python')) await step('comparison with PyTorch', () => pythonReference(python));
   tell();
   const left = PARTS.concat(LONG_PARTS).filter((part) => !wanted(part));
   if (left.length > 0) console.log(`Not run: ${left.join(', ')} (all: npm run test:all)`);
