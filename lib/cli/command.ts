@@ -75,7 +75,7 @@ export class Args {
   }
 }
 
-/** @throws UsageError for an unknown flag, a missing or a refused value, and for too few or too many operands */
+/** @throws UsageError for an unknown or repeated flag, a missing or refused value, and for too few or too many operands */
 export function readArgs(command: Command, argv: readonly string[]): Args {
   const options: NonNullable<ParseArgsConfig['options']> = {};
   for (const [name, flag] of Object.entries(command.flags)) {
@@ -88,6 +88,7 @@ export function readArgs(command: Command, argv: readonly string[]): Args {
     allowPositionals: true,
     tokens: true,
   });
+  const seen = new Set<string>();
   for (const token of tokens) {
     if (token.kind !== 'option') continue;
     const flag = Object.hasOwn(command.flags, token.name) ? command.flags[token.name] : undefined;
@@ -103,6 +104,9 @@ export function readArgs(command: Command, argv: readonly string[]): Args {
     if (flag.number && (token.value!.trim() === '' || !Number.isFinite(Number(token.value)))) {
       throw new UsageError(`--${token.name} must be a number, not ${token.value}`);
     }
+    // The parser keeps the last value alone.
+    if (!flag.many && seen.has(token.name)) throw new UsageError(`--${token.name} is given twice`);
+    seen.add(token.name);
   }
   checkOperands(command.operands, positionals);
   return new Args(values, positionals);

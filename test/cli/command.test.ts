@@ -6,7 +6,7 @@ const taking = (operands: Command['operands']): Command => ({
   summary: '',
   usage: '',
   operands,
-  flags: { out: { value: 'FILE', doc: '' }, json: { doc: '' } },
+  flags: { out: { value: 'FILE', doc: '' }, ood: { value: 'NAME=DIR', many: true, doc: '' }, json: { doc: '' } },
   run: () => Promise.resolve(0),
 });
 
@@ -41,4 +41,21 @@ describe('operands of a verb', () => {
   test('are looked at after the flags, so that a mistyped flag is told first', () => {
     assert.throws(() => readArgs(taking('none'), ['a', '--jsno']), /unknown flag --jsno\. Did you mean --json\?/);
   });
+});
+
+describe('a flag given more than once', () => {
+  test('keeps every value where it may be repeated', () => {
+    assert.deepEqual(readArgs(taking('none'), ['--ood', 'a=1', '--ood=b=2']).all('ood'), ['a=1', 'b=2']);
+  });
+
+  for (const [given, message] of [
+    [['--out', 'a', '--out', 'b'], '--out is given twice'],
+    [['--out=a', '--json', '--out', 'a'], '--out is given twice'],
+    [['--json', '--json'], '--json is given twice'],
+  ] as const) {
+    test(`is wrong usage elsewhere, and none of its values is dropped: [${given.join(' ')}]`, () => {
+      const told = (error: unknown) => error instanceof UsageError && error.message === message;
+      assert.throws(() => readArgs(taking('none'), given), told);
+    });
+  }
 });
