@@ -15,7 +15,8 @@ interface Started<Out> {
  * Yields one answer per item, in order. `start` gets a signal that aborts with `signal`, and when the reader leaves or an
  * answer fails: what is under way is then of no use to anyone.
  *
- * @throws `signal.reason` at once; in its turn, what `start` or the source threw
+ * @throws `signal.reason` at once; in its turn, what `start` or the source threw. What the source throws as it is closed
+ *   is told only where nothing else ended the stream.
  */
 export async function* inOrder<In, Out>(
   source: Iterable<In> | AsyncIterable<In>,
@@ -29,6 +30,7 @@ export async function* inOrder<In, Out>(
   const started: Started<Out>[] = [];
   let reading = false;
   let ended = false;
+  let failed = false;
   let wake = () => {};
 
   const begin = async (item: In, entry: Started<Out>) => {
@@ -80,11 +82,20 @@ export async function* inOrder<In, Out>(
         return;
       }
     }
+  } catch (error) {
+    failed = true;
+    throw error;
   } finally {
     signal?.removeEventListener('abort', abort);
     under.abort();
-    const closed = iterator.return?.();
+    const closing = close(iterator);
+    const closed = failed || reading ? closing.catch(() => undefined) : closing;
     // A generator answers return() only after its pending next(): a stuck source must not hold up an abort.
     if (!reading) await closed;
   }
+}
+
+/** Tells the source that nobody reads on, so that it cleans up behind itself. */
+async function close(iterator: Iterator<unknown> | AsyncIterator<unknown>): Promise<void> {
+  await iterator.return?.();
 }

@@ -135,4 +135,74 @@ describe('inOrder', () => {
     assert.equal((await results.next()).value, 0);
     await assert.rejects(results.next(), /no answer/);
   });
+
+  describe('of a source that throws as it is closed', () => {
+    /** Gives 0, 1, 2 and so on, or nothing until `let` is called. */
+    function failing({ stuck = false } = {}) {
+      let go = () => {};
+      const gate = new Promise<void>((resolve) => {
+        go = resolve;
+      });
+      async function* source() {
+        try {
+          for (let i = 0; ; i++) {
+            if (stuck && i > 0) await gate;
+            yield i;
+          }
+        } finally {
+          // biome-ignore lint/correctness/noUnsafeFinally: what a source's cleaning up may do
+          throw new Error('cannot close');
+        }
+      }
+      return { source: source(), go };
+    }
+
+    test('a reader that leaves is told', async () => {
+      const leave = async () => {
+        for await (const n of inOrder(failing().source, double, { window: 1 })) if (n === 2) break;
+      };
+      await assert.rejects(leave, /cannot close/);
+    });
+
+    test('an abort still rejects with its reason', async () => {
+      const controller = new AbortController();
+      const results = inOrder(failing().source, double, { window: 1, signal: controller.signal });
+      assert.equal((await results.next()).value, 0);
+      controller.abort('enough');
+      await assert.rejects(results.next(), (error) => error === 'enough');
+    });
+
+    test('a failing answer still reaches the reader', async () => {
+      const answer = async () => {
+        throw new Error('no answer');
+      };
+      await assert.rejects(inOrder(failing().source, answer, { window: 1 }).next(), /no answer/);
+    });
+
+    for (const how of ['leaves', 'aborts'] as const) {
+      test(`a reader that ${how} while the next item is awaited gets no unhandled rejection`, async () => {
+        const unhandled: unknown[] = [];
+        const note = (reason: unknown) => unhandled.push(reason);
+        process.on('unhandledRejection', note);
+        try {
+          const { source, go } = failing({ stuck: true });
+          const controller = new AbortController();
+          const results = inOrder(source, double, { ...OPTIONS, signal: controller.signal });
+          assert.equal((await results.next()).value, 0);
+          if (how === 'aborts') {
+            const next = results.next();
+            controller.abort('enough');
+            await assert.rejects(next, (error) => error === 'enough');
+          } else {
+            await results.return();
+          }
+          go();
+          await sleep(5);
+          assert.deepEqual(unhandled, []);
+        } finally {
+          process.off('unhandledRejection', note);
+        }
+      });
+    }
+  });
 });
