@@ -105,9 +105,18 @@ export function splitRegion(input: ImageInput): { whole: WholeImage; region?: Re
 /** What results and messages call it: its path, file name or address; undefined for what has none. */
 export function nameOf(image: WholeImage): string | undefined {
   if (typeof image === 'string') return image;
-  if (image instanceof URL) return image.protocol === 'file:' ? fileURLToPath(image) : image.href;
+  if (image instanceof URL) return nameOfUrl(image);
   if (isResponse(image)) return image.url || undefined;
   return isBlob(image) && 'name' in image && typeof image.name === 'string' ? image.name : undefined;
+}
+
+/** Its path; the address of what has none on this computer. */
+function nameOfUrl(url: URL): string {
+  try {
+    return fileURLToPath(url);
+  } catch {
+    return url.href;
+  }
 }
 
 /**

@@ -109,6 +109,9 @@ test('a response over the network is read, and a region is what sharp cuts out',
 
 test('names are those of files and addresses', () => {
   assert.equal(nameOf(pathToFileURL(file)), file);
+  for (const href of ['https://example.org/a.png', 'file://elsewhere/a.png', 'file:///a%2Fb.png']) {
+    assert.equal(nameOf(new URL(href)), href);
+  }
   assert.equal(nameOf(new File([], 'upload.png')), 'upload.png');
   assert.equal(nameOf(new Blob([])), undefined);
 });
@@ -119,7 +122,8 @@ const refused: [what: string, input: () => Promise<ImageInput> | ImageInput, cod
   ['a data: address', () => `data:image/png;base64,${'A'.repeat(9000)}`, 'ERR_CLIPN_INVALID_ARG', /^.{0,200}$/],
   ['base64 text', () => 'iVBORw0KGgo'.repeat(1000), 'ERR_CLIPN_IMAGE_NOT_FOUND', /^.{0,200}$/],
   ['a missing file: URL', () => `file://${folder}/none.png`, 'ERR_CLIPN_IMAGE_NOT_FOUND', /none\.png/],
-  ['a file: URL of another host', () => 'file://elsewhere/a.png', 'ERR_CLIPN_INVALID_ARG', /no file URL/],
+  ['a file: address of another host', () => 'file://elsewhere/a.png', 'ERR_CLIPN_INVALID_ARG', /no file URL/],
+  ['a file: URL of another host', () => new URL('file://elsewhere/a.png'), 'ERR_CLIPN_INVALID_ARG', /no file URL/],
   ['a response without an image', () => new Response('gone', { status: 404 }), 'ERR_CLIPN_IO', /status 404/],
   ['an empty response', () => new Response(null), 'ERR_CLIPN_IMAGE_DECODE', /no bytes/],
   ['a stream of text', () => Readable.from(['a', 'b']), 'ERR_CLIPN_INVALID_ARG', /gives a string/],

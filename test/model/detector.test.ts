@@ -121,12 +121,13 @@ describe('check', () => {
     const detector = await model.createDetector(bank);
     const broken = path.join(folder, 'broken.jpg');
     writeFileSync(broken, 'no image');
-    const results = await detector.check([photos[0]!, broken, path.join(folder, 'missing.jpg'), photos[1]!]);
+    const elsewhere = new URL('file://server/share/a.jpg');
+    const results = await detector.check([photos[0]!, broken, path.join(folder, 'missing.jpg'), elsewhere, photos[1]!]);
     assert.deepEqual(
       results.map((result) => failure(result)?.code),
-      [undefined, 'ERR_CLIPN_IMAGE_DECODE', 'ERR_CLIPN_IMAGE_NOT_FOUND', undefined],
+      [undefined, 'ERR_CLIPN_IMAGE_DECODE', 'ERR_CLIPN_IMAGE_NOT_FOUND', 'ERR_CLIPN_INVALID_ARG', undefined],
     );
-    assert.equal(results[1]!.image, broken);
+    assert.deepEqual([results[1]!.image, results[3]!.image], [broken, elsewhere.href]);
   });
 
   test('an unreadable single image rejects', async () => {
