@@ -1,5 +1,5 @@
 /** Paths of images: files as given, folders and globs expanded and sorted. */
-import { statSync } from 'node:fs';
+import { type Stats, statSync } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
 import { ClipnError, isOfSystem, isOutOfHandles } from '../base/errors';
@@ -44,6 +44,11 @@ export async function listing<T>(folder: string, list: () => Promise<T>): Promis
     if (!isOfSystem(cause)) throw cause;
     throw new ClipnError('ERR_CLIPN_IO', `cannot list the folder ${folder}: ${cause.message}`, { cause });
   }
+}
+
+/** What lies there; undefined where nothing does. @throws ERR_CLIPN_IO when the system refuses to look */
+export function statUnlessAbsent(path: string): Promise<Stats | undefined> {
+  return listing(path, async () => statSync(path, { throwIfNoEntry: false }));
 }
 
 async function imagesIn(folder: string): Promise<ImageListing> {
@@ -120,7 +125,8 @@ export async function findImages(
 ): Promise<string[]> {
   const found: string[] = [];
   for (const operand of operands) {
-    const info = statSync(operand, { throwIfNoEntry: false });
+    // Whatever the system says here, it says again to who reads the image.
+    const info = await stat(operand).catch(() => undefined);
     if (info?.isDirectory()) found.push(...(await imagesBelow(operand, onOther)));
     else if (!info) found.push(...(await matching(operand)));
     else found.push(operand);

@@ -3,7 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClipnError } from '../base/errors';
 import { firstFew } from '../base/wording';
-import { listImages, listing, NO_IMAGE_HINT } from './find';
+import { listImages, listing, NO_IMAGE_HINT, statUnlessAbsent } from './find';
 
 export interface ImageFolder {
   /** As given. */
@@ -20,7 +20,7 @@ export interface ImageFolder {
 
 /** @throws ERR_CLIPN_DATA_FOLDER when there is no such folder or no image in it; ERR_CLIPN_IO when it cannot be listed */
 export async function readImageFolder(folder: string): Promise<ImageFolder> {
-  const info = await stat(folder).catch(() => undefined);
+  const info = await statUnlessAbsent(folder);
   if (!info?.isDirectory()) throw refusal(folder, info ? 'is not a folder' : 'does not exist');
   const { images, otherFiles } = await listImages(folder);
   if (images.length === 0) {

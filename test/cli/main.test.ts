@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text as readText } from 'node:stream/consumers';
@@ -65,13 +65,16 @@ describe('check', { concurrency: 2 }, () => {
   test('answers the others when one image is unreadable, and exits 1', async () => {
     const bad = path.join(folder, 'bad.jpg');
     writeFileSync(bad, 'no image');
-    const { code, out } = await check(bad, red, '--labels', 'cat,dog', '--json');
-    const [first, second] = lines(out);
+    const loop = path.join(folder, 'loop.jpg');
+    symlinkSync(loop, loop);
+    const { code, out } = await check(bad, red, loop, '--labels', 'cat,dog', '--json');
+    const [first, second, third] = lines(out);
     assert.equal(code, 1);
     assert.deepEqual(Object.keys(first), ['image', 'error']);
     assert.deepEqual(Object.keys(first.error), ['code', 'message']);
     assert.equal(first.error.code, 'ERR_CLIPN_IMAGE_DECODE');
     assert.ok(second.label);
+    assert.equal(third.error.code, 'ERR_CLIPN_IO');
   });
 
   test('takes folders and globs, sorted', async () => {
@@ -145,6 +148,7 @@ describe('usage errors exit 2 and say what was meant:', { concurrency: 2 }, () =
     ['a refused value', ['check', 'a.jpg', '--score', 'atdd'], /--score must be one of .*Did you mean atd\?/],
     ['a number that is none', ['check', 'a.jpg', '--threshold', 'half'], /--threshold must be a number, not half/],
     ['a missing value', ['check', 'a.jpg', '--labels'], /--labels needs a value/],
+    ['a flag twice', ['check', 'a.jpg', '--labels', 'a', '--labels', 'b'], /^--labels is given twice\n/],
     ['labels twice', ['check', 'a.jpg', '--labels', 'a', '--labels-file', 'f'], /exclude each other/],
     ['no labels', ['check', 'a.jpg'], /give one of --labels, --labels-file and --bank/],
     [
@@ -236,6 +240,15 @@ test('a failure names its code and a remedy, and exits 1', async () => {
   const { code, err } = await cli('check', red, '--model', path.join(folder, 'none.pt'), '--labels', 'cat');
   assert.equal(code, 1);
   assert.match(err, /^ERR_CLIPN_MODEL_NOT_FOUND: no model file at .*none\.pt\n {2}\S/);
+});
+
+test('a folder that the system refuses to look at is no defect of the program', async () => {
+  const loop = path.join(folder, 'loop');
+  symlinkSync(loop, loop);
+  const args = ['--labels', 'cat', '--model', model, '--out', path.join(folder, 'none.json')];
+  const { code, err } = await cli('calibrate', '--id', loop, ...args);
+  assert.equal(code, 1);
+  assert.match(err, /^ERR_CLIPN_IO: cannot list the folder .*: ELOOP/);
 });
 
 test('check --precision guarded tells with --json which arithmetic answered, or that this CPU has no faster one', async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import sharp from 'sharp';
+import { findImages } from '../../lib/images/find';
 import { hasClassFolders, readImageFolder } from '../../lib/images/folder';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'clipn-image-folder-'));
@@ -82,6 +83,14 @@ test('refuses a folder that is missing, a file, empty, or without an image, sayi
   await refused(path.join(tree('file', 'a.png'), 'a.png'), /is not a folder/);
   await refused(tree('empty', 'sub/'), /is empty/);
   await refused(tree('texts', 'a.txt', 'b.md'), /holds no image, only 2 other files/);
+});
+
+test('a path that the system refuses to look at stays, for who reads it to name; as a folder it is refused', async () => {
+  const loop = path.join(tree('loop', 'dir/'), 'loop');
+  symlinkSync(loop, loop);
+  const long = path.join(folder, `${'x'.repeat(300)}.jpg`);
+  assert.deepEqual(await findImages([loop, long]), [loop, long]);
+  await assert.rejects(readImageFolder(loop), { code: 'ERR_CLIPN_IO', message: /^cannot list the folder .*: ELOOP/ });
 });
 
 test('refuses images beside class folders, and class folders without an image', async () => {

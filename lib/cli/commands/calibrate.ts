@@ -1,12 +1,10 @@
 /** `calibrate`: a folder of in-distribution images to a threshold that accepts a chosen share of such images. */
-
-import { statSync } from 'node:fs';
 import { ClipnError } from '../../base/errors';
 import { percent } from '../../base/wording';
 import { type FittedCalibration, saveCalibration } from '../../decide/calibration';
 import { assertEnough } from '../../decide/conformal';
 import { promiseOf, type ThresholdOptions } from '../../decide/fit-thresholds';
-import { findImages } from '../../images/find';
+import { findImages, statUnlessAbsent } from '../../images/find';
 import { type CalibrationRun, calibrate } from '../../model/calibrate';
 import { DECIDING_SCORES, type DecidingScore } from '../../scores/names';
 import { type Args, type Command, UsageError } from '../command';
@@ -79,7 +77,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
 }
 
 async function imagesOf(folder: string): Promise<string[]> {
-  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+  if (!(await statUnlessAbsent(folder))?.isDirectory()) {
     throw new ClipnError('ERR_CLIPN_IMAGE_NOT_FOUND', `there is no folder ${folder}`);
   }
   return await findImages([folder], leftOut);
