@@ -40,6 +40,17 @@ function nothing() {
   };
 }
 
+type Waiting = ReturnType<typeof nothing>;
+
+function joined(earlier: Waiting, later: Waiting): Waiting {
+  return {
+    hashes: [...earlier.hashes, ...later.hashes],
+    features: [...earlier.features, ...later.features],
+    patchMcm: [...earlier.patchMcm, ...later.patchMcm],
+    files: [...earlier.files, ...later.files],
+  };
+}
+
 export class FeatureStore {
   readonly folder: string;
   readonly identity: StoreIdentity;
@@ -137,18 +148,24 @@ export class FeatureStore {
     if (due) await this.flush();
   }
 
-  /** Writes what has been added. @throws ERR_CLIPN_IO */
+  /** Writes what has been added; what is added meanwhile waits for the next time. @throws ERR_CLIPN_IO */
   async flush(): Promise<void> {
     this.#lastFlush = Date.now();
-    const { hashes, files } = this.#waiting;
-    if (hashes.length === 0 && files.length === 0) return;
+    const written = this.#waiting;
+    if (written.hashes.length === 0 && written.files.length === 0) return;
+    this.#waiting = nothing();
+    const first = this.#index.rows - written.hashes.length;
     // Unique: a process never replaces a shard that another has read.
     const name = `${String(Date.now()).padStart(14, '0')}-${randomUUID().slice(0, 8)}.safetensors`;
     const path = join(this.folder, name);
-    await writeShard(path, this.identity, this.#waiting);
-    this.#waiting = nothing();
+    try {
+      await writeShard(path, this.identity, written);
+    } catch (error) {
+      this.#waiting = joined(written, this.#waiting);
+      throw error;
+    }
     const { shard } = await readShard(path, this.identity);
-    this.#shards.push({ ...shard, first: this.#index.rows - shard.rows });
+    this.#shards.push({ ...shard, first });
   }
 
   /**

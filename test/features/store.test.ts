@@ -90,6 +90,33 @@ test('of a file that changed the latest state counts', async () => {
   assert.equal(store.rowOfFile(0, { size: 77, mtime: 1000n }), store.rowOf(hash('1')));
 });
 
+test('what is added while a shard is written is in the next one, and so is all of a shard that could not be', async () => {
+  const folder = path.join(root, 'meanwhile');
+  const store = await FeatureStore.open(folder, identity, []);
+  const add = (i: number) => {
+    store.add(hash(`${i}`), row(i));
+    store.addFile(fileOf(i));
+  };
+  add(0);
+  const flushed = store.flush();
+  add(1);
+  await flushed;
+  rmSync(folder, { recursive: true });
+  writeFileSync(folder, 'no folder');
+  const refused = store.flush();
+  add(2);
+  await assert.rejects(refused, { code: 'ERR_CLIPN_IO' });
+  rmSync(folder);
+  mkdirSync(folder);
+  await store.flush();
+  assert.deepEqual(await read(store, [1, 2]), [...row(1), ...row(2)]);
+  const next = await FeatureStore.open(folder, identity, ['/images/1.png', '/images/2.png']);
+  assert.deepEqual(
+    [1, 2].map((i) => next.rowOfFile(i - 1, { size: i, mtime: BigInt(1000 + i) })),
+    [0, 1],
+  );
+});
+
 test('two processes may add to one store: neither loses a row, nor reads one of the other for its own', async () => {
   const folder = path.join(root, 'shared');
   const [one, other] = [await FeatureStore.open(folder, identity, []), await FeatureStore.open(folder, identity, [])];
