@@ -69,35 +69,13 @@ export interface PipDownload {
  *
  * @throws ERR_CLIPN_FETCH with pip's last lines, all of its output in `details`; ERR_CLIPN_PLATFORM.
  */
-export async function pipDownload({ pip, version, target, machine, report, signal }: PipDownload): Promise<string> {
-  const platform = platformOf(machine);
+export async function pipDownload({ version, ...common }: PipDownload): Promise<string> {
+  const platform = platformOf(common.machine);
   const requirement = `torch==${version}${platform.local}`;
-  report(`Asking pip for ${requirement}`);
-  const args = ['download', '--no-deps', '--only-binary=:all:', '--python-version', '3.11', '--platform', platform.tag];
-  // pip's five retries take 8 s for each index that cannot be reached, even when another one has the wheel.
-  const patience = machine.env['PIP_RETRIES'] === undefined ? ['--retries', '2'] : [];
-  const command = [
-    ...pip,
-    ...args,
-    ...patience,
-    '--progress-bar',
-    'off',
-    '--extra-index-url',
-    `${PYTORCH_WHEELS}/cpu`,
-    '-d',
-    target,
-    requirement,
-  ];
-  const onLine = (line: string) => {
-    if (/^\s*(Downloading|Processing|Using cached)\b/.test(line)) report(line.trim());
-  };
-  const { code, output } = await run(command, onLine, { ...machine.env, TMPDIR: target }, signal);
-  const wheel = code === 0 ? (await readdir(target)).find((name) => name.endsWith('.whl')) : undefined;
-  if (wheel !== undefined) return join(target, wheel);
-  const lastLines = output.trim().split('\n').slice(-3).join('; ');
-  throw new ClipnError('ERR_CLIPN_FETCH', `pip could not download ${requirement}: ${lastLines}`, {
-    details: { command: command.join(' '), exitCode: code, output },
-  });
+  common.report(`Asking pip for ${requirement}`);
+  const asked = { requirements: [requirement], index: 'cpu', dependencies: false, platforms: [platform.tag] };
+  const [wheel] = await collect({ ...common, ...asked });
+  return wheel!;
 }
 
 export interface PipDownloads extends Omit<PipDownload, 'version'> {
@@ -114,7 +92,21 @@ export interface PipDownloads extends Omit<PipDownload, 'version'> {
  * @throws ERR_CLIPN_FETCH with pip's last lines, all of its output in `details`.
  */
 export async function pipDownloads(options: PipDownloads): Promise<string[]> {
-  const { pip, requirements, index, dependencies, target, machine, report, signal } = options;
+  return await collect({ ...options, platforms: CUDA_PLATFORM_TAGS });
+}
+
+/** At least one wheel. @throws as `pipDownloads` */
+async function collect({
+  pip,
+  requirements,
+  index,
+  dependencies,
+  platforms,
+  target,
+  machine,
+  report,
+  signal,
+}: PipDownloads & { platforms: readonly string[] }): Promise<string[]> {
   const command = [
     ...pip,
     'download',
@@ -122,7 +114,8 @@ export async function pipDownloads(options: PipDownloads): Promise<string[]> {
     '--only-binary=:all:',
     '--python-version',
     '3.11',
-    ...CUDA_PLATFORM_TAGS.flatMap((tag) => ['--platform', tag]),
+    ...platforms.flatMap((tag) => ['--platform', tag]),
+    // pip's five retries take 8 s for each index that cannot be reached, even when another one has the wheel.
     ...(machine.env['PIP_RETRIES'] === undefined ? ['--retries', '2'] : []),
     '--progress-bar',
     'off',
@@ -136,10 +129,10 @@ export async function pipDownloads(options: PipDownloads): Promise<string[]> {
     if (/^\s*(Downloading|Processing|Using cached)\b/.test(line)) report(line.trim());
   };
   const { code, output } = await run(command, onLine, { ...machine.env, TMPDIR: target }, signal);
-  if (code === 0)
-    return (await readdir(target)).filter((name) => name.endsWith('.whl')).map((name) => join(target, name));
-  const lastLines = output.trim().split('\n').slice(-3).join('\n');
-  throw new ClipnError('ERR_CLIPN_FETCH', `pip could not download ${requirements.join(' ')}:\n${lastLines}`, {
+  const wheels = code === 0 ? (await readdir(target)).filter((name) => name.endsWith('.whl')) : [];
+  if (wheels.length > 0) return wheels.map((name) => join(target, name));
+  const lastLines = output.trim().split('\n').slice(-3).join('; ');
+  throw new ClipnError('ERR_CLIPN_FETCH', `pip could not download ${requirements.join(' ')}: ${lastLines}`, {
     details: { command: command.join(' '), exitCode: code, output },
   });
 }

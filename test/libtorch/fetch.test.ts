@@ -272,6 +272,11 @@ describe('fetch refuses, leaving nothing behind,', () => {
       'ERR_CLIPN_FETCH',
       /pip could not download torch==2\.13\.0\+cpu:[\s\S]*ERROR: No matching distribution/,
     );
+    await refused(
+      { variant: 'cu130' },
+      'ERR_CLIPN_FETCH',
+      /^pip could not download torch==[^ ]+: Looking in indexes; ERROR: No matching distribution found$/,
+    );
   });
 
   it('to go on when aborted, while unpacking and while pip runs, with the signal’s reason', async () => {
