@@ -50,14 +50,24 @@ export async function readListFile(
   return listItems(text, path, malformed).map((item) => item.text);
 }
 
-/** The text of a file in UTF-8, or UTF-16 as Windows' editors write it. Codes as for `readListFile`. */
-export async function readText(path: string, malformed: ClipnErrorCode, unreadable: ClipnErrorCode): Promise<string> {
+/**
+ * The text of a file in UTF-8, or UTF-16 as Windows' editors write it. Codes as for `readListFile`.
+ *
+ * @param name what messages call the file
+ */
+export async function readText(
+  path: string,
+  malformed: ClipnErrorCode,
+  unreadable: ClipnErrorCode,
+  name = path,
+): Promise<string> {
+  const details = { path };
   const bytes = await readFile(path).catch((cause: Error) => {
-    throw new ClipnError(unreadable, `cannot read ${path}: ${cause.message}`, { cause });
+    throw new ClipnError(unreadable, `cannot read ${name}: ${cause.message}`, { cause, details });
   });
   try {
     return decodeText(bytes);
   } catch (cause) {
-    throw new ClipnError(malformed, `cannot read ${path}: not UTF-8 or UTF-16 text`, { cause });
+    throw new ClipnError(malformed, `${name} is not UTF-8 or UTF-16 text`, { cause, details });
   }
 }

@@ -17,10 +17,16 @@ export function decodeText(bytes: Uint8Array): string {
   return new TextDecoder(encodingOf(bytes), { fatal: true }).decode(bytes);
 }
 
-/** The text of a file in pieces, for one that may be too large for a string. @throws as `decodeText`, and node:fs' */
-export async function* textOf(path: string): AsyncGenerator<string> {
+/**
+ * Text in pieces, for one that may be too large for a string.
+ *
+ * @param source path of a file, or bytes as they come
+ * @throws as `decodeText`, and node:fs'
+ */
+export async function* textOf(source: string | AsyncIterable<unknown>): AsyncGenerator<string> {
+  const pieces = typeof source === 'string' ? createReadStream(source, { highWaterMark: PIECE }) : source;
   let decoder: TextDecoder | undefined;
-  for await (const bytes of createReadStream(path, { highWaterMark: PIECE })) {
+  for await (const bytes of pieces) {
     decoder ??= new TextDecoder(encodingOf(bytes as Buffer), { fatal: true });
     yield decoder.decode(bytes as Buffer, { stream: true });
   }
@@ -28,10 +34,10 @@ export async function* textOf(path: string): AsyncGenerator<string> {
   if (rest) yield rest;
 }
 
-/** The lines of a file, each without its LF. @throws as `textOf` */
-export async function* linesOf(path: string): AsyncGenerator<string> {
+/** The lines of a text, each without its LF. @throws as `textOf` */
+export async function* linesOf(source: string | AsyncIterable<unknown>): AsyncGenerator<string> {
   let rest = '';
-  for await (const piece of textOf(path)) {
+  for await (const piece of textOf(source)) {
     const lines = (rest + piece).split('\n');
     rest = lines.pop()!;
     yield* lines;

@@ -1,9 +1,10 @@
 /** Calibrations: thresholds on one score, fitted by `calibrate` or written by hand, and their files. docs/calibration.md */
 
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { assertArguments, isRecord } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { isSha256, jsonHash } from '../base/json-hash';
+import { readText } from '../base/list-file';
 import { parseJson } from '../base/parse-json';
 import { writeThenRename } from '../base/write-file';
 import type { FirstPrecision } from '../native/placement';
@@ -241,12 +242,7 @@ function assertPromise(root: Record<string, unknown>, refuse: (what: string) => 
  */
 export async function readCalibration(path: string): Promise<Calibration> {
   assertArguments({ path: ['text', path] });
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new ClipnError('ERR_CLIPN_IO', `cannot read the calibration file ${path}`, { cause, details: { path } });
-  }
+  const text = await readText(path, 'ERR_CLIPN_CALIBRATION', 'ERR_CLIPN_IO');
   let value: unknown;
   try {
     value = parseJson(text);

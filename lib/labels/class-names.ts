@@ -1,6 +1,6 @@
 /** From the class folders of an ID set to labels: by name, by ImageNet's wnids, or by a table of the user's. */
-import { readFile } from 'node:fs/promises';
 import { ClipnError } from '../base/errors';
+import { readText } from '../base/list-file';
 import { parseJson } from '../base/parse-json';
 import { firstFew } from '../base/wording';
 import imagenetNames from '../data/imagenet-classnames.json';
@@ -27,9 +27,7 @@ export function isImagenet(labels: readonly string[]): boolean {
  * @throws ERR_CLIPN_IO when it cannot be read, ERR_CLIPN_LABELS when it is neither
  */
 export async function readClassNames(path: string): Promise<Map<string, string>> {
-  const text = await readFile(path, 'utf8').catch((cause: Error) => {
-    throw new ClipnError('ERR_CLIPN_IO', `cannot read ${path}: ${cause.message}`, { cause, details: { path } });
-  });
+  const text = await readText(path, 'ERR_CLIPN_LABELS', 'ERR_CLIPN_IO');
   const malformed = (what: string, cause?: unknown) =>
     new ClipnError('ERR_CLIPN_LABELS', `${path} ${what}`, {
       cause,

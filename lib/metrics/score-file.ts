@@ -1,8 +1,7 @@
 /** Score files of any system: one number a line, or a column of a CSV or Parquet file. */
-
-import { readFile } from 'node:fs/promises';
 import { assertArguments, assertOptionNames, type OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
+import { readText } from '../base/list-file';
 import { isParquet, openParquetTable, type ParquetTable, parquetRows, tableError } from '../base/parquet-rows';
 import { firstFew } from '../base/wording';
 
@@ -50,7 +49,7 @@ export async function readScoreFile(path: string, options: ScoreFileOptions = {}
   assertOptionNames('readScoreFile', options, OPTIONS);
   const { column, header = true } = options;
   if (isParquet(path)) return Float64Array.from(await fromParquet(path, column));
-  const text = (await readText(path)).trimEnd();
+  const text = (await readText(path, 'ERR_CLIPN_SCORES', 'ERR_CLIPN_IO')).trimEnd();
   const scores = column === undefined ? fromLines(text, path) : await fromCsv(text, path, column, header);
   if (scores.length === 0) throw new ClipnError('ERR_CLIPN_SCORES', `${path} holds no scores`, { details: { path } });
   return Float64Array.from(scores);
@@ -85,7 +84,7 @@ export async function readLabelledScores(
     });
   } else {
     let at: { score: number; label: number } | undefined;
-    await eachRow((await readText(path)).trimEnd(), path, (row, line) => {
+    await eachRow((await readText(path, 'ERR_CLIPN_SCORES', 'ERR_CLIPN_IO')).trimEnd(), path, (row, line) => {
       if (at === undefined) {
         at = { score: positionOf(column, row, path, true), label: positionOf(labelColumn, row, path, true) };
         return;
@@ -109,21 +108,6 @@ export async function readLabelledScores(
     id: Float64Array.from(id),
     ood: [...sets].map(([name, scores]) => [name, Float64Array.from(scores)]),
   };
-}
-
-async function readText(path: string): Promise<string> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new ClipnError('ERR_CLIPN_IO', `cannot read the score file ${path}: ${reason}`, { cause, details: { path } });
-  }
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new ClipnError('ERR_CLIPN_SCORES', `${path} is not UTF-8 text`, { cause, details: { path } });
-  }
 }
 
 function fromLines(text: string, path: string): number[] {

@@ -50,6 +50,7 @@ const failure = JSON.stringify({ image: 'bad.jpg', error: { code: 'ERR_CLIPN_IMA
 const same = log(drawn(300, 2));
 const changed = log(drawn(300, 0));
 writeFileSync(at('same.jsonl'), [...same, failure, ''].join('\n'));
+writeFileSync(at('latin.jsonl'), Buffer.from('"é"', 'latin1'));
 writeFileSync(at('changed.jsonl'), `${changed.join('\n')}\n`);
 
 const drift = (...args: string[]) => runCli(['drift', '--calibration', at('calibration.json'), ...args]);
@@ -110,6 +111,15 @@ describe('drift', { concurrency: 2 }, () => {
     assert.equal(JSON.parse(out).images, 10);
   });
 
+  test('a log and a state with a byte order mark are read', async () => {
+    await drift(at('same.jsonl'), '--state', at('state.json'));
+    writeFileSync(at('marked.json'), `\ufeff${readFileSync(at('state.json'), 'utf8')}`);
+    writeFileSync(at('marked.jsonl'), `\ufeff${same[0]}\n`);
+    const { code, out, err } = await drift(at('marked.jsonl'), '--state', at('marked.json'), '--json');
+    assert.equal(code, 0, err);
+    assert.equal(JSON.parse(out).images, 301);
+  });
+
   test('a line that is cut short is refused by its place, and the state stays as it was', async () => {
     writeFileSync(at('cut.jsonl'), `${same[0]}\n${same[1]!.slice(0, 30)}`);
     const { code, err } = await drift(at('cut.jsonl'), '--state', at('cut.json'));
@@ -135,6 +145,7 @@ describe('drift', { concurrency: 2 }, () => {
   for (const [what, args, code, message] of [
     ['a log that is not there', [at('missing.jsonl')], 1, /^ERR_CLIPN_IO: cannot read the log .*missing\.jsonl/],
     ['a folder as log', [folder], 1, /^ERR_CLIPN_IO: cannot read the log/],
+    ['a log that is no text', [at('latin.jsonl')], 1, /^ERR_CLIPN_SCORES: the log .* is not UTF-8 or UTF-16 text/],
     ['a state that is no JSON', [at('same.jsonl'), '--state', at('same.jsonl')], 1, /^ERR_CLIPN_DRIFT_STATE: /],
     ['no log', [], 2, /^no log given/],
   ] as const) {

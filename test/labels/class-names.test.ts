@@ -69,7 +69,9 @@ test('refuses a folder whose label stands twice, and a wnid that is not of Image
 test('reads names from JSON and from lines', async () => {
   const json = await readClassNames(file('names.json', '{"n02085620": "Chihuahua", "x": "y z"}'));
   const lines = await readClassNames(file('names.txt', 'n02085620\tChihuahua\r\n\nx  y z\n'));
+  const marked = await readClassNames(file('bom.json', '\ufeff{"n02085620": "Chihuahua", "x": "y z"}'));
   assert.deepEqual([...json], [...lines]);
+  assert.deepEqual([...json], [...marked]);
 });
 
 test('refuses a table that is neither, naming the line', async () => {

@@ -90,6 +90,7 @@ describe('one number a line', () => {
     ['empty lines at the end', '1\n2\n\n \n', [1, 2]],
     ['with comments, as numpy.savetxt writes them', '# scores\n1\n#2\n3\n', [1, 3]],
     ['with a byte order mark', '\ufeff1\n', [1]],
+    ['in UTF-16', Buffer.from('\ufeff1\r\n2\r\n', 'utf16le'), [1, 2]],
     ['decimals and exponents', '1.5\n-.25\n+3.\n1e-7\n-2.5E+3\n0\n', [1.5, -0.25, 3, 1e-7, -2500, 0]],
     ['infinities of Python and C', '-inf\ninf\n+Infinity\n', [-1 / 0, 1 / 0, 1 / 0]],
   ] as const) {
@@ -105,7 +106,7 @@ describe('one number a line', () => {
     ['CSV', 'a,1\n', /line 1: several values: name one with --column/],
     ['nothing', '', /holds no scores/],
     ['comments alone', '#\n#\n', /holds no scores/],
-    ['no UTF-8', Buffer.from([0xff, 0xfe, 0x31, 0]), /is not UTF-8/],
+    ['no UTF-8', Buffer.from([0x31, 0xe9, 0x0a]), /is not UTF-8/],
   ] as const) {
     test(`${what}: refused, naming file and line`, async () => {
       await assert.rejects(read(content), (error: Error & { code: string }) => {

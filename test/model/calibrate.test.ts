@@ -225,6 +225,12 @@ describe('calibration files', () => {
     assert.deepEqual(await readCalibration(at('saved.json')), fitted);
   });
 
+  test("are read with a byte order mark, as Windows' editors save them", async () => {
+    await saveCalibration(fitted, at('saved.json'));
+    writeFileSync(at('marked.json'), `\ufeff${readFileSync(at('saved.json'), 'utf8')}`);
+    assert.deepEqual(await readCalibration(at('marked.json')), fitted);
+  });
+
   test('carry the SHA-256 of what else they say; an edited threshold is refused with what to do', async () => {
     await saveCalibration(fitted, at('sealed.json'));
     const { sha256, ...rest } = JSON.parse(readFileSync(at('sealed.json'), 'utf8'));

@@ -1,8 +1,9 @@
 /** `drift`: logs of `check --json` to an alarm when the images no longer look like those of the calibration. */
-import { createReadStream } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
-import { ClipnError } from '../../base/errors';
+import { writeFile } from 'node:fs/promises';
+import { ClipnError, isOfSystem } from '../../base/errors';
+import { readText } from '../../base/list-file';
 import { parseJson } from '../../base/parse-json';
+import { linesOf } from '../../base/text-encoding';
 import { oneLine, percent } from '../../base/wording';
 import { writeThenRename } from '../../base/write-file';
 import { readCalibration } from '../../decide/calibration';
@@ -51,9 +52,8 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const monitor = await monitorFrom(calibration, optionsFrom(args), stateFile);
   const raised: Raised[] = [];
   for (const log of args.operands) {
-    const source = log === STANDARD_INPUT ? process.stdin : createReadStream(log);
     let line = 0;
-    for await (const text of linesOf(source, log)) {
+    for await (const text of linesOfLog(log)) {
       signal.throwIfAborted();
       line++;
       if (text.trim() === '') continue;
@@ -104,10 +104,10 @@ async function monitorFrom(
 
 async function readState(file: string): Promise<string | undefined> {
   try {
-    return await readFile(file, 'utf8');
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new ClipnError('ERR_CLIPN_IO', `cannot read the state ${file}`, { cause, details: { path: file } });
+    return await readText(file, 'ERR_CLIPN_DRIFT_STATE', 'ERR_CLIPN_IO');
+  } catch (error) {
+    if (((error as ClipnError).cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
   }
 }
 
@@ -116,21 +116,16 @@ async function writeState(monitor: DriftMonitor, file: string): Promise<void> {
   await writeThenRename(file, (temporary) => writeFile(temporary, text));
 }
 
-async function* linesOf(source: NodeJS.ReadableStream, log: string): AsyncGenerator<string> {
-  source.setEncoding('utf8');
-  let rest = '';
+async function* linesOfLog(log: string): AsyncGenerator<string> {
   try {
-    for await (const chunk of source) {
-      const lines = (rest + chunk).split('\n');
-      rest = lines.pop()!;
-      yield* lines;
-    }
+    yield* linesOf(log === STANDARD_INPUT ? process.stdin : log);
   } catch (cause) {
-    if (cause instanceof ClipnError) throw cause;
-    const message = `cannot read the log ${log}: ${(cause as Error).message}`;
-    throw new ClipnError('ERR_CLIPN_IO', message, { cause, details: { path: log } });
+    const details = { path: log };
+    if (isOfSystem(cause)) {
+      throw new ClipnError('ERR_CLIPN_IO', `cannot read the log ${log}: ${cause.message}`, { cause, details });
+    }
+    throw new ClipnError('ERR_CLIPN_SCORES', `the log ${log} is not UTF-8 or UTF-16 text`, { cause, details });
   }
-  if (rest !== '') yield rest;
 }
 
 /** Errors say where. */
