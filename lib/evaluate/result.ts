@@ -62,7 +62,7 @@ export interface ImageSet {
   folder: string;
   /** Images scored: those found less the unreadable ones. */
   images: number;
-  /** Files that are no images by their extension: left alone. */
+  /** Files that are no images: left alone. */
   otherFiles: number;
   /** `image` is relative to the folder. */
   unreadable: { image: string; code: string; message: string }[];

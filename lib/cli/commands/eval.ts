@@ -155,7 +155,7 @@ function tellUnreadable({ id, ood }: EvalResult): number {
   for (const [name, set] of Object.entries({ id, ...ood })) {
     for (const { image, code, message } of set.unreadable) note(`unreadable, ${name}: ${image}: ${code}: ${message}`);
     if (set.otherFiles > 0)
-      note(`${name}: ${set.otherFiles} files are no images by their extension and were left alone`);
+      note(`${name}: ${set.otherFiles} files are no images and were left alone`);
     total += set.unreadable.length;
   }
   if (total > 0) note(`${total} images could not be read and are in no figure`);
