@@ -52,14 +52,17 @@ export const ERROR_HINTS = {
   ERR_CLIPN_DRIFT_STATE:
     'Begin anew without it, or give the calibration, and the options, that the monitor began with.',
   ERR_CLIPN_DATA_FOLDER: 'Give a folder of images: class folders with images in them, or images alone.',
-  ERR_CLIPN_DATA_CLASSES: 'Correct the labels, or name the class folders with --class-names FILE.',
-  ERR_CLIPN_STORE_MISMATCH: 'Use another --store folder, or none: by default each model has a store of its own.',
+  ERR_CLIPN_DATA_CLASSES:
+    'Correct the labels, or name the class folders: `classNames`, on the command line --class-names FILE.',
+  ERR_CLIPN_STORE_MISMATCH:
+    'Use another folder, or none, as the store (`store`, --store): by default each model has a store of its own.',
   ERR_CLIPN_STORE_FORMAT: 'Delete the file: the images it stood for are encoded again.',
   ERR_CLIPN_SCORES: 'Scores are numbers, higher = more in-distribution, at least one on each side: docs/metrics.md.',
   ERR_CLIPN_IMAGE_NOT_FOUND: 'Check the path.',
   ERR_CLIPN_IMAGE_DECODE:
     'The file is not an image that can be decoded, or it is cut short: replace it, or accept what there is (`truncated`).',
-  ERR_CLIPN_IMAGE_TOO_LARGE: 'Make the image smaller, or raise the `limitPixels` or `limitBytes` option.',
+  ERR_CLIPN_IMAGE_TOO_LARGE:
+    'Make the image smaller, or raise the limit: `limitPixels`, on the command line --limit-pixels.',
   ERR_CLIPN_INVALID_ARG: 'See the message: it names the argument.',
   ERR_CLIPN_IO: 'Check that the path exists, is writable and that the disk has room.',
   ERR_CLIPN_OUT_OF_MEMORY: 'Use smaller batches, or free memory.',

@@ -16,20 +16,29 @@ export * from './flags';
 /** Where a label bank comes from: encoded from class names, or read from a file. */
 export type BankSource = { labels: string[] } | { file: string };
 
-export const TRUNCATED_FLAG: Record<string, Flag> = {
+/** What may be read as an image. */
+export const LIMIT_FLAGS: Record<string, Flag> = {
   truncated: { value: 'HOW', choices: TRUNCATED, doc: 'images cut short: refuse, the default, or accept' },
+  'limit-pixels': { value: 'N', number: true, doc: 'largest width × height of an image, default 268402689' },
 };
 
 export const DECODING_FLAGS: Record<string, Flag> = {
   'no-exif': { doc: 'do not turn images as their EXIF orientation says' },
-  ...TRUNCATED_FLAG,
+  ...LIMIT_FLAGS,
 };
 
-export const truncatedFrom = (args: Args) => args.text('truncated') as DecodeOptions['truncated'];
+/** By LIMIT_FLAGS. */
+export function limitsFrom(args: Args): Pick<DecodeOptions, 'truncated' | 'limitPixels'> {
+  const limitPixels = args.number('limit-pixels');
+  if (limitPixels !== undefined && !(limitPixels >= 1 && Number.isSafeInteger(limitPixels))) {
+    throw new UsageError(`--limit-pixels must be a whole number of at least 1, not ${limitPixels}`);
+  }
+  return { truncated: args.text('truncated') as DecodeOptions['truncated'], ...(limitPixels && { limitPixels }) };
+}
 
 /** How images are read, by DECODING_FLAGS. */
 export function decodingFrom(args: Args): DecodeOptions {
-  return { exif: !args.on('no-exif'), truncated: truncatedFrom(args) };
+  return { exif: !args.on('no-exif'), ...limitsFrom(args) };
 }
 
 /** Loads the model the flags name. */

@@ -67,7 +67,8 @@ export async function evaluate(options: EvalOptions): Promise<EvalResult> {
 function classesOf(id: ScannedSet, { labels, classNames }: EvalOptions): KnownClasses {
   if (hasClassFolders(id)) return { ...matchClasses(id.classes, labels, classNames), labelled: true };
   if (labels !== undefined) return { labels: [...labels], labelOf: [], labelled: false };
-  throw refusal(id.folder, 'has no class folders, and no labels are given', 'Give --labels or --labels-file.');
+  const hint = 'Give `labels`, on the command line --labels or --labels-file.';
+  throw refusal(id.folder, 'has no class folders, and no labels are given', hint);
 }
 
 async function evaluateOn(

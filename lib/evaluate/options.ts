@@ -125,7 +125,7 @@ export function assertOptions({
   const invalid = (what: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', what);
   if (Object.keys(ood).length === 0) {
     throw new ClipnError('ERR_CLIPN_DATA_FOLDER', 'there is no out-of-distribution folder', {
-      hint: 'Name at least one: --ood NAME=DIR.',
+      hint: 'Give at least one as `ood`, on the command line --ood NAME=DIR.',
     });
   }
   for (const name of Object.keys(ood)) {

@@ -19,8 +19,10 @@ export function scorersFor(info: ModelInfo, options: EvalOptions): UsableScorers
   const { scorers = [], lambda, negatives, patches } = options;
   const met: Record<Need, true | string> = {
     'no tower': info.hasNo || 'the model is a plain CLIP, without a no tower',
-    patches: patches === true || 'it needs --patches, which encodes the images with their patches',
-    negatives: negatives !== undefined || 'it needs words that are none of the labels: --negatives',
+    patches: patches === true || 'it needs images encoded with their patches: `patches`, on the command line --patches',
+    negatives:
+      negatives !== undefined ||
+      'it needs words that are none of the labels: `negatives`, on the command line --negatives',
     logits: true,
   };
   if (patches && !info.hasPatches) {
@@ -48,9 +50,12 @@ function usableScorers(scorers: readonly Scorer[], met: Readonly<Record<Need, tr
 export function cannotDecide(score: string, { usable, skipped }: UsableScorers): ClipnError {
   const names = usable.map(({ name }) => name).join(', ');
   const left = skipped.find((each) => each.score === score);
+  const orWords = usable.some(({ needs }) => needs.includes('negatives'))
+    ? ''
+    : '; or give `negatives`, on the command line --negatives';
   return left
     ? new ClipnError('ERR_CLIPN_MODEL_CONTRACT', `${score} cannot decide: ${left.why}`, {
-        hint: `Choose another score: ${names}${usable.some(({ needs }) => needs.includes('negatives')) ? '' : '; or give --negatives'}.`,
+        hint: `Choose another score: ${names}${orWords}.`,
       })
     : new ClipnError('ERR_CLIPN_INVALID_ARG', `there is no score ${score}; there are ${names}`);
 }

@@ -249,6 +249,6 @@ async function readStream(
 
 function tooMany(name: string, limitBytes: number): ClipnError {
   return new ClipnError('ERR_CLIPN_IMAGE_TOO_LARGE', `${name} has more than ${limitBytes} bytes`, {
-    hint: 'Raise the `limitBytes` option, or pass a smaller file.',
+    hint: 'Raise the `limitBytes` option, give the path of the file instead, or make it smaller.',
   });
 }

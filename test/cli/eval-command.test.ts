@@ -104,6 +104,13 @@ describe('eval', { concurrency: 2 }, () => {
     assert.match(err, /^ERR_CLIPN_DATA_FOLDER: the folder .*nowhere does not exist\n {2}\S/m);
   });
 
+  test('--limit-pixels holds for its images', async () => {
+    const sets = ['--id', at('id'), '--ood', `a=${at('ood')}`, '--store', at('limited')];
+    const { code, err } = await evaluate(...sets, '--limit-pixels', '1');
+    assert.equal(code, 1);
+    assert.match(err, /^ERR_CLIPN_DATA_FOLDER: .*none of them readable/m);
+  });
+
   for (const [what, args, message] of [
     ['no OOD folder', ['--id', 'a'], /--ood is missing/],
     ['an OOD folder without a name', ['--id', 'a', '--ood', 'b'], /b is not NAME=FILE/],

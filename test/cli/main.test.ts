@@ -77,6 +77,15 @@ describe('check', { concurrency: 2 }, () => {
     assert.equal(third.error.code, 'ERR_CLIPN_IO');
   });
 
+  test('--limit-pixels refuses a larger image, takes one of so many pixels, and is a whole number', async () => {
+    const limited = (limit: string) => check(red, '--labels', 'cat,dog', '--json', '--limit-pixels', limit);
+    const [below, exact, none] = await Promise.all(['2999', '3000', '0'].map(limited));
+    assert.equal(lines(below!.out)[0].error.code, 'ERR_CLIPN_IMAGE_TOO_LARGE');
+    assert.equal(exact!.code, 0);
+    assert.equal(none!.code, 2);
+    assert.match(none!.err, /^--limit-pixels must be a whole number of at least 1, not 0$/m);
+  });
+
   test('takes folders and globs, sorted', async () => {
     const [byFolder, byGlob] = await Promise.all([
       check(photos, '--labels', 'cat,dog', '--json'),

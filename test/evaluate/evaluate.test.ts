@@ -308,6 +308,9 @@ describe('scores beyond the core', () => {
       plain.skipped.map(({ score: name }) => name),
       ['glMcm', 'negLabel', 'ole'],
     );
+    // Those that an option brings, by its name and that of the flag.
+    assert.match(plain.skipped[0]!.why, /`patches`, .*--patches/);
+    assert.match(plain.skipped[1]!.why, /`negatives`, .*--negatives/);
     const result = await run({ model: clip, score: 'msp' });
     assert.deepEqual(Object.keys(result.scores), ['msp', 'maxLogit', 'energy', 'mcm']);
     assert.match(result.skipped[0]!.why, /plain CLIP/);
@@ -342,8 +345,12 @@ describe('bad input:', () => {
     await assert.rejects(run({ ood: { void: at('void') } }), { ...data, message: /1 images, none of them readable/ });
     rmSync(at('void', 'sub', '000.png'));
     await assert.rejects(run({ ood: { void: at('void') } }), { ...data, message: /is empty/ });
-    await assert.rejects(run({ ood: {} }), data);
-    await assert.rejects(run({ id: sets.ood.far }), { ...data, message: /no class folders, and no labels/ });
+    await assert.rejects(run({ ood: {} }), { ...data, hint: /`ood`, .*--ood/ });
+    await assert.rejects(run({ id: sets.ood.far }), {
+      ...data,
+      message: /no class folders, and no labels/,
+      hint: /`labels`, .*--labels/,
+    });
   });
 
   test('a class that the labels lack is refused, naming it', async () => {

@@ -98,6 +98,7 @@ test('an image over the pixel limit is refused before it is decoded', async () =
   await assert.rejects(decodeImage(png, { limitPixels: 5 }), {
     code: 'ERR_CLIPN_IMAGE_TOO_LARGE',
     message: /more than 5 pixels/,
+    hint: /`limitPixels`, .*--limit-pixels/,
   });
 });
 

@@ -9,12 +9,12 @@ import { writeReport } from '../../report/write';
 import type { Args, Command } from '../command';
 import {
   LABEL_FLAGS,
+  LIMIT_FLAGS,
   labelsFrom,
+  limitsFrom,
   MODEL_FLAGS,
   modelFrom,
   NEGATIVES_FLAG,
-  TRUNCATED_FLAG,
-  truncatedFrom,
 } from '../model-flags';
 import { namedFiles } from '../named-files';
 import { Pace } from '../pace';
@@ -39,7 +39,7 @@ export const evalCommand: Command = {
     lambda: { value: 'X', number: true, doc: 'weight of the patches in GL-MCM, default 1' },
     calibration: { value: 'F', doc: 'calibration file: what its threshold does on these sets' },
     exif: { doc: "turn images as their EXIF orientation says, as `check` does; the paper's evaluation does not" },
-    ...TRUNCATED_FLAG,
+    ...LIMIT_FLAGS,
     store: { value: 'DIR', doc: 'folder of computed features; one for the model in the cache folder when absent' },
     features: {
       value: 'F',
@@ -83,7 +83,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
     score: args.text('score'),
     patches: args.on('patches'),
     exif: args.on('exif'),
-    truncated: truncatedFrom(args),
+    ...limitsFrom(args),
     lambda: args.number('lambda'),
     batch: args.number('batch'),
     command: `clipn-native ${process.argv.slice(2).map(quoted).join(' ')}`,
@@ -154,8 +154,7 @@ function tellUnreadable({ id, ood }: EvalResult): number {
   let total = 0;
   for (const [name, set] of Object.entries({ id, ...ood })) {
     for (const { image, code, message } of set.unreadable) note(`unreadable, ${name}: ${image}: ${code}: ${message}`);
-    if (set.otherFiles > 0)
-      note(`${name}: ${set.otherFiles} files are no images and were left alone`);
+    if (set.otherFiles > 0) note(`${name}: ${set.otherFiles} files are no images and were left alone`);
     total += set.unreadable.length;
   }
   if (total > 0) note(`${total} images could not be read and are in no figure`);
