@@ -10,7 +10,7 @@ export {
   readCalibration,
   saveCalibration,
 } from './decide/calibration';
-export { conformalPValues, conformalThreshold, type PValueOptions } from './decide/conformal';
+export { conformalPValues, conformalThreshold, type PValueOptions, type UnreadableImage } from './decide/conformal';
 export { type Cost, type CostThreshold, costThreshold } from './decide/cost';
 export {
   createDriftMonitor,
@@ -38,13 +38,14 @@ export {
   type SelectOptions,
   select,
 } from './decide/select';
-export { type Diagnosis, diagnose } from './doctor/diagnose';
+export { type DiagnoseOptions, type Diagnosis, diagnose } from './doctor/diagnose';
 export {
   type DetectorDiagnosis,
   type DiagnoseDetectorOptions,
   diagnoseDetector,
   type Standing,
 } from './doctor/diagnose-detector';
+export type { FetchProgress } from './download/progress';
 export { evaluate } from './evaluate/evaluate';
 export type { EvalOptions, EvalProgress } from './evaluate/options';
 export type { EvalResult } from './evaluate/result';
@@ -55,9 +56,10 @@ export { overlay, type PatchMap } from './images/overlay';
 export type { Quality } from './images/quality';
 export type { LabelBank } from './labels/bank';
 export { loadLabelBank, saveLabelBank } from './labels/bank-file';
-export { removeLabels } from './labels/build-bank';
+export { type LabelProgress, removeLabels } from './labels/build-bank';
 export type { FindingKind, LabelFinding } from './labels/label-finding';
 export { loadLabelsFile } from './labels/labels-file';
+export type { Fetched } from './libtorch/copies';
 export { type FetchOptions, fetchLibtorch } from './libtorch/fetch';
 export type { Interval } from './metrics/intervals';
 export { wilsonInterval } from './metrics/intervals';
@@ -73,7 +75,7 @@ export {
   setMetrics,
 } from './metrics/metrics';
 export { type RocCurve, rocCurve } from './metrics/roc';
-export { readScoreFile } from './metrics/score-file';
+export { readScoreFile, type ScoreFileOptions } from './metrics/score-file';
 export { type CalibrateOptions, type CalibrationRun, calibrate, type OodPrice } from './model/calibrate';
 export type { NegativesOptions } from './model/choose-words';
 export {
@@ -114,13 +116,15 @@ export type { NegativeBank } from './scores/negatives';
 export { type NegativeRows, type ScoreOptions, type ScoreResult, score } from './scores/score';
 export type { ScoreBlock, Scorer } from './scores/scorers';
 export {
-  type Negatives,
+  type TeachNegatives,
   type TeachOptions,
   type TeachProgress,
   type TeachResult,
   type TeachStep,
   teach,
 } from './teach/teach';
+export type { TemplatesInput } from './text/templates';
 export { type ExportOptions, exportModel } from './weights/export';
 export { type FetchModelOptions, fetchModel } from './weights/fetch-model';
 export type { FetchedModel } from './weights/model-cache';
+export type { ModelConfig } from './weights/model-config';

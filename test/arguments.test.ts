@@ -174,6 +174,26 @@ describe('a misspelt option', () => {
         () => api.diagnoseDetector(model, detector, { abort: 1 } as object),
         /diagnoseDetector has no option "abort".*signal/,
       ],
+      [() => api.fetchLibtorch({ sha265: '' } as object), /fetchLibtorch has no option "sha265".*sha256/],
+      [async () => api.gate([], { maxOut: 0, confidnce: 1 } as object as never), /gate has no option "confidnce"/],
+      [async () => api.select([], { alpha: 0.1, metod: 'by' } as never), /select has no option "metod".*method/],
+      [
+        async () => api.imagesNeeded({ alpha: 0.1, images: 9, flagged: 1, metod: 'by' } as never),
+        /imagesNeeded has no option "metod".*method/,
+      ],
+      [
+        async () => api.costThreshold([1], [0], { falseAccept: 1, falseReject: 1, oodShare: 0.1, share: 1 } as never),
+        /cost has no option "share".*oodShare/,
+      ],
+      [() => api.overlay(image, {} as never, { exiff: false } as object), /overlay has no option "exiff".*exif/],
+      [
+        () => api.lintLabels(model, ['cat'], { negativs: [] } as object),
+        /lintLabels has no option "negativs".*negatives/,
+      ],
+      [() => model.addLabels(bank, ['cow'], { cache: false } as object), /addLabels has no option "cache"/],
+      [() => model.createNegatives(bank, ['hat'], { cahce: false } as object), /createNegatives has no option "cahce"/],
+      [() => model.close({ drian: false } as object), /close has no option "drian".*drain/],
+      [() => detector.close({ drian: false } as object), /close has no option "drian".*drain/],
       [async () => api.oodMetrics([1], [0], { rules: 'step' } as object), /oodMetrics has no option "rules".*rule/],
     ];
     for (const [call, what] of calls) await assert.rejects(call, refused(what));
@@ -182,5 +202,75 @@ describe('a misspelt option', () => {
   test('is not one that is there and undefined', async () => {
     await using model = await api.loadModel(await apiModel(), { libtorch: undefined } as object);
     assert.equal(model.info.precision, 'fp32');
+  });
+});
+
+describe('options that say the same thing twice, or what is settled already', () => {
+  const invalid = (what: RegExp) => ({ code: 'ERR_CLIPN_INVALID_ARG', message: what });
+
+  test('templates beside a bank', async () => {
+    await using model = await api.loadModel(await apiModel());
+    const bank = await model.createLabelBank(['cat', 'dog'], { cache: false, templates: 'plain' });
+    await assert.rejects(
+      model.createDetector(bank, { labelBank: { templates: 'imagenet' } }),
+      invalid(/has its templates/),
+    );
+    await assert.rejects(model.createDetector(bank, { labelBank: { yesOnly: true } }), invalid(/has its templates/));
+  });
+
+  test('a calibration and its file', async () => {
+    const both = { calibration: {} as never, calibrationFile: 'calibration.json' };
+    const options = { model: await apiModel(), labels: ['cat'], ...both };
+    await assert.rejects(api.loadDetector(options), invalid(/either a calibration or a calibrationFile/));
+  });
+
+  test('how to load a model that is loaded', async () => {
+    await using model = await api.loadModel(await apiModel());
+    const options = { model, id: folder, ood: { other: folder } };
+    await assert.rejects(api.evaluate({ ...options, trustedSha256: 'ab' }), invalid(/trustedSha256 is of loading/));
+    await assert.rejects(api.evaluate({ ...options, precision: 'fp32' }), invalid(/precision is of loading/));
+  });
+});
+
+describe('what a function cannot go on with is refused before any work', () => {
+  const invalid = (what: RegExp) => ({ code: 'ERR_CLIPN_INVALID_ARG', message: what });
+
+  test('a model of `evaluate` that is none, and class names that are no Map', async () => {
+    const sets = { id: path.join(folder, 'missing'), ood: { other: folder } };
+    await assert.rejects(api.evaluate({ ...sets, model: undefined as never }), invalid(/model must be a model/));
+    const classNames = { n01440764: 'tench' } as never;
+    await assert.rejects(api.evaluate({ ...sets, model: 'model.pt', classNames }), invalid(/classNames must be a Map/));
+  });
+
+  test('a dtype of `teach` that there is not', async () => {
+    await assert.rejects(
+      api.teach('model.pt', 'data', 'out', { dtype: 'fp8' as never }),
+      invalid(/dtype must be one of/),
+    );
+  });
+
+  test('limits that limit nothing', async () => {
+    await using model = await api.loadModel(await apiModel());
+    const image = { data: new Uint8Array(48), width: 4, height: 4, channels: 3 as const };
+    for (const limitPixels of [0, 1.5, Number.POSITIVE_INFINITY]) {
+      await assert.rejects(model.encodeImages([image], { limitPixels }), invalid(/limitPixels must be a whole number/));
+      await assert.rejects(
+        model.createDetector(['cat', 'dog'], { limitPixels, labelBank: { cache: false, templates: 'plain' } }),
+        invalid(/limitPixels must be a whole number/),
+      );
+      await assert.rejects(
+        api.overlay(image, {} as never, { limitPixels }),
+        invalid(/limitPixels must be a whole number/),
+      );
+    }
+  });
+
+  test('negatives of `score` that are no rows', async () => {
+    await using model = await api.loadModel(await apiModel());
+    const bank = await model.createLabelBank(['cat', 'dog'], { cache: false, templates: 'plain' });
+    await assert.rejects(api.score(bank.yes, bank, { negatives: 'wordnet' as never }), {
+      code: 'ERR_CLIPN_INVALID_ARG',
+      hint: /model\.createNegatives/,
+    });
   });
 });

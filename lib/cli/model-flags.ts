@@ -1,7 +1,9 @@
 /** What the flags stand for that name a model, its labels and a label bank. */
+import { optionsNamed } from '../base/arguments';
 import { type DecodeOptions, TRUNCATED } from '../images/decode';
 import type { LabelBank } from '../labels/bank';
 import { loadLabelsFile } from '../labels/labels-file';
+import { NEGATIVES_OPTIONS, type NegativesOptions } from '../model/choose-words';
 import { loadModel } from '../model/load';
 import type { Model } from '../model/model';
 import { labelTemplates, readWords } from '../model/negatives';
@@ -104,7 +106,10 @@ export async function comparedFrom(
   const words = given === undefined ? undefined : await readWords(given);
   const templates = options.templates ?? labelTemplates(model.info, words);
   const bank = await bankFrom(source, model, { ...options, templates });
-  const negatives = words === undefined ? undefined : await model.createNegatives(bank, words, options);
+  const negatives =
+    words === undefined
+      ? undefined
+      : await model.createNegatives(bank, words, optionsNamed<NegativesOptions>(NEGATIVES_OPTIONS, options));
   progress.done();
   return { bank, negatives };
 }

@@ -1,5 +1,5 @@
 /** The threshold that costs least, when known OOD images are given. Pure. docs/calibration.md */
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { ascending, ranksOf } from './conformal';
 
@@ -12,6 +12,8 @@ export interface Cost {
   /** Share of OOD images among those to come, between 0 and 1. */
   oodShare: number;
 }
+
+const COST: OptionNames<Cost> = { falseAccept: true, falseReject: true, oodShare: true };
 
 /** What `costThreshold` found. */
 export interface CostThreshold {
@@ -26,7 +28,9 @@ export interface CostThreshold {
 }
 
 /** @throws ERR_CLIPN_INVALID_ARG */
-export function assertCost({ falseAccept, falseReject, oodShare }: Cost): void {
+export function assertCost(cost: Cost): void {
+  assertOptionNames('cost', cost, COST);
+  const { falseAccept, falseReject, oodShare } = cost;
   for (const [name, value] of Object.entries({ falseAccept, falseReject })) {
     if (typeof value === 'number' && value > 0 && value < Number.POSITIVE_INFINITY) continue;
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${name} must be a number above 0, not ${value}`);

@@ -1,5 +1,5 @@
 /** Whether a batch of verdicts passes: its share of `out`, by an exact one-sided bound. Pure. docs/gate.md */
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { percent } from '../base/wording';
 import { clopperPearson } from '../metrics/intervals';
@@ -17,6 +17,8 @@ export interface GateOptions {
   /** How sure it must be that the share is larger, in (0, 1). Default 0.95. */
   confidence?: number | undefined;
 }
+
+const GATE_OPTIONS: OptionNames<GateOptions> = { maxOut: true, confidence: true };
 
 /** What `gate` found. */
 export interface GateResult {
@@ -50,6 +52,7 @@ export interface GateResult {
  */
 export function gate(results: readonly GateInput[], options: GateOptions): GateResult {
   assertArguments({ results: ['list', results], options: ['record', options] });
+  assertOptionNames('gate', options, GATE_OPTIONS);
   const { maxOut, confidence = 0.95 } = options;
   assertArguments({ confidence: ['number', confidence] });
   if (!(typeof maxOut === 'number' && maxOut >= 0 && maxOut < 1)) {

@@ -1,5 +1,5 @@
 /** Which images of a batch to call OOD, so that few of those called so are really ID: false-discovery control. Pure. */
-import { assertArguments, shown } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames, shown } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 
 /** What `select` reads of an answer: the p-value of a calibrated detector, or that there is none. */
@@ -50,6 +50,7 @@ const SLACK = 1 + 1e-9;
  */
 export function select(results: readonly SelectInput[], options: SelectOptions): Selection {
   assertArguments({ results: ['list', results], options: ['record', options] });
+  assertOptionNames('select', options, IMAGES_NEEDED_OPTIONS); // what was asked of `imagesNeeded` is taken as it is
   const method = methodOf(options.method);
   const alpha = share('alpha', options.alpha);
   const values = Array.from(results, pValueOf);
@@ -77,6 +78,13 @@ export interface ImagesNeededOptions extends SelectOptions {
   flagged: number;
 }
 
+const IMAGES_NEEDED_OPTIONS: OptionNames<ImagesNeededOptions> = {
+  alpha: true,
+  method: true,
+  images: true,
+  flagged: true,
+};
+
 /**
  * The fewest calibration images with which `select` can flag `flagged` of `images`. A p-value is at least 1 / (n + 1), so
  * that k of m can only be flagged at rate alpha when n ≥ m / (alpha · k) − 1, and by `by` (1 + ½ + … + 1/m) times as many.
@@ -86,6 +94,7 @@ export interface ImagesNeededOptions extends SelectOptions {
  */
 export function imagesNeeded(options: ImagesNeededOptions): number {
   assertArguments({ options: ['record', options] });
+  assertOptionNames('imagesNeeded', options, IMAGES_NEEDED_OPTIONS);
   const { images, flagged } = options;
   const method = methodOf(options.method);
   const alpha = share('alpha', options.alpha);

@@ -5,7 +5,7 @@
  */
 
 import { join } from 'node:path';
-import { assertArguments, assertOptionNames } from '../base/arguments';
+import { assertArguments, assertOptionNames, shown } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { assertCalibrationFits, type Calibration } from '../decide/calibration';
 import { type FittedFor, fittedFor } from '../decide/fitted-for';
@@ -47,6 +47,7 @@ export async function evaluate(options: EvalOptions): Promise<EvalResult> {
   assertArguments({ options: ['record', options] });
   assertArguments({ id: ['text', options.id], ood: ['record', options.ood], options: ['options', options] });
   assertOptionNames('evaluate', options, EVAL_OPTIONS);
+  assertModelOptions(options);
   assertOptions(options);
   const sets: [ScannedSet, ...ScannedSet[]] = [{ name: 'id', ...(await readImageFolder(options.id)) }];
   for (const [name, folder] of Object.entries(options.ood)) {
@@ -61,6 +62,24 @@ export async function evaluate(options: EvalOptions): Promise<EvalResult> {
     ...(signal && { signal }),
   });
   return await evaluateOn(model, sets, classes, options);
+}
+
+function assertModelOptions({ model, precision, trustedSha256, classNames }: EvalOptions): void {
+  if (typeof model !== 'string') {
+    assertArguments({ model: ['model', model] });
+    const ofLoading = Object.entries({ precision, trustedSha256 }).find(([, value]) => value !== undefined);
+    if (ofLoading !== undefined) {
+      throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${ofLoading[0]} is of loading, and the model is loaded`, {
+        hint: 'Give it to `loadModel`, or give the path of the model.',
+      });
+    }
+  }
+  if (classNames !== undefined && !(classNames instanceof Map)) {
+    throw new ClipnError(
+      'ERR_CLIPN_INVALID_ARG',
+      `classNames must be a Map of folders to names, not ${shown(classNames)}`,
+    );
+  }
 }
 
 /** Labels, and the label of each ID class folder; without class folders the latter are unknown. */

@@ -2,7 +2,7 @@
 import type { OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { type Calibration, parseCalibration } from '../decide/calibration';
-import { assertTruncated, type DecodeOptions } from '../images/decode';
+import { assertDecoding, type DecodeOptions } from '../images/decode';
 import type { Model } from '../model/model';
 import type { NegativesInput } from '../model/negatives';
 import type { Precision } from '../native/placement';
@@ -120,6 +120,7 @@ export function assertOptions({
   examples = DEFAULT_EXAMPLES,
   lambda = 1,
   calibration,
+  limitPixels,
   truncated,
 }: EvalOptions): void {
   const invalid = (what: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', what);
@@ -135,7 +136,7 @@ export function assertOptions({
   if (!Number.isInteger(examples) || examples < 0) {
     throw invalid(`examples must be a whole number of at least 0, not ${examples}`);
   }
-  assertTruncated(truncated);
+  assertDecoding({ ...(limitPixels !== undefined && { limitPixels }), truncated });
   if (calibration !== undefined) parseCalibration(calibration, 'the calibration');
   if (!(lambda >= 0 && lambda < Number.POSITIVE_INFINITY)) throw invalid(`lambda must be at least 0, not ${lambda}`);
 }

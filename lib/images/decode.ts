@@ -46,10 +46,19 @@ export const DECODE_OPTIONS: OptionNames<DecodeOptions> = {
   truncated: true,
 };
 
-/** @throws ERR_CLIPN_INVALID_ARG */
-export function assertTruncated(how: unknown): void {
-  if (how === undefined || (TRUNCATED as readonly unknown[]).includes(how)) return;
-  throw new ClipnError('ERR_CLIPN_INVALID_ARG', `truncated must be one of ${TRUNCATED.join(', ')}, not ${shown(how)}`);
+/** For the values of options, before an image is asked for. @throws ERR_CLIPN_INVALID_ARG */
+export function assertDecoding({ limitPixels, limitBytes, truncated }: DecodeOptions): void {
+  const invalid = (what: string, value: unknown) =>
+    new ClipnError('ERR_CLIPN_INVALID_ARG', `${what}, not ${shown(value)}`);
+  if (limitPixels !== undefined && !(Number.isSafeInteger(limitPixels) && limitPixels >= 1)) {
+    throw invalid('limitPixels must be a whole number of at least 1', limitPixels);
+  }
+  if (limitBytes !== undefined && !(typeof limitBytes === 'number' && limitBytes >= 1)) {
+    throw invalid('limitBytes must be at least 1', limitBytes);
+  }
+  if (truncated !== undefined && !TRUNCATED.includes(truncated)) {
+    throw invalid(`truncated must be one of ${TRUNCATED.join(', ')}`, truncated);
+  }
 }
 
 export const DEFAULT_LIMIT_PIXELS = 0x3fff * 0x3fff;
@@ -63,8 +72,8 @@ const LONGEST_SIDE = 2 ** 24;
  * @throws ERR_CLIPN_IMAGE_NOT_FOUND, ERR_CLIPN_IMAGE_DECODE, ERR_CLIPN_IMAGE_TOO_LARGE, ERR_CLIPN_INVALID_ARG
  */
 export async function decodeImage(input: DecodableImage, options: DecodeOptions = {}): Promise<NativeImage> {
+  assertDecoding(options);
   const { exif = true, limitPixels = DEFAULT_LIMIT_PIXELS, truncated = 'refuse' } = options;
-  assertTruncated(truncated);
   const reading = { exif, limitPixels, truncated };
   if (typeof input === 'string') return await decodeEncoded(await readable(input), oneLine(input), reading);
   if (input instanceof Uint8Array && input.length === 0) throw empty('the image buffer');

@@ -1,7 +1,7 @@
 /** A patch map laid over its image, as a PNG. */
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
-import { type DecodeOptions, decodeRegion } from './decode';
+import { assertDecoding, DECODE_OPTIONS, type DecodeOptions, decodeRegion } from './decode';
 import { collectImage, type ImageInput, splitRegion } from './image-input';
 import { loadSharp } from './load-decoder';
 
@@ -39,8 +39,10 @@ const LINE = 2;
  */
 export async function overlay(image: ImageInput, map: PatchMap, options: DecodeOptions = {}): Promise<Buffer> {
   assertArguments({ map: ['record', map], options: ['options', options] });
+  assertOptionNames('overlay', options, DECODE_OPTIONS);
+  assertDecoding(options);
   const { whole } = splitRegion(image);
-  const decoded = await decodeRegion(await collectImage(whole, {}), undefined, options);
+  const decoded = await decodeRegion(await collectImage(whole, options), undefined, options);
   assertFits(map, decoded);
   const sharp = await loadSharp();
   const { channels } = decoded;

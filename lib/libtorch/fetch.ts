@@ -11,7 +11,7 @@ import { rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames, type OptionNames } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { makeFolder } from '../base/make-folder';
 import { download } from '../download/download';
@@ -66,6 +66,16 @@ export interface FetchOptions {
   signal?: AbortSignal;
 }
 
+const FETCH_OPTIONS: OptionNames<FetchOptions> = {
+  variant: true,
+  from: true,
+  mirror: true,
+  sha256: true,
+  version: true,
+  onProgress: true,
+  signal: true,
+};
+
 /** In the cache folder: where a download is kept until it is installed. */
 const DOWNLOAD = '.download';
 
@@ -86,6 +96,7 @@ interface Work extends Staging {
  */
 export async function fetchLibtorch(options: FetchOptions = {}, machine: Machine = thisMachine()): Promise<Fetched> {
   assertArguments({ options: ['options', options], machine: ['record', machine] });
+  assertOptionNames('fetchLibtorch', options, FETCH_OPTIONS);
   assertOptions({ ...options, mirror: mirrorOf(options, machine) });
   const { from, signal, variant: flavour = 'cpu' } = options;
   signal?.throwIfAborted();

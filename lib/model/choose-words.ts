@@ -1,4 +1,5 @@
 /** Goes through many words, a dictionary's, and keeps those that are far from the labels or from photos of them. */
+import type { OptionNames } from '../base/arguments';
 import { freezeBank, joinBanks, type LabelBank } from '../labels/bank';
 import { cachedLabelBank, cachedSelection } from '../labels/bank-cache';
 import { buildLabelBank, type LabelProgress, type TextTowers } from '../labels/build-bank';
@@ -25,6 +26,8 @@ export interface NegativesOptions {
   /** Called as words are encoded. */
   onProgress?: ((progress: LabelProgress) => void) | undefined;
 }
+
+export const NEGATIVES_OPTIONS: OptionNames<NegativesOptions> = { cache: true, signal: true, onProgress: true };
 
 /** What words need of a model. */
 export interface WordEncoder {

@@ -9,7 +9,7 @@ import { fittedFor } from '../decide/fitted-for';
 import { type Differences, differencesOf, isTooClose } from '../decide/guard';
 import { type LabelThresholds, presentLabels, thresholdsOf } from '../decide/present';
 import { type Decision, decide, decidingName, decisionOf, type Rule, ruleWarning, type Verdict } from '../decide/rule';
-import { assertTruncated, DECODE_OPTIONS, type DecodeOptions, decodeRegion } from '../images/decode';
+import { assertDecoding, DECODE_OPTIONS, type DecodeOptions, decodeRegion } from '../images/decode';
 import { collectImage, type ImageInput, nameOf, type Region, splitRegion } from '../images/image-input';
 import { type Quality, qualityOf } from '../images/quality';
 import type { LabelBank } from '../labels/bank';
@@ -24,7 +24,7 @@ import { decidingRows, type Guard, guardOf, labelSpaceOf, measuredRows } from '.
 import type { Consumer, Encoded, ImageRequest } from './image-queue';
 import type { ModelInfo } from './info';
 import { assertNegativesFit, type NegativesInput } from './negatives';
-import type { CloseOptions } from './options';
+import { CLOSE_OPTIONS, type CloseOptions } from './options';
 import { mapAbsence, type SeenImage, type Why, whyOf } from './why';
 
 /** What a detector decides by, and what its answers hold. */
@@ -464,7 +464,8 @@ export class Detector {
   }
 
   /** Closes the model too, as `model.close` does, if `loadDetector` opened it. Safe to call again. */
-  async close(options?: CloseOptions): Promise<void> {
+  async close(options: CloseOptions = {}): Promise<void> {
+    assertOptionNames('close', options, CLOSE_OPTIONS);
     if (this.#ownsModel) await this.#host.close(options);
   }
 
@@ -488,17 +489,11 @@ function logitsOf({ logitsYes, logitsNo }: Pick<NativeScores, 'logitsYes' | 'log
   return { yes: numbers(logitsYes), no: numbers(logitsNo) };
 }
 
-function assertOptions({ topK, limitPixels, limitBytes, truncated, score }: Omit<DetectorOptions, 'negatives'>): void {
+function assertOptions({ topK, score, ...decoding }: Omit<DetectorOptions, 'negatives'>): void {
   if (topK !== undefined && (!Number.isInteger(topK) || topK < 1)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `topK must be a whole number of at least 1, not ${topK}`);
   }
-  if (limitPixels !== undefined && !(limitPixels >= 1)) {
-    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `limitPixels must be at least 1, not ${limitPixels}`);
-  }
-  assertTruncated(truncated);
-  if (limitBytes !== undefined && !(limitBytes >= 1)) {
-    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `limitBytes must be at least 1, not ${limitBytes}`);
-  }
+  assertDecoding(decoding);
   if (score !== undefined && !DECIDING_SCORES.includes(score)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `score must be one of ${DECIDING_SCORES.join(', ')}, not ${score}`);
   }

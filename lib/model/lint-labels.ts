@@ -1,5 +1,5 @@
 /** Looks for labels that will give trouble, before an image is asked about. docs/label-lint.md */
-import { assertArguments } from '../base/arguments';
+import { assertArguments, assertOptionNames, optionsNamed } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { firstFew } from '../base/wording';
 import imagenet from '../data/imagenet-classnames.json';
@@ -11,11 +11,11 @@ import type { NegativeBank } from '../scores/negatives';
 import { cleanText } from '../text/clean-text';
 import { loadTemplates, makeTemplateSet } from '../text/templates';
 import { unknownLabels, vocabularyWarning } from '../weights/vocabulary';
-import { MINED_TEMPLATES } from './choose-words';
+import { MINED_TEMPLATES, NEGATIVES_OPTIONS, type NegativesOptions } from './choose-words';
 import { MOVES, movements, nearGroups, nearWords, usualDistance } from './label-distances';
 import type { Model } from './model';
 import type { NegativesInput } from './negatives';
-import type { LabelBankOptions } from './options';
+import { LABEL_BANK_OPTIONS, type LabelBankOptions } from './options';
 
 /** Options of `lintLabels`. */
 export interface LintOptions extends LabelBankOptions {
@@ -51,9 +51,13 @@ export async function lintLabels(
   options: LintOptions = {},
 ): Promise<LabelLint> {
   assertArguments({ model: ['model', model], labels: ['list', labels], options: ['options', options] });
+  assertOptionNames('lintLabels', options, { ...LABEL_BANK_OPTIONS, negatives: true });
   const { negatives: input, ...encoding } = options;
   const bank = await model.createLabelBank(labels, encoding);
-  const negatives = input === undefined ? undefined : await model.createNegatives(bank, input, encoding);
+  const negatives =
+    input === undefined
+      ? undefined
+      : await model.createNegatives(bank, input, optionsNamed<NegativesOptions>(NEGATIVES_OPTIONS, encoding));
   const skipped: string[] = [];
   const kinds = await nounKinds(skipped);
   const findings = lintNames(labels);

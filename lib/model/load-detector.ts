@@ -40,6 +40,9 @@ export async function loadDetector(options: LoadDetectorOptions): Promise<Detect
   if ((labels === undefined) === (bankPath === undefined)) {
     throw new ClipnError('ERR_CLIPN_LABELS', 'give either labels or a bank');
   }
+  if (calibrationFile !== undefined && rest.calibration !== undefined) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'give either a calibration or a calibrationFile');
+  }
   const calibration = calibrationFile === undefined ? rest.calibration : await readCalibration(calibrationFile);
   const model = await loadModel(path, optionsNamed<LoadModelOptions>(LOAD_MODEL_OPTIONS, rest));
   try {

@@ -4,10 +4,10 @@
  * A loaded model: encodes images and texts on its own core thread, makes label banks and detectors.
  */
 import { availableParallelism } from 'node:os';
-import { assertArguments, assertOptionNames } from '../base/arguments';
+import { assertArguments, assertOptionNames, optionsNamed } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { inOrder } from '../base/in-order';
-import { decodeRegion } from '../images/decode';
+import { assertDecoding, decodeRegion } from '../images/decode';
 import { collectImage, type ImageInput, splitRegion } from '../images/image-input';
 import { assertBankFits, type LabelBank } from '../labels/bank';
 import { cachedLabelBank } from '../labels/bank-cache';
@@ -19,7 +19,7 @@ import { closeLane, runTask } from '../native/lane';
 import type { NegativeBank } from '../scores/negatives';
 import { type ScoreOptions, scoreOn } from '../scores/score';
 import { createTokenizer, type Tokenizer } from '../text/tokenizer';
-import type { NegativesOptions, WordEncoder } from './choose-words';
+import { NEGATIVES_OPTIONS, type NegativesOptions, type WordEncoder } from './choose-words';
 import { DETECTOR_OPTIONS, Detector, type DetectorOptions } from './detector';
 import type { DetectorHost } from './detector-host';
 import { type DrawnFeatures, encodeDrawn } from './drawn';
@@ -27,6 +27,7 @@ import { type Consumer, type Encoded, type EncodedBy, ImageQueue } from './image
 import type { ModelInfo } from './info';
 import { isNegativeBank, labelTemplates, type NegativesInput, negativeBank, readWords } from './negatives';
 import {
+  CLOSE_OPTIONS,
   type CloseOptions,
   ENCODE_OPTIONS,
   type EncodeOptions,
@@ -135,6 +136,7 @@ export class Model implements DetectorHost {
     options: Pick<LabelBankOptions, 'signal' | 'onProgress'> = {},
   ): Promise<LabelBank> {
     assertArguments({ bank: ['bank', bank], options: ['options', options] });
+    assertOptionNames('addLabels', options, { signal: true, onProgress: true });
     return await addLabels(this.#requireTowers(bank.no === null), bank, names, options);
   }
 
@@ -176,6 +178,7 @@ export class Model implements DetectorHost {
     options: NegativesOptions = {},
   ): Promise<NegativeBank> {
     assertArguments({ bank: ['bank', bank], options: ['options', options] });
+    assertOptionNames('createNegatives', options, NEGATIVES_OPTIONS);
     this.assertFits(bank);
     const words = await readWords(negatives);
     return isNegativeBank(words) ? words : await negativeBank(this.wordEncoder(), bank, words, options);
@@ -207,11 +210,19 @@ export class Model implements DetectorHost {
     ownsModel: boolean,
     guarded = true,
   ): Promise<Detector> {
+    if ('yes' in labels && (labelBank.templates !== undefined || labelBank.yesOnly !== undefined)) {
+      throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'labelBank: a bank has its templates and towers already', {
+        hint: 'Leave out `templates` and `yesOnly`, or give the labels instead of a bank.',
+      });
+    }
     const words = negatives === undefined ? undefined : await readWords(negatives);
     const templates = labelBank.templates ?? labelTemplates(this.info, words);
     const bank = 'yes' in labels ? labels : await this.createLabelBank(labels, { ...labelBank, templates });
     this.assertFits(bank);
-    const rows = words === undefined ? undefined : await this.createNegatives(bank, words, labelBank);
+    const rows =
+      words === undefined
+        ? undefined
+        : await this.createNegatives(bank, words, optionsNamed<NegativesOptions>(NEGATIVES_OPTIONS, labelBank));
     const detector = new Detector(this, bank, rows, options, ownsModel);
     if (guarded) await detector.measureGuard();
     return detector;
@@ -228,6 +239,7 @@ export class Model implements DetectorHost {
   ): Promise<Float32Array> {
     assertArguments({ images: ['items', images], options: ['options', options] });
     assertOptionNames('encodeImages', options, ENCODE_OPTIONS);
+    assertDecoding(options);
     const { signal } = options;
     const kind = Array.isArray(images) ? 'listed' : 'streamed';
     const encode = async (image: ImageInput, leave: AbortSignal) => {
@@ -324,7 +336,9 @@ export class Model implements DetectorHost {
    * Ends the thread and frees the weights, when what was asked before is answered: single images, lists, and what a
    * stream has read ahead. Later calls, and a stream's later images, fail with ERR_CLIPN_CLOSED. Safe to call again.
    */
-  async close({ drain = true }: CloseOptions = {}): Promise<void> {
+  async close(options: CloseOptions = {}): Promise<void> {
+    assertOptionNames('close', options, CLOSE_OPTIONS);
+    const { drain = true } = options;
     const answered = this.queue.close(drain);
     this.#closing ??= answered
       .then(() => closeLane(this.#lane))

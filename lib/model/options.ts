@@ -49,6 +49,8 @@ export interface CloseOptions {
   drain?: boolean;
 }
 
+export const CLOSE_OPTIONS: OptionNames<CloseOptions> = { drain: true };
+
 /** How names are encoded. */
 export interface LabelBankOptions extends EncodingOptions {
   /** Keep and reuse the bank on disk, in the cache folder. Default true. */

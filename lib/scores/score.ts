@@ -100,7 +100,13 @@ export async function scoreOn(
 }
 
 function assertGroups({ rows, groupEnds }: NegativeRows, d: number): void {
-  const refuse = (what: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', what);
+  const refuse = (what: string, hint?: string) => new ClipnError('ERR_CLIPN_INVALID_ARG', what, { hint });
+  if (!(rows instanceof Float32Array) || !Array.isArray(groupEnds)) {
+    throw refuse(
+      'negatives must be rows of words and where their groups end',
+      'Make them with `model.createNegatives`.',
+    );
+  }
   if (rows.length === 0 || rows.length % d !== 0) {
     throw refuse(`negatives.rows has ${rows.length} numbers, not rows of ${d}`);
   }

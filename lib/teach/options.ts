@@ -4,12 +4,12 @@ import { ClipnError } from '../base/errors';
 import type { FetchProgress } from '../download/progress';
 import type { Device } from '../native/placement';
 import type { Activation } from '../weights/known-weights';
-import type { StoredDtype } from '../weights/model-config';
+import { STORED_DTYPES, type StoredDtype } from '../weights/model-config';
 
 /** `paper`: every other caption of the batch is a negative. `distinct`: not those that say the same. */
-export type Negatives = 'paper' | 'distinct';
+export type TeachNegatives = 'paper' | 'distinct';
 
-export const NEGATIVES = ['distinct', 'paper'] as const satisfies readonly Negatives[];
+export const NEGATIVES = ['distinct', 'paper'] as const satisfies readonly TeachNegatives[];
 
 /** AdamW's constants, the same for every run (spec 5.3). */
 export const ADAMW = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.2 } as const;
@@ -48,7 +48,7 @@ export interface TeachOptions {
   /** Where to compute, as for `loadModel`. Default auto. */
   device?: Device;
   /** Default `distinct`: equal captions, and with class folders all of one class, are no negatives of each other. */
-  negatives?: Negatives;
+  negatives?: TeachNegatives;
   /** Template set of class folders and class numbers: clipn, openai, plain or a file. Default clipn. */
   templates?: string;
   /**
@@ -196,6 +196,7 @@ export function checkTeachOptions(options: TeachOptions): void {
   oneOf('device', ['auto', 'cpu', 'cuda']);
   oneOf('negatives', NEGATIVES);
   oneOf('act', ['gelu', 'quickgelu']);
+  oneOf('dtype', STORED_DTYPES);
   for (const name of DATA_TEXTS) {
     const value: unknown = options[name];
     if (value === undefined || (typeof value === 'string' && value !== '')) continue;

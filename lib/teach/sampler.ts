@@ -3,7 +3,7 @@ import type { NativeTeacherBatch } from '../native/addon';
 import { padIds } from '../text/tokenizer';
 import { below, DRAW, shuffled } from './draw';
 import type { FeatureReader } from './feature-reader';
-import type { Negatives } from './options';
+import type { TeachNegatives } from './options';
 
 /** B samples: features [B, D], token ids [B, l], prompt maps and groups [B]. */
 export type TeachBatch = Omit<NativeTeacherBatch, 'learningRate'>;
@@ -11,7 +11,7 @@ export type TeachBatch = Omit<NativeTeacherBatch, 'learningRate'>;
 export interface SamplerOptions {
   batch: number;
   seed: number;
-  negatives: Negatives;
+  negatives: TeachNegatives;
   contextLength: number;
   /** K */
   prompts: number;

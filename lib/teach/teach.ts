@@ -29,7 +29,7 @@ import { MODEL_FILE, RunFolder } from './run-folder';
 import { learningRate, Sampler } from './sampler';
 import { TRAINED_ARRAYS, writeTrainingFile } from './training-file';
 
-export type { Negatives, TeachOptions, TeachProgress, TeachStep } from './options';
+export type { TeachNegatives, TeachOptions, TeachProgress, TeachStep } from './options';
 
 /** What `teach` made. */
 export interface TeachResult {

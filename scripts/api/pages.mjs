@@ -9,7 +9,7 @@ export const PAGES = [
     guides: ['models.md', 'throughput.md', 'precision.md', 'model-file.md'],
     names: [
       ...['loadModel', 'LoadModelOptions', 'BatchOptions', 'QueueOptions', 'Device', 'Precision', 'FirstPrecision'],
-      ...['Model', 'ModelInfo', 'ModelStats', 'Percentiles', 'EncodeOptions', 'CloseOptions'],
+      ...['Model', 'ModelInfo', 'ModelConfig', 'ModelStats', 'Percentiles', 'EncodeOptions', 'CloseOptions'],
       ...['fetchModel', 'FetchModelOptions', 'FetchedModel', 'exportModel', 'ExportOptions'],
       ...['exportTorchScript', 'TorchScriptOptions', 'TorchScriptForward', 'ForwardTensor'],
     ],
@@ -39,7 +39,16 @@ export const PAGES = [
     about: 'Label banks, what is amiss with labels, and words that are none of the classes.',
     guides: ['label-lint.md', 'scores.md'],
     names: [
-      ...['LabelBank', 'LabelBankOptions', 'loadLabelBank', 'saveLabelBank', 'removeLabels', 'loadLabelsFile'],
+      ...[
+        'LabelBank',
+        'LabelBankOptions',
+        'TemplatesInput',
+        'LabelProgress',
+        'loadLabelBank',
+        'saveLabelBank',
+        'removeLabels',
+        'loadLabelsFile',
+      ],
       ...['lintLabels', 'LintOptions', 'LabelLint', 'LabelFinding', 'FindingKind'],
       ...['diagnoseDetector', 'DiagnoseDetectorOptions', 'DetectorDiagnosis', 'Standing', 'DrawingKind'],
       ...['NegativesInput', 'NegativesOptions', 'NegativeBank'],
@@ -52,7 +61,7 @@ export const PAGES = [
     about: 'Thresholds that keep a promise; deciding on a batch of images.',
     guides: ['calibration.md', 'gate.md'],
     names: [
-      ...['calibrate', 'CalibrateOptions', 'ThresholdOptions', 'CalibrationRun', 'OodPrice'],
+      ...['calibrate', 'CalibrateOptions', 'ThresholdOptions', 'CalibrationRun', 'UnreadableImage', 'OodPrice'],
       ...['readCalibration', 'saveCalibration', 'Calibration', 'FittedCalibration', 'EarlierCalibration'],
       ...['HandCalibration', 'FittedGuard', 'Provenance'],
       ...['gate', 'GateInput', 'GateOptions', 'GateResult'],
@@ -88,6 +97,7 @@ export const PAGES = [
     names: [
       ...['oodMetrics', 'setMetrics', 'evaluateScores', 'averageMetrics', 'MetricOptions', 'FprRule', 'OodMetrics'],
       ...['SetMetrics', 'Interval', 'rocCurve', 'RocCurve', 'idAccuracy', 'wilsonInterval', 'readScoreFile'],
+      'ScoreFileOptions',
     ],
   },
   {
@@ -95,7 +105,7 @@ export const PAGES = [
     title: 'Teaching a no tower',
     about: 'Training on images with captions.',
     guides: ['teach.md'],
-    names: ['teach', 'TeachOptions', 'Negatives', 'TeachProgress', 'TeachStep', 'TeachResult'],
+    names: ['teach', 'TeachOptions', 'TeachNegatives', 'TeachProgress', 'TeachStep', 'TeachResult'],
   },
   {
     file: 'machine.md',
@@ -103,7 +113,8 @@ export const PAGES = [
     about: 'Fetching libtorch, what is there and what is missing, and the one class of errors.',
     guides: ['libtorch.md', 'errors.md'],
     names: [
-      ...['ClipnError', 'ClipnErrorCode', 'fetchLibtorch', 'FetchOptions', 'diagnose', 'Diagnosis'],
+      ...['ClipnError', 'ClipnErrorCode', 'fetchLibtorch', 'FetchOptions', 'FetchProgress', 'Fetched'],
+      ...['diagnose', 'DiagnoseOptions', 'Diagnosis'],
       ...['describeCore', 'CoreInfo'],
     ],
   },

@@ -1,5 +1,11 @@
 /** `teach`: data and a CLIP to a CLIPN. */
-import { checkTeachOptions, NEGATIVES, type Negatives, TEACH_DEFAULTS, type TeachOptions } from '../../teach/options';
+import {
+  checkTeachOptions,
+  NEGATIVES,
+  TEACH_DEFAULTS,
+  type TeachNegatives,
+  type TeachOptions,
+} from '../../teach/options';
 import { type TeachResult, type TeachStep, teach } from '../../teach/teach';
 import type { Activation } from '../../weights/known-weights';
 import { STORED_DTYPES, type StoredDtype } from '../../weights/model-config';
@@ -125,7 +131,7 @@ function optionsOf(args: Args): TeachOptions {
     seed: args.number('seed'),
     precision: args.text('precision') as TeachOptions['precision'],
     device: args.text('device') as TeachOptions['device'],
-    negatives: args.text('negatives') as Negatives | undefined,
+    negatives: args.text('negatives') as TeachNegatives | undefined,
     templates: args.text('templates'),
     names: args.text('names'),
     imageColumn: args.text('image-column'),
