@@ -426,7 +426,7 @@ describe('the command', () => {
   test('refuses wrong usage as such', async () => {
     for (const [args, words] of [
       [['--base', 'a', '--data', 'b'], /--out is missing/],
-      [flags('never', '--batch', '1'), /batch must be at least 2/],
+      [flags('never').with(9, '1'), /batch must be at least 2/],
       [flags('never', 'more'), /unexpected argument more/],
       [flags('never', '--negatives', 'all'), /--negatives must be one of distinct, paper/],
       [flags('never', '--step', '3'), /unknown flag --step\. Did you mean --steps\?/],
