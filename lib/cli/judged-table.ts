@@ -1,6 +1,8 @@
 /** Verdicts that are in a table already: Parquet files of a batch (docs/batch.md), as answers. */
 import { ClipnError, type ClipnErrorCode } from '../base/errors';
 import { isParquet, openParquetTable, parquetRows, tableError } from '../base/parquet-rows';
+import type { Calibration } from '../decide/calibration';
+import { decide } from '../decide/rule';
 import type { CheckResult } from '../model/detector';
 import { DECIDING_SCORES, type Scores } from '../scores/names';
 import { UsageError } from './command';
@@ -20,11 +22,12 @@ export function areTables(operands: readonly string[]): boolean {
 }
 
 /**
- * Answers in order. Only verdicts of a calibration are taken: it says what their shares mean.
+ * Answers in order. Only verdicts of this calibration are taken: it says what their shares mean.
  *
- * @throws ERR_CLIPN_SCORES naming file and row or column; ERR_CLIPN_IO
+ * @throws ERR_CLIPN_SCORES naming file and row or column; ERR_CLIPN_CALIBRATION for a verdict that it does not give;
+ *   ERR_CLIPN_IO
  */
-export async function* judgedIn(files: readonly string[]): AsyncGenerator<GateAnswer> {
+export async function* judgedIn(files: readonly string[], calibration: Calibration): AsyncGenerator<GateAnswer> {
   for (const path of files) {
     try {
       const table = await openParquetTable(path);
@@ -33,7 +36,10 @@ export async function* judgedIn(files: readonly string[]): AsyncGenerator<GateAn
       if (missing !== undefined) throw refused(path, `there is no column ${missing}: it is no result of a batch`);
       let row = 0;
       for await (const values of parquetRows(table, [...NEEDED, ...OTHERS.filter((name) => names.includes(name))])) {
-        yield answerOf(values, `${path}, row ${++row}`);
+        const where = `${path}, row ${++row}`;
+        const answer = answerOf(values, where);
+        assertJudgedBy(calibration, answer, where);
+        yield answer;
       }
     } catch (cause) {
       throw tableError(path, cause, 'ERR_CLIPN_SCORES');
@@ -71,6 +77,32 @@ function answerOf(row: Record<string, unknown>, where: string): GateAnswer {
     ...(text('quality') !== undefined && { quality: text('quality') as CheckResult['quality'] }),
   };
 }
+
+/** Tables keep scores in fp32, so that the one that decided is within this share of what stands there. */
+const ROUNDING = 2 ** -24;
+
+/**
+ * Whether the calibration gives this verdict to the score that stands beside it. Where classes have thresholds of their own
+ * that cannot be told: a table names labels, and a calibration counts them.
+ */
+function assertJudgedBy(calibration: Calibration, answer: GateAnswer, where: string): void {
+  if ('error' in answer || ('offsets' in calibration && calibration.offsets !== undefined)) return;
+  const { score: name } = calibration;
+  const score = answer.scores[name];
+  const other = (what: string) =>
+    new ClipnError('ERR_CLIPN_CALIBRATION', `${where}: its verdict is not one of this calibration: ${what}`, {
+      hint: 'Give the calibration that the batch was judged with, or judge the images with this one.',
+    });
+  if (score === undefined || Number.isNaN(score)) throw other(`there is no score ${name}`);
+  const possible = [score - Math.abs(score) * ROUNDING, score + Math.abs(score) * ROUNDING].map((value) =>
+    decide({ rule: 'calibrated', calibration }, { ...answer.scores, [name]: value }, UNUSED),
+  );
+  if (possible.includes(answer.verdict)) return;
+  throw other(`with ${name} ${score} it would be ${possible[0]}, and is ${answer.verdict}`);
+}
+
+/** What a calibration without thresholds by class does not look at. */
+const UNUSED = { logQMax: Number.NaN, wordMax: Number.NaN, top: 0 };
 
 /** Of this package or of clipn-native-serve, whose codes are told as they are. */
 function errorOf(code: string, message: string): ClipnError {

@@ -20,7 +20,7 @@ function judged(count: number, out: number, review: number, rule = 'calibrated')
     rule: each(() => rule),
     label: each(() => 'cat'),
     pValue: each(() => 0.25),
-    atd: each(() => 0.5),
+    atd: each((i) => (i < out ? 0.39 : i < out + review ? 0.4 : 0.5)),
     error: each(() => null),
     message: each(() => null),
   };
@@ -28,6 +28,7 @@ function judged(count: number, out: number, review: number, rule = 'calibrated')
 
 before(async () => {
   writeFileSync(at('calibration.json'), JSON.stringify({ formatVersion: 1, score: 'atd', in: 0.5, out: 0.4 }));
+  writeFileSync(at('stricter.json'), JSON.stringify({ formatVersion: 1, score: 'atd', in: 0.5, out: 0.45 }));
   await writeParquet(at('good.parquet'), judged(100, 2, 3));
   await writeParquet(at('bad.parquet'), judged(100, 30, 0));
   await writeParquet(at('paper.parquet'), judged(10, 1, 0, 'atd'));
@@ -39,8 +40,9 @@ before(async () => {
   writeFileSync(at('cut.parquet'), 'PAR1');
 });
 
-const gate = (...args: string[]) =>
-  runCli(['gate', ...args, '--calibration', at('calibration.json'), '--max-out', '10%']);
+const gate = (...args: string[]) => gateBy('calibration.json', ...args);
+const gateBy = (calibration: string, ...args: string[]) =>
+  runCli(['gate', ...args, '--calibration', at(calibration), '--max-out', '10%']);
 
 describe('gate on tables of a batch', { concurrency: 2 }, () => {
   test('counts the verdicts and lists what is not in', async () => {
@@ -65,6 +67,16 @@ describe('gate on tables of a batch', { concurrency: 2 }, () => {
     assert.equal(code, 1);
     assert.match(out, /ERR_SERVE_OBJECT_NOT_FOUND: s3:\/\/photos\/x\.jpg does not exist/);
     assert.match(out, /could not be read: 1/);
+  });
+
+  test('refuses verdicts that the calibration does not give to their scores', async () => {
+    const { code, err } = await gateBy('stricter.json', at('good.parquet'));
+    assert.equal(code, 1);
+    assert.match(
+      err,
+      /ERR_CLIPN_CALIBRATION: .*good\.parquet, row 3: its verdict is not one of this calibration: with atd/,
+    );
+    assert.match(err, /it would be out, and is review/);
   });
 
   for (const [name, message] of [

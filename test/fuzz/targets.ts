@@ -575,7 +575,8 @@ export const TARGETS: readonly Target[] = [
         () => readLabelledScores(file, { column: 'atd', labelColumn: 'set', idLabel: 'mine' }),
         async () => {
           const answers: unknown[] = [];
-          for await (const answer of judgedIn([file])) answers.push(JSON.stringify(answer));
+          const calibration = { formatVersion: 1, score: 'atd', in: 0.5, out: 0.5 } as const;
+          for await (const answer of judgedIn([file], calibration)) answers.push(JSON.stringify(answer));
           return answers;
         },
         async () => {
