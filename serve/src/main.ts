@@ -37,6 +37,13 @@ async function main(): Promise<number> {
   }
 }
 
-main().then((code) => {
-  process.exitCode = code;
-});
+main().then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    const stack = error instanceof Error ? error.stack : String(error);
+    process.stderr.write(`ERR_SERVE_INTERNAL: ${stack}\n  This is a defect: please report it.\n`);
+    process.exitCode = 1;
+  },
+);

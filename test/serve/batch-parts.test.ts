@@ -1,6 +1,6 @@
 /** Parts of batches by themselves: lists, the address of Redis, the image that kills workers. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -47,13 +47,15 @@ describe('a list', () => {
 
   test('that is a folder: its images and those below, in the order of their names', async () => {
     mkdirSync(at('photos/deep'), { recursive: true });
-    for (const name of ['b.JPG', 'a.png', 'note.txt', '.hidden.png', 'deep/c.webp'])
+    for (const name of ['b.JPG', 'a.png', 'note.txt', '.hidden.png', 'deep/c.webp', 'deep/d.jfif', 'deep/more.txt'])
       writeFileSync(at('photos', name), '');
-    const names = ['a.png', 'b.JPG', 'deep/c.webp'];
+    const names = ['a.png', 'b.JPG', 'deep/c.webp', 'deep/d.jfif'];
+    const others: [list: string, count: number][] = [];
     assert.deepEqual(
-      await listed([at('photos')]),
+      await listed([at('photos')], { onOther: (...left) => others.push(left) }),
       names.map((name) => ({ image: at('photos', name) })),
     );
+    assert.deepEqual(others, [[at('photos'), 2]]);
   });
 
   for (const [what, content, name, message] of [
@@ -74,6 +76,13 @@ describe('a list', () => {
 
   test('that is not there is refused', async () => {
     await assert.rejects(listed([at('none.txt')]), { code: 'ERR_SERVE_BATCH_LIST' });
+  });
+
+  test('that the system opens and does not read is refused', async () => {
+    for (const name of ['unreadable.txt', 'unreadable.csv']) {
+      symlinkSync('/proc/self/mem', at(name));
+      await assert.rejects(listed([at(name)]), { code: 'ERR_SERVE_BATCH_LIST', message: /cannot read the list .*EIO/ });
+    }
   });
 });
 

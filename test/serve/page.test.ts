@@ -297,6 +297,22 @@ describe('the page of the server in Chromium', () => {
     await server.end();
   });
 
+  check('says that a proxy answered in its place, and judges on', async () => {
+    await withPage(
+      async ({ page, drop }) => {
+        const html = { status: 502, contentType: 'text/html', body: '<h1>Bad gateway</h1>' };
+        await page.route('**/v1/check**', (route) => route.fulfill(html));
+        await drop(...['boats', 'cat', 'coffee', 'rocket', 'clock'].map(file));
+        await page.getByRole('alert').getByText('What came with status 502 is no answer of the server.').waitFor();
+        await page.getByRole('button', { name: 'Dismiss' }).click();
+        await page.unroute('**/v1/check**');
+        await drop(file('boats'));
+        await page.locator('.card .chip').getByText('in', { exact: true }).waitFor();
+      },
+      { expected: [/status of 502/] },
+    );
+  });
+
   check('says that the server is gone', async () => {
     const server = await startServer();
     await withPage(

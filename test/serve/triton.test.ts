@@ -1,7 +1,7 @@
 /** `clipn-native-serve triton`: the repository as Triton and KServe read it. The answers: test/reference/check_triton.py. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -157,6 +157,17 @@ describe('of a CLIPN, a repository', () => {
     assert.equal(next.code, 0, next.err);
     assert.deepEqual(readdirSync(path.join(out, 'clipn')).sort(), ['1', '2', 'config.pbtxt', 'labels.txt']);
   });
+});
+
+test('a README of somebody else is not written over', async () => {
+  const out = path.join(folder, 'project');
+  mkdirSync(out);
+  writeFileSync(path.join(out, 'README.md'), 'mine');
+  const run = await triton('--model', await apiModel(), '--labels', 'cat', '--out', out);
+  assert.equal(run.code, 1);
+  assert.match(run.err, /^ERR_SERVE_TRITON_EXISTS: .*README\.md is there already, and not of this model/m);
+  assert.deepEqual(readdirSync(out), ['README.md']);
+  assert.equal(read('project', 'README.md'), 'mine');
 });
 
 test('of a plain CLIP on GPUs, with words and normalised numbers, a repository has what is left', async () => {

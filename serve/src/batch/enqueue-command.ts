@@ -53,6 +53,8 @@ async function run(address: string, lists: string[], flags: Flags): Promise<void
       column: flags.column,
       setColumn: flags.setColumn,
       features: flags.features,
+      onOther: (list, count) =>
+        process.stderr.write(`note: ${list}: ${count} left out, for their names are not those of images\n`),
     });
     for (const warning of made.warnings) process.stderr.write(`warning: ${warning}\n`);
     manifest = made.manifest;

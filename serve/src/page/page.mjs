@@ -74,14 +74,15 @@ async function next() {
     if (labels.used.id === id) Object.assign(photo, { answer, failure: undefined });
   } catch (error) {
     fail(error, photo, isFirst);
+  } finally {
+    running--;
+    next();
   }
-  running--;
   drawCard(photo);
   if (photo === chosen) drawAnswer();
   drawThreshold(photos, chosen);
   drawStatus();
   if (model?.drift) driftSoon();
-  next();
 }
 
 /** @param {unknown} error @param {Photo} photo @param {boolean} isFirst */

@@ -41,12 +41,33 @@ async function ask(path, init = {}) {
       init.signal?.throwIfAborted();
       throw new Problem({ ...UNREACHED, detail: `${UNREACHED.detail} (${/** @type {Error} */ (error).message})` });
     }
-    const body = await response.json();
+    const body = await bodyOf(response, init.signal);
     if (response.ok) return body;
     const wait = Number(response.headers.get('retry-after'));
     if (response.status !== 429 || !wait) throw new Problem(body);
     await new Promise((resolve) => setTimeout(resolve, 1000 * wait));
     init.signal?.throwIfAborted();
+  }
+}
+
+/**
+ * A proxy before the server answers in HTML.
+ *
+ * @param {Response} response
+ * @param {AbortSignal | null | undefined} signal
+ */
+async function bodyOf(response, signal) {
+  try {
+    return await response.json();
+  } catch {
+    signal?.throwIfAborted();
+    const { status } = response;
+    throw new Problem({
+      status,
+      code: 'NO_JSON',
+      detail: `What came with status ${status} is no answer of the server.`,
+      hint: 'Ask whoever runs the proxy before it.',
+    });
   }
 }
 

@@ -17,6 +17,9 @@ export interface RepositoryOptions extends TritonOptions {
 /** In the model's folder, until everything else is there. */
 const PENDING = '.next.pt';
 
+/** Beside the models, for whoever runs this one. */
+const GUIDE = ['docker-compose.yml', 'inference-service.yaml', 'request.json', 'pixels.py', 'README.md'];
+
 /** Triton takes any folder's name; this one also stands in addresses and in file systems of every kind. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
@@ -24,7 +27,8 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
  * Writes the detector as a model of Triton's PyTorch backend below `folder`, and returns the paths written, relative to it.
  *
  * @throws ServeError ERR_SERVE_USAGE for a name or label that cannot be in it; ERR_SERVE_TRITON_EXISTS where that version
- *   is there, or the model with another configuration; what `exportTorchScript` throws
+ *   is there, or the model with another configuration, or beside a new model a file of the guide's name; what
+ *   `exportTorchScript` throws
  */
 export async function writeRepository(
   detector: Detector,
@@ -37,6 +41,7 @@ export async function writeRepository(
   const model = join(folder, name);
   const file = join(model, String(version), MODEL_FILE);
   if (existsSync(file)) throw exists(`${file} is there already`);
+  if (!existsSync(join(model, 'config.pbtxt'))) assertNoGuide(folder);
   await mkdir(model, { recursive: true });
   const pending = join(model, PENDING);
   try {
@@ -83,10 +88,19 @@ function assertNames(detector: Detector, name: string): void {
   }
 }
 
+/** Where the model is new, what lies there is somebody else's. */
+function assertNoGuide(folder: string): void {
+  const other = GUIDE.map((name) => join(folder, name)).find((path) => existsSync(path));
+  if (other === undefined) return;
+  throw exists(`${other} is there already, and not of this model`, {
+    hint: 'Give an --out of its own, whose folders can be put together afterwards, or move that file away.',
+  });
+}
+
 /** All versions of a model share its configuration and its labels. */
 async function assertSame(path: string, text: string): Promise<void> {
   if (!existsSync(path) || (await readFile(path, 'utf8')) === text) return;
   throw exists(`${path} is of a model with other labels or settings`);
 }
 
-const exists = (what: string) => new ServeError('ERR_SERVE_TRITON_EXISTS', what);
+const exists = (what: string, options = {}) => new ServeError('ERR_SERVE_TRITON_EXISTS', what, options);
