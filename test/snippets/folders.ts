@@ -43,7 +43,7 @@ export async function batchTables(): Promise<{ results: { link: string }; dead: 
   await writeParquet(results!.link, {
     image: each((i) => `s3://photos/${i}.jpg`),
     set: each((i) => (i % 4 < 2 ? 'mine' : 'web')),
-    verdict: each((i) => (i % 2 === 0 ? 'in' : 'out')),
+    verdict: each((i) => (i / 40 >= 0.5 ? 'in' : 'out')),
     ...{ rule: each(() => 'calibrated'), label: each(() => 'cat'), atd: each((i) => i / 40), error: each(() => null) },
   });
   await writeParquet(dead!.link, {
