@@ -153,8 +153,17 @@ describe('of a CLIPN, a repository', () => {
     const other = await triton(...model, '--labels', 'cat,dog,fox', ...args.slice(2), '--model-version', '2');
     assert.match(other.err, /^ERR_SERVE_TRITON_EXISTS: .*labels\.txt is of a model with other labels/m);
     assert.equal(existsSync(path.join(out, 'clipn/2')), false);
+    writeFileSync(path.join(out, 'README.md'), 'of another model by now');
+    rmSync(path.join(out, 'pixels.py'));
     const next = await triton(...model, ...args, '--model-version', '2');
     assert.equal(next.code, 0, next.err);
+    assert.equal(read('clipn/README.md'), 'of another model by now');
+    assert.deepEqual(next.out.trim().split('\n').sort(), [
+      'clipn/2/model.pt',
+      'clipn/config.pbtxt',
+      'clipn/labels.txt',
+      'pixels.py',
+    ]);
     assert.deepEqual(readdirSync(path.join(out, 'clipn')).sort(), ['1', '2', 'config.pbtxt', 'labels.txt']);
   });
 });

@@ -50,11 +50,13 @@ export async function writeRepository(
     for (const shared of [`${name}/config.pbtxt`, `${name}/${LABELS_FILE}`]) {
       await assertSame(join(folder, shared), texts[shared]!);
     }
-    for (const [path, text] of Object.entries(texts)) await writeFile(join(folder, path), text);
+    // The guide is the same for all versions of a model, and what lies there may be another model's by now.
+    const written = Object.keys(texts).filter((path) => !GUIDE.includes(path) || !existsSync(join(folder, path)));
+    for (const path of written) await writeFile(join(folder, path), texts[path]!);
     // Last: a version that is there is whole, whenever a Triton that watches the folder looks.
     await mkdir(dirname(file), { recursive: true });
     await rename(pending, file);
-    return [...Object.keys(texts), `${name}/${version}/${MODEL_FILE}`];
+    return [...written, `${name}/${version}/${MODEL_FILE}`];
   } finally {
     await rm(pending, { force: true });
   }
