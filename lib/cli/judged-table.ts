@@ -1,7 +1,7 @@
 /** Verdicts that are in a table already: Parquet files of a batch (docs/batch.md), as answers. */
 import { ClipnError, type ClipnErrorCode } from '../base/errors';
 import { isParquet, openParquetTable, parquetRows, tableError } from '../base/parquet-rows';
-import type { Calibration } from '../decide/calibration';
+import { type Calibration, calibratedPValue } from '../decide/calibration';
 import { decide } from '../decide/rule';
 import type { CheckResult } from '../model/detector';
 import { DECIDING_SCORES, type Scores } from '../scores/names';
@@ -24,10 +24,11 @@ export function areTables(operands: readonly string[]): boolean {
 /**
  * Answers in order. Only verdicts of this calibration are taken: it says what their shares mean.
  *
- * @throws ERR_CLIPN_SCORES naming file and row or column; ERR_CLIPN_CALIBRATION for a verdict that it does not give;
- *   ERR_CLIPN_IO
+ * @throws ERR_CLIPN_SCORES naming file and row or column; ERR_CLIPN_CALIBRATION for a verdict or p-value that it does not
+ *   give; ERR_CLIPN_IO
  */
 export async function* judgedIn(files: readonly string[], calibration: Calibration): AsyncGenerator<GateAnswer> {
+  const assertJudged = judgedBy(calibration);
   for (const path of files) {
     try {
       const table = await openParquetTable(path);
@@ -38,7 +39,7 @@ export async function* judgedIn(files: readonly string[], calibration: Calibrati
       for await (const values of parquetRows(table, [...NEEDED, ...OTHERS.filter((name) => names.includes(name))])) {
         const where = `${path}, row ${++row}`;
         const answer = answerOf(values, where);
-        assertJudgedBy(calibration, answer, where);
+        assertJudged(answer, where);
         yield answer;
       }
     } catch (cause) {
@@ -81,28 +82,47 @@ function answerOf(row: Record<string, unknown>, where: string): GateAnswer {
 /** Tables keep scores in fp32, so that the one that decided is within this share of what stands there. */
 const ROUNDING = 2 ** -24;
 
+/** From low scores to high ones. */
+const ORDER: readonly CheckResult['verdict'][] = ['out', 'review', 'in'];
+
 /**
- * Whether the calibration gives this verdict to the score that stands beside it. Where classes have thresholds of their own
- * that cannot be told: a table names labels, and a calibration counts them.
+ * Refuses a verdict or p-value that the calibration does not give to the score beside it. Where classes have thresholds of
+ * their own, what lies between the lowest and the highest of them is taken: a table names labels, a calibration counts them.
  */
-function assertJudgedBy(calibration: Calibration, answer: GateAnswer, where: string): void {
-  if ('error' in answer || ('offsets' in calibration && calibration.offsets !== undefined)) return;
+function judgedBy(calibration: Calibration): (answer: GateAnswer, where: string) => void {
   const { score: name } = calibration;
-  const score = answer.scores[name];
-  const other = (what: string) =>
-    new ClipnError('ERR_CLIPN_CALIBRATION', `${where}: its verdict is not one of this calibration: ${what}`, {
-      hint: 'Give the calibration that the batch was judged with, or judge the images with this one.',
-    });
-  if (score === undefined || Number.isNaN(score)) throw other(`there is no score ${name}`);
-  const possible = [score - Math.abs(score) * ROUNDING, score + Math.abs(score) * ROUNDING].map((value) =>
-    decide({ rule: 'calibrated', calibration }, { ...answer.scores, [name]: value }, UNUSED),
-  );
-  if (possible.includes(answer.verdict)) return;
-  throw other(`with ${name} ${score} it would be ${possible[0]}, and is ${answer.verdict}`);
+  const offsets = (calibration.formatVersion === 3 && calibration.offsets) || [];
+  const most = offsets.reduce((top, offset, i) => (offset > offsets[top]! ? i : top), 0);
+  const least = offsets.reduce((top, offset, i) => (offset < offsets[top]! ? i : top), 0);
+  return (answer, where) => {
+    if ('error' in answer) return;
+    const other = (what: string) =>
+      new ClipnError('ERR_CLIPN_CALIBRATION', `${where}: its verdict is not one of this calibration: ${what}`, {
+        hint: 'Give the calibration that the batch was judged with, or judge the images with this one.',
+      });
+    const { scores, verdict, pValue } = answer;
+    const score = scores[name];
+    if (score === undefined || Number.isNaN(score)) throw other(`there is no score ${name}`);
+    const low = { scores: { ...scores, [name]: score - Math.abs(score) * ROUNDING }, top: most };
+    const high = { scores: { ...scores, [name]: score + Math.abs(score) * ROUNDING }, top: least };
+    const [first, last] = [low, high].map(({ scores, top }) =>
+      ORDER.indexOf(decide({ rule: 'calibrated', calibration }, scores, { ...UNUSED, top })),
+    ) as [number, number];
+    const possible = ORDER.slice(first, last + 1);
+    if (!possible.includes(verdict)) {
+      throw other(`with ${name} ${score} it would be ${possible.join(' or ')}, and is ${verdict}`);
+    }
+    // Other thresholds may give the same verdicts.
+    const [from, to] = [low, high].map(({ scores, top }) => calibratedPValue(calibration, scores, top));
+    if (pValue === undefined || from === undefined || to === undefined || (from <= pValue && pValue <= to)) return;
+    throw other(
+      `with ${name} ${score} its pValue would be ${from === to ? from : `${from} to ${to}`}, and is ${pValue}`,
+    );
+  };
 }
 
-/** What a calibration without thresholds by class does not look at. */
-const UNUSED = { logQMax: Number.NaN, wordMax: Number.NaN, top: 0 };
+/** What a calibration does not look at. */
+const UNUSED = { logQMax: Number.NaN, wordMax: Number.NaN };
 
 /** Of this package or of clipn-native-serve, whose codes are told as they are. */
 function errorOf(code: string, message: string): ClipnError {

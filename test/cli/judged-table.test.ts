@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { type Calibration, saveCalibration } from '../../lib/decide/calibration';
 import { type Columns, writeParquet } from '../support/parquet';
 import { runCli } from '../support/run-cli';
 
@@ -12,24 +13,43 @@ const at = (name: string) => path.join(folder, name);
 after(() => rmSync(folder, { recursive: true }));
 
 /** Of `count` images, the first `out` are out, the next `review` are to be looked at. */
-function judged(count: number, out: number, review: number, rule = 'calibrated'): Columns {
+function judged(count: number, out: number, review: number, rule = 'calibrated', pValue = 0.25): Columns {
   const each = <T>(value: (i: number) => T) => Array.from({ length: count }, (_, i) => value(i));
   return {
     image: each((i) => `s3://photos/${i}.jpg`),
     verdict: each((i) => (i < out ? 'out' : i < out + review ? 'review' : 'in')),
     rule: each(() => rule),
     label: each(() => 'cat'),
-    pValue: each(() => 0.25),
+    pValue: each(() => pValue),
     atd: each((i) => (i < out ? 0.39 : i < out + review ? 0.4 : 0.5)),
     error: each(() => null),
     message: each(() => null),
   };
 }
 
+/** A calibration as of `calibrate`; of its images `low` have the score 0.3, the others 0.6. */
+function fitted(low: number, offsets?: number[]): Calibration {
+  const hash = '0'.repeat(64);
+  return {
+    ...{ formatVersion: 3, score: 'atd', in: 0.5, out: 0.4, target: 0.95, review: 0.1, created: '2026-01-01' },
+    ...{ images: offsets ? 198 : 99, scores: Array.from({ length: 99 }, (_, i) => (i < low ? 0.3 : 0.6)) },
+    ...(offsets && { offsets }),
+    fittedFor: {
+      ...{ contentId: hash, scale: 100, preprocessing: hash, exif: true, precision: 'fp32' },
+      ...{ labels: hash, templates: hash },
+    },
+  };
+}
+
 before(async () => {
+  await saveCalibration(fitted(2), at('fitted.json'));
+  await saveCalibration(fitted(3), at('others.json'));
+  await saveCalibration(fitted(2, [-0.01, 0.3]), at('by-class.json'));
+  await saveCalibration(fitted(2, [0.05, 0.3]), at('stricter-by-class.json'));
   writeFileSync(at('calibration.json'), JSON.stringify({ formatVersion: 1, score: 'atd', in: 0.5, out: 0.4 }));
   writeFileSync(at('stricter.json'), JSON.stringify({ formatVersion: 1, score: 'atd', in: 0.5, out: 0.45 }));
   await writeParquet(at('good.parquet'), judged(100, 2, 3));
+  await writeParquet(at('fitted.parquet'), judged(100, 2, 3, 'calibrated', 0.03));
   await writeParquet(at('bad.parquet'), judged(100, 30, 0));
   await writeParquet(at('paper.parquet'), judged(10, 1, 0, 'atd'));
   await writeParquet(at('other.parquet'), { name: ['x'], atd: [0.5] });
@@ -77,6 +97,25 @@ describe('gate on tables of a batch', { concurrency: 2 }, () => {
       /ERR_CLIPN_CALIBRATION: .*good\.parquet, row 3: its verdict is not one of this calibration: with atd/,
     );
     assert.match(err, /it would be out, and is review/);
+  });
+
+  test('takes verdicts and p-values that a fitted calibration gives, to a class of its own threshold too', async () => {
+    for (const calibration of ['fitted.json', 'by-class.json']) {
+      const { code, err } = await gateBy(calibration, at('fitted.parquet'));
+      assert.equal(code, 0, err);
+    }
+  });
+
+  test('refuses p-values of a calibration with the same thresholds on other images', async () => {
+    const { code, err } = await gateBy('others.json', at('fitted.parquet'));
+    assert.equal(code, 1);
+    assert.match(err, /ERR_CLIPN_CALIBRATION: .*fitted\.parquet, row 1: .* its pValue would be 0\.04, and is 0\.03/);
+  });
+
+  test('refuses verdicts that the threshold of no class gives', async () => {
+    const { code, err } = await gateBy('stricter-by-class.json', at('fitted.parquet'));
+    assert.equal(code, 1);
+    assert.match(err, /ERR_CLIPN_CALIBRATION: .*fitted\.parquet, row 3: .* it would be out, and is review/);
   });
 
   for (const [name, message] of [
