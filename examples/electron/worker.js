@@ -6,7 +6,8 @@ const { loadModel, overlay } = require('clipn-native');
 /** @import { Failure, Event, Open, Request } from './messages' */
 /** @typedef {{ id: number, path: string, state: 'waiting' | 'answered' | 'failed' }} Photo */
 
-const IMAGE = /\.(jpe?g|png|webp|gif|tiff?|avif|bmp)$/i;
+/** As `clipn-native check FOLDER` knows images by their names. */
+const IMAGE = /\.(jpe?g|jpe|jif|jfif|png|webp|gif|tiff?|avif|bmp|dib)$/i;
 
 /**
  * @param {(event: Event) => void} send

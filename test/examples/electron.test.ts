@@ -133,8 +133,10 @@ describe('the page of examples/electron in Chromium', () => {
     const folder = path.join(scratch, 'batch');
     mkdirSync(path.join(folder, 'below'), { recursive: true });
     copyFileSync(photo('boats'), path.join(folder, 'boats.jpg'));
+    const names = ['.jpg', '.jpeg', '.jpe', '.jif', '.jfif'];
     for (let i = 1; i < BATCH; i++) {
-      linkSync(path.join(folder, 'boats.jpg'), path.join(folder, i % 2 ? 'below' : '', `${i}.jpg`));
+      const name = `${i}${names[i % names.length]}`;
+      linkSync(path.join(folder, 'boats.jpg'), path.join(folder, i % 2 ? 'below' : '', name));
     }
     writeFileSync(path.join(folder, 'notes.txt'), 'no image, and not asked about');
     return withPage(async ({ page, drop }) => {
