@@ -129,6 +129,47 @@ describe('a server that is told to end', () => {
     assert.equal(server.said(), '');
   });
 
+  test('refuses what is too large so that a client who still sends hears it', async () => {
+    const server = await startServer(['--drain-delay', '5', '--max-body', '1000']);
+    const ended = server.end();
+    while ((await ask(`${server.url}/v2/health/ready`)).status === 200) await wait(20);
+    for (let i = 0; i < 5; i++) {
+      const headers = { 'content-type': 'image/jpeg', 'content-length': 8e6 };
+      const call = request(`${server.url}/v1/check`, { method: 'POST', agent: false, headers });
+      const answered = once(call, 'response');
+      for (let sent = 0; sent < 8; sent++) call.write(Buffer.alloc(1e6));
+      call.end();
+      const [response] = await answered;
+      assert.equal(response.statusCode, 413);
+      response.resume();
+    }
+    assert.deepEqual(await ended, [0, null]);
+  });
+
+  test('waits for no more of a client who keeps the connection of the last answer', async () => {
+    const server = await startServer();
+    const agent = new Agent({ keepAlive: true });
+    const headers = { 'content-type': 'image/jpeg' };
+    const call = request(`${server.url}/v1/check`, { method: 'POST', agent, headers });
+    call.write(photo('cat').subarray(0, 1000));
+    await once(call, 'socket');
+    // Until the server has its head.
+    while (!/^clipn_admitted_images 1$/m.test(String((await ask(`${server.url}/metrics`)).body['text'])))
+      await wait(20);
+    const ended = server.end('SIGINT');
+    while (await fetch(server.url).catch(() => undefined)) await wait(50);
+    await wait(500);
+    const answered = once(call, 'response');
+    call.end(photo('cat').subarray(1000));
+    const [response] = await answered;
+    assert.equal(response.statusCode, 200);
+    assert.notEqual(await text(response), '');
+    const end = await Promise.race([ended, wait(20_000, 'still running', { ref: false })]);
+    agent.destroy();
+    server.child.kill('SIGKILL');
+    assert.deepEqual(end, [0, null]);
+  });
+
   test('by Ctrl-C ends at once when nothing is under way', async () => {
     const server = await startServer(['--drain-delay', '60']);
     assert.equal((await post(`${server.url}/v1/check`, photo('cat'))).status, 200);

@@ -1,5 +1,5 @@
 /** Bodies of requests, read with a limit and a deadline. What is refused is left unread: `linger` sees to the rest. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ServeError } from '../errors';
 import type { Admission } from './admission';
@@ -79,11 +79,14 @@ function collect(stream: IncomingMessage, visit: Visit, maxBody: number): Promis
 }
 
 /**
- * Before an answer to a body that is not all there, also of a client that wants his connection closed: closing while he
- * still sends would throw away what he has not read yet, the answer.
+ * Before an answer to a body that is not all there, also of a client that wants his connection closed and of a server that
+ * ends: closing while he still sends would throw away what he has not read yet, the answer.
  */
-export function keepOpen(request: IncomingMessage, response: ServerResponse): void {
-  if (!request.complete) response.shouldKeepAlive = true;
+export function keepOpen(request: IncomingMessage, reply: FastifyReply): void {
+  if (request.complete) return;
+  // With it Node would close all the same; as Fastify closes, it writes its own.
+  reply.removeHeader('connection').raw.removeHeader('connection');
+  reply.raw.shouldKeepAlive = true;
 }
 
 /** After such an answer: drops the rest for a while, then the connection. */

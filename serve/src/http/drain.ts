@@ -17,9 +17,13 @@ export function toldToEnd(): Promise<NodeJS.Signals> {
 /** In which the request of a connection that was just accepted is heard: as idle it would be closed. */
 const LAST_CALL_MS = 200;
 
+/** How long a connection is kept whose last answer did not end it: nothing new is heard on it. */
+const KEEP_ALIVE_MS = 1000;
+
 /**
- * While the delay lasts everything is still answered, but `health/ready` says 503 and each answer ends its connection: so
- * whoever keeps his connection goes elsewhere between two requests. Then the rest is answered, and nothing new is heard.
+ * While the delay lasts everything is still answered, but `health/ready` says 503 and each answer ends its connection, unless
+ * its client still sends: so whoever keeps his connection goes elsewhere between two requests. Then the rest is answered, and
+ * nothing new is heard.
  */
 export async function drain(app: FastifyInstance, judge: Judge, delaySeconds: number): Promise<void> {
   judge.isDraining = true;
@@ -28,5 +32,6 @@ export async function drain(app: FastifyInstance, judge: Judge, delaySeconds: nu
   // Of net, for that of http closes idle connections in the same moment.
   Server.prototype.close.call(app.server);
   await wait(LAST_CALL_MS);
+  app.server.keepAliveTimeout = KEEP_ALIVE_MS;
   await app.close();
 }

@@ -59,7 +59,7 @@ export async function createServer(judge: Judge, options: HttpOptions, version: 
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler((error: FastifyError, request, reply) => answerProblem(error, request, reply, judge));
   app.setNotFoundHandler((request, reply) => answerProblem(notFound(app, request, reply), request, reply, judge));
-  app.addHook('onSend', async ({ raw }, reply) => keepOpen(raw, reply.raw));
+  app.addHook('onSend', async ({ raw }, reply) => keepOpen(raw, reply));
   app.addHook('onResponse', async (request, reply) => {
     linger(request.raw);
     logAnswer(request, reply);
