@@ -259,6 +259,10 @@ describe('what a function cannot go on with is refused before any work', () => {
         invalid(/limitPixels must be a whole number/),
       );
       await assert.rejects(
+        api.mineNegatives(model, { photos: { cat: [__filename] }, words: ['hat'], limitPixels }),
+        invalid(/limitPixels must be a whole number/),
+      );
+      await assert.rejects(
         api.overlay(image, {} as never, { limitPixels }),
         invalid(/limitPixels must be a whole number/),
       );

@@ -33,7 +33,7 @@ const LINE = 2;
  * see is dark, outside of a frame.
  *
  * @param image the one that was checked; of a region of an image, the whole of it is drawn
- * @param options as those of the check: with another `exif` the map would lie elsewhere
+ * @param options how the detector decodes: with another `exif` the map would lie elsewhere
  * @returns PNG, of the image's size, or smaller with a longer side of 1024 pixels
  * @throws ERR_CLIPN_INVALID_ARG for no map, or one that reaches outside the image; what decoding throws
  */

@@ -63,4 +63,11 @@ describe('an overlay', () => {
     await assert.rejects(overlay(plain(200, 100), { ...map, values: [1, 2, 3, Number.NaN] }), refused);
     await assert.rejects(overlay(plain(100, 100), map), { ...refused, message: /outside the image of 100 × 100/ });
   });
+
+  test('is not made of more bytes than limitBytes', async () => {
+    await assert.rejects(overlay(new Blob(['x'.repeat(6)]), map, { limitBytes: 5 }), {
+      code: 'ERR_CLIPN_IMAGE_TOO_LARGE',
+      message: /more than 5 bytes/,
+    });
+  });
 });
