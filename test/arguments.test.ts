@@ -269,6 +269,17 @@ describe('what a function cannot go on with is refused before any work', () => {
     }
   });
 
+  test('options of `loadDetector` that it could not take, of a model that is not there', async () => {
+    const given = { model: path.join(folder, 'missing.pt') };
+    const labels = ['cat', 'dog'];
+    await assert.rejects(api.loadDetector({ ...given, labels, limitPixels: 0 }), invalid(/limitPixels must be/));
+    await assert.rejects(api.loadDetector({ ...given, labels, topK: 0 }), invalid(/topK must be/));
+    await assert.rejects(
+      api.loadDetector({ ...given, bank: 'bank.bin', labelBank: { templates: 'plain' } }),
+      invalid(/a bank has its templates/),
+    );
+  });
+
   test('negatives of `score` that are no rows', async () => {
     await using model = await api.loadModel(await apiModel());
     const bank = await model.createLabelBank(['cat', 'dog'], { cache: false, templates: 'plain' });

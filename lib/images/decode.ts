@@ -69,10 +69,10 @@ const LONGEST_SIDE = 2 ** 24;
  * Decodes one image to 8-bit grey, RGB or RGBA. Colour profiles are ignored, and alpha is never blended: whoever looks at the
  * colours leaves it out, as the paper's loader does (docs/pixels.md).
  *
+ * @param options `assertDecoding` has passed
  * @throws ERR_CLIPN_IMAGE_NOT_FOUND, ERR_CLIPN_IMAGE_DECODE, ERR_CLIPN_IMAGE_TOO_LARGE, ERR_CLIPN_INVALID_ARG
  */
 export async function decodeImage(input: DecodableImage, options: DecodeOptions = {}): Promise<NativeImage> {
-  assertDecoding(options);
   const { exif = true, limitPixels = DEFAULT_LIMIT_PIXELS, truncated = 'refuse' } = options;
   const reading = { exif, limitPixels, truncated };
   if (typeof input === 'string') return await decodeEncoded(await readable(input), oneLine(input), reading);

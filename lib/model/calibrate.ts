@@ -13,7 +13,7 @@ import {
 import { fittedFor } from '../decide/fitted-for';
 import { type Differences, marginsOf } from '../decide/guard';
 import { defaultScore } from '../decide/rule';
-import { DECODE_OPTIONS, type DecodeOptions } from '../images/decode';
+import { assertDecoding, DECODE_OPTIONS, type DecodeOptions } from '../images/decode';
 import type { ImageInput } from '../images/image-input';
 import type { LabelBank } from '../labels/bank';
 import { type Interval, wilsonInterval } from '../metrics/intervals';
@@ -103,6 +103,7 @@ export async function calibrate(
   const { target, confidence, review, classConditional = false, cost, ...decoding } = rest;
   const asked = { target, confidence, review, classConditional, cost };
   assertThresholdOptions(asked, ood);
+  assertDecoding(decoding);
   const promised = promiseOf(asked);
   if (Array.isArray(images) && promised) assertEnough(images.length, promised, { halves: classConditional });
   const words = negatives === undefined ? undefined : await model.createNegatives(bank, negatives, { signal });

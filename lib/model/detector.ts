@@ -171,7 +171,6 @@ export class Detector {
     options: Omit<DetectorOptions, 'negatives'>,
     ownsModel = false,
   ) {
-    assertOptions(options);
     if (negatives) assertNegativesFit(negatives, bank);
     if (options.calibration !== undefined) parseCalibration(options.calibration, 'the calibration');
     this.#host = host;
@@ -489,7 +488,8 @@ function logitsOf({ logitsYes, logitsNo }: Pick<NativeScores, 'logitsYes' | 'log
   return { yes: numbers(logitsYes), no: numbers(logitsNo) };
 }
 
-function assertOptions({ topK, score, ...decoding }: Omit<DetectorOptions, 'negatives'>): void {
+/** For the values of options that can be told without a model. @throws ERR_CLIPN_INVALID_ARG */
+export function assertDetectorOptions({ topK, score, ...decoding }: DetectorOptions): void {
   if (topK !== undefined && (!Number.isInteger(topK) || topK < 1)) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `topK must be a whole number of at least 1, not ${topK}`);
   }

@@ -2,9 +2,15 @@
 import { assertArguments, assertOptionNames, type OptionNames, optionsNamed } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { readCalibration } from '../decide/calibration';
-import { DETECTOR_OPTIONS, type Detector, type DetectorOptions } from './detector';
+import { assertDetectorOptions, DETECTOR_OPTIONS, type Detector, type DetectorOptions } from './detector';
 import { loadModel } from './load';
-import { LABEL_BANK_OPTIONS, type LabelBankOptions, LOAD_MODEL_OPTIONS, type LoadModelOptions } from './options';
+import {
+  assertNothingToEncode,
+  LABEL_BANK_OPTIONS,
+  type LabelBankOptions,
+  LOAD_MODEL_OPTIONS,
+  type LoadModelOptions,
+} from './options';
 
 /** Options of `loadDetector`: those of `loadModel` and of a detector, and which model and classes. */
 export interface LoadDetectorOptions extends LoadModelOptions, DetectorOptions {
@@ -43,6 +49,8 @@ export async function loadDetector(options: LoadDetectorOptions): Promise<Detect
   if (calibrationFile !== undefined && rest.calibration !== undefined) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'give either a calibration or a calibrationFile');
   }
+  assertDetectorOptions(optionsNamed<DetectorOptions>(DETECTOR_OPTIONS, rest));
+  if (bankPath !== undefined) assertNothingToEncode(labelBank);
   const calibration = calibrationFile === undefined ? rest.calibration : await readCalibration(calibrationFile);
   const model = await loadModel(path, optionsNamed<LoadModelOptions>(LOAD_MODEL_OPTIONS, rest));
   try {

@@ -2,7 +2,7 @@
 import { assertArguments, assertOptionNames, type OptionNames, optionsNamed } from '../base/arguments';
 import { ClipnError } from '../base/errors';
 import { firstFew } from '../base/wording';
-import type { DecodeOptions } from '../images/decode';
+import { assertDecoding, type DecodeOptions } from '../images/decode';
 import { readWordNet } from '../labels/wordnet';
 import { INTER_NEG } from '../scores/mine-negatives';
 import { labelSetHash, type MinedNegatives } from '../scores/mined-negatives';
@@ -42,6 +42,8 @@ export async function mineNegatives(model: Model, given: MineNegativesOptions): 
   assertArguments({ photos: ['record', photos], options: ['options', options] });
   assertOptionNames('mineNegatives', given, MINE_OPTIONS);
   if (words !== 'wordnet') assertArguments({ words: ['list', words] });
+  const encoding = optionsNamed<EncodeOptions>(ENCODE_OPTIONS, options);
+  assertDecoding(encoding);
   const labels = Object.keys(photos);
   for (const label of labels) assertArguments({ [`photos of ${label}`]: ['list', photos[label]] });
   if (words.length === 0)
@@ -52,7 +54,6 @@ export async function mineNegatives(model: Model, given: MineNegativesOptions): 
   if (lacking.length > 0) throw new ClipnError('ERR_CLIPN_LABELS', `labels without a photo: ${firstFew(lacking)}`);
   const list = words === 'wordnet' ? await wordNet() : [...new Set(words)];
   const dim = model.info.embedDim;
-  const encoding = optionsNamed<EncodeOptions>(ENCODE_OPTIONS, options);
   const hashes: string[] = [];
   const means = new Float32Array(labels.length * dim);
   for (const [c, label] of labels.entries()) {

@@ -20,13 +20,14 @@ import type { NegativeBank } from '../scores/negatives';
 import { type ScoreOptions, scoreOn } from '../scores/score';
 import { createTokenizer, type Tokenizer } from '../text/tokenizer';
 import { NEGATIVES_OPTIONS, type NegativesOptions, type WordEncoder } from './choose-words';
-import { DETECTOR_OPTIONS, Detector, type DetectorOptions } from './detector';
+import { assertDetectorOptions, DETECTOR_OPTIONS, Detector, type DetectorOptions } from './detector';
 import type { DetectorHost } from './detector-host';
 import { type DrawnFeatures, encodeDrawn } from './drawn';
 import { type Consumer, type Encoded, type EncodedBy, ImageQueue } from './image-queue';
 import type { ModelInfo } from './info';
 import { isNegativeBank, labelTemplates, type NegativesInput, negativeBank, readWords } from './negatives';
 import {
+  assertNothingToEncode,
   CLOSE_OPTIONS,
   type CloseOptions,
   ENCODE_OPTIONS,
@@ -210,11 +211,8 @@ export class Model implements DetectorHost {
     ownsModel: boolean,
     guarded = true,
   ): Promise<Detector> {
-    if ('yes' in labels && (labelBank.templates !== undefined || labelBank.yesOnly !== undefined)) {
-      throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'labelBank: a bank has its templates and towers already', {
-        hint: 'Leave out `templates` and `yesOnly`, or give the labels instead of a bank.',
-      });
-    }
+    assertDetectorOptions(options);
+    if ('yes' in labels) assertNothingToEncode(labelBank);
     const words = negatives === undefined ? undefined : await readWords(negatives);
     const templates = labelBank.templates ?? labelTemplates(this.info, words);
     const bank = 'yes' in labels ? labels : await this.createLabelBank(labels, { ...labelBank, templates });

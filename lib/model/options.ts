@@ -1,5 +1,6 @@
 /** What a caller may say of a model: how it is loaded, closed, given labels and images. */
 import type { OptionNames } from '../base/arguments';
+import { ClipnError } from '../base/errors';
 import { DECODE_OPTIONS, type DecodeOptions } from '../images/decode';
 import { ENCODING_OPTIONS, type EncodingOptions } from '../labels/build-bank';
 import type { Device, Precision } from '../native/placement';
@@ -60,6 +61,14 @@ export interface LabelBankOptions extends EncodingOptions {
 }
 
 export const LABEL_BANK_OPTIONS: OptionNames<LabelBankOptions> = { ...ENCODING_OPTIONS, cache: true, yesOnly: true };
+
+/** For options beside a bank that is there. @throws ERR_CLIPN_INVALID_ARG for what says how one is encoded */
+export function assertNothingToEncode({ templates, yesOnly }: LabelBankOptions = {}): void {
+  if (templates === undefined && yesOnly === undefined) return;
+  throw new ClipnError('ERR_CLIPN_INVALID_ARG', 'labelBank: a bank has its templates and towers already', {
+    hint: 'Leave out `templates` and `yesOnly`, or give the labels instead of a bank.',
+  });
+}
 
 /** Options of `model.encodeImages`. */
 export interface EncodeOptions extends DecodeOptions {
