@@ -100,7 +100,7 @@ export async function readLabelledScores(
     const there = id === undefined ? [...sets.keys()] : [idLabel];
     const what = there.length === 0 ? 'holds no scores' : `has only ${firstFew(there)} in ${labelColumn}`;
     throw new ClipnError('ERR_CLIPN_SCORES', `${path} ${what}`, {
-      hint: `Name the label of ID images with --id-label; any other is an OOD set.`,
+      hint: 'Name the label of ID images with --id-label; any other is an OOD set.',
       details: { path, labels: there },
     });
   }
@@ -117,7 +117,7 @@ function fromLines(text: string, path: string): number[] {
     const line = raw.trim();
     if (line.startsWith('#')) return;
     if (line === '') throw broken(path, index + 1, 'the line is empty');
-    if (line.includes(',')) throw broken(path, index + 1, 'several values: name one with --column');
+    if (line.includes(',')) throw broken(path, index + 1, 'several values: name one with `column` (--column)');
     scores.push(numberOf(line, path, index + 1));
   });
   return scores;
@@ -153,7 +153,7 @@ function scoreOf(value: unknown, path: string, row: number): number {
 
 async function fromParquet(path: string, column: string | undefined): Promise<number[]> {
   if (column === undefined) {
-    throw new ClipnError('ERR_CLIPN_SCORES', `${path} has several columns: name one with --column`, {
+    throw new ClipnError('ERR_CLIPN_SCORES', `${path} has several columns: name one with \`column\` (--column)`, {
       details: { path },
     });
   }

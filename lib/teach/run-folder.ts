@@ -69,7 +69,7 @@ export class RunFolder {
     // A run that stopped before its first checkpoint is no loss.
     if (differing !== undefined && (await folder.checkpoints()).length > 0) {
       throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${path} holds ${differing}`, {
-        hint: 'Give another folder with --out, or the settings of that run to go on with it.',
+        hint: 'Give another folder (--out), or the settings of that run to go on with it.',
       });
     }
     await writeThenRename(file, (temporary) => writeFile(temporary, `${JSON.stringify(settings, null, 2)}\n`));

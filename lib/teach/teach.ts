@@ -138,7 +138,7 @@ async function teachFrom(start: Base, data: string, out: string, settings: Setti
 function refuseFewer(samples: number, batch: number, data: string): void {
   if (samples >= batch) return;
   const message = `a batch of ${batch} needs as many samples; ${data} has ${samples}`;
-  throw new ClipnError('ERR_CLIPN_INVALID_ARG', message, { hint: `Pass --batch ${samples} or less.` });
+  throw new ClipnError('ERR_CLIPN_INVALID_ARG', message, { hint: `Let \`batch\` (--batch) be ${samples} or less.` });
 }
 
 function withoutUndefined(options: TeachOptions): TeachOptions {

@@ -40,7 +40,8 @@ export async function settleActivation(
   const fixed = fixedActivation(network, sha256) ?? (await recordedActivation(network, checkpoint, signal));
   if (said !== undefined && fixed !== undefined && said !== fixed.activation) {
     throw new ClipnError('ERR_CLIPN_INVALID_ARG', `these are ${fixed.what}, which need '${fixed.activation}'`, {
-      hint: act === undefined ? `${config!.path} belongs to other weights.` : 'Leave --act out.',
+      hint:
+        act === undefined ? `${config!.path} belongs to other weights.` : 'Leave out `act`, on the command line --act.',
     });
   }
   const settled = said ?? fixed?.activation;
@@ -51,7 +52,7 @@ export async function settleActivation(
     'ERR_CLIPN_CHECKPOINT_AMBIGUOUS',
     `does ${checkpoint.name} need GELU or QuickGELU? Its shapes do not tell, no config is beside it, and its hash is not a known one`,
     {
-      hint: `Pass --act gelu (${familiesWith('gelu')}), --act quickgelu (${familiesWith('quickgelu')}), or the config of the weights with --config.`,
+      hint: `Give \`act\` (--act): gelu (${familiesWith('gelu')}) or quickgelu (${familiesWith('quickgelu')}); or \`config\` (--config), the config of the weights.`,
     },
   );
 }

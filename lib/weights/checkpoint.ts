@@ -102,7 +102,7 @@ function onlyClip(dicts: readonly NamedDict[], path: string): NamedDict | undefi
   if (clips.length <= 1) return clips[0];
   const names = firstFew(clips.map(({ name }) => name || 'the file itself'));
   throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${path} holds ${clips.length} models: ${names}`, {
-    hint: 'Choose one with --key NAME.',
+    hint: 'Choose one with `key`, on the command line --key NAME.',
   });
 }
 

@@ -38,6 +38,8 @@ export function usualHeadWidth(tower: 'image' | 'text', width: number, mlp: numb
   throw new ClipnError(
     'ERR_CLIPN_CHECKPOINT_AMBIGUOUS',
     `how many heads has this ${tower} tower, ${width} wide with an MLP of ${mlp}? Its shapes do not tell`,
-    { hint: `Pass the OpenCLIP config of this checkpoint with --config: ${field} tells.` },
+    {
+      hint: `Give the OpenCLIP config of this checkpoint as \`config\`, on the command line --config: ${field} tells.`,
+    },
   );
 }

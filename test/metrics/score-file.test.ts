@@ -57,7 +57,7 @@ describe('a column of a Parquet file', () => {
   });
 
   for (const [column, message] of [
-    [undefined, /has several columns: name one with --column/],
+    [undefined, /has several columns: name one with `column` \(--column\)/],
     ['odd', /has no column "odd" among image, atd, /],
     ['7', /has no column "7"/],
     ['image', /row 1: the score is not a number/],
@@ -103,7 +103,7 @@ describe('one number a line', () => {
     ['an empty line', '1\n\n2\n', /line 2: the line is empty/],
     ['a hexadecimal number', '0x10\n', /line 1: "0x10" is not a number/],
     ['two numbers', '1 2\n', /line 1: "1 2" is not a number/],
-    ['CSV', 'a,1\n', /line 1: several values: name one with --column/],
+    ['CSV', 'a,1\n', /line 1: several values: name one with `column` \(--column\)/],
     ['nothing', '', /holds no scores/],
     ['comments alone', '#\n#\n', /holds no scores/],
     ['no UTF-8', Buffer.from([0x31, 0xe9, 0x0a]), /is not UTF-8/],

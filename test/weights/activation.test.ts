@@ -44,7 +44,7 @@ describe('a plain CLIP in the layout of OpenCLIP', () => {
     await assert.rejects(exported(file), (error: Error & { code: string; hint: string }) => {
       assert.equal(error.code, 'ERR_CLIPN_CHECKPOINT_AMBIGUOUS');
       assert.match(error.message, /weights-\d+\.pt need GELU or QuickGELU/);
-      assert.match(error.hint, /--act gelu \(LAION-2B,.*--act quickgelu \(OpenAI.*--config/);
+      assert.match(error.hint, /`act` \(--act\): gelu \(LAION-2B,.* quickgelu \(OpenAI.*`config` \(--config\)/);
       return true;
     });
     assert.equal(readdirSync(folder).length, before, 'no file is left');

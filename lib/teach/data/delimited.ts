@@ -81,7 +81,7 @@ function numbered({ imageColumn, captionColumn }: TableOptions): Columns | undef
   if (!image && !caption) return undefined;
   if (!image || !caption) {
     throw noData('give both columns by number, for a table without a header, or both by name', {
-      hint: '--image-column 2 --caption-column 1, for example.',
+      hint: "For example imageColumn '2' and captionColumn '1', on the command line --image-column 2 --caption-column 1.",
     });
   }
   return { image: Number(imageColumn) - 1, caption: Number(captionColumn) - 1 };
@@ -118,7 +118,7 @@ function delimiterOf(
   if (!headless && fitting.length === 0) return signs.has('\t') ? '\t' : (usual[0] ?? [...signs][0] ?? ',');
   const there = fitting.length === 0 ? 'no tab, comma, semicolon or |' : `${fitting.join(' and ')} in it`;
   throw noData(`${file}: cannot tell what stands between its columns, for its first line has ${there}`, {
-    hint: "Name it, for example --delimiter ';'.",
+    hint: "Name it as `delimiter`, on the command line for example --delimiter ';'.",
   });
 }
 

@@ -61,7 +61,7 @@ async function openFolder(folder: string, options: DatasetOptions): Promise<Data
     const asClasses = !(await namesNoClasses(folder, images));
     if (captionField === undefined && text !== undefined && asClasses) {
       throw noData(`${folder}: a caption could be the folder's name, or what ${text} says`, {
-        hint: 'Pass --caption-field txt for the files beside the images, or --names FILE with names of the folders.',
+        hint: 'Give captionField (--caption-field) txt for the files beside the images, or names (--names), a file with names of the folders.',
       });
     }
     if (captionField !== undefined || text !== undefined) {

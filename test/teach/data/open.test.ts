@@ -420,7 +420,7 @@ describe('images with texts beside them', () => {
     });
     await refused(
       data,
-      /a caption could be the folder's name, or what cat.1\.txt says .*--caption-field txt .*--names/,
+      /a caption could be the folder's name, or what cat.1\.txt says .*captionField \(--caption-field\) txt .*names \(--names\)/,
     );
     assert.deepEqual(await told(data, { captionField: 'txt' }), [
       ['unsure/cat/1.jpg', '0 0.5 0.5'],
