@@ -47,7 +47,11 @@ export function withClassFlags(command: Command): Command {
 export function withDetectorFlags(command: Command): Command {
   return withClassFlags(command)
     .option('--calibration <file>', 'calibration file: in, out or review')
-    .option('--threshold <x>', "in when the score is at least this; the paper's rule when absent", numberOf)
+    .option(
+      '--threshold <x>',
+      "in when the score is at least this; absent: the paper's rule, of a plain CLIP the nearest of labels and words",
+      numberOf,
+    )
     .addOption(new Option('--device <device>', 'where to compute').choices(['auto', 'cpu', 'cuda']).default('auto'))
     .addOption(
       new Option('--precision <p>', 'arithmetic')

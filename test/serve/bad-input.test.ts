@@ -110,6 +110,17 @@ describe('the server refuses what is wrong', () => {
     refused(await ask(check(), { method: 'POST', body: form(four) }), 413, 'ERR_SERVE_TOO_LARGE', /3 images/);
   });
 
+  test('labels and images in what only resembles JSON, which no schema is held against', async () => {
+    const labels = JSON.stringify({ labels: Array.from({ length: 300 }, (_, i) => `label ${i}`) });
+    for (const type of ['text/plain', 'application/json-patch+json', 'application/jsonp']) {
+      const answer = await post(`${server.url}/v1/labels`, labels, { 'content-type': type });
+      refused(answer, 415, 'ERR_SERVE_MEDIA_TYPE', /type/);
+      refused(await post(check(), '{}', { 'content-type': type }), 415, 'ERR_SERVE_MEDIA_TYPE', /type/);
+    }
+    const json = { 'content-type': 'application/json; charset=utf-8' };
+    refused(await post(`${server.url}/v1/labels`, labels, json), 400, 'ERR_SERVE_REQUEST', /200 items/);
+  });
+
   test('types and encodings that are not read', async () => {
     for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'video/mp4', 'nonsense']) {
       refused(await post(check(), photo('cat'), { 'content-type': type }), 415, 'ERR_SERVE_MEDIA_TYPE', /type/i);
@@ -157,6 +168,8 @@ describe('the server refuses what is wrong', () => {
   test('paths and methods that there are not', async () => {
     refused(await ask(`${server.url}/v1/nothing`), 404, 'ERR_SERVE_NOT_FOUND', /v1\/nothing/);
     refused(await ask(`${server.url}/page/../main.js`), 404, 'ERR_SERVE_NOT_FOUND', /./);
+    refused(await ask(`${server.url}/%ZZ`), 400, 'ERR_SERVE_REQUEST', /%ZZ/);
+    refused(await ask(`${server.url}/v2/models/${'m'.repeat(300)}`), 404, 'ERR_SERVE_NOT_FOUND', /./);
     const got = await ask(check());
     refused(got, 405, 'ERR_SERVE_METHOD', /takes POST/);
     assert.equal(got.headers.get('allow'), 'POST');

@@ -1,6 +1,9 @@
 /** Parts of batches by themselves: lists, the address of Redis, the image that kills workers. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -9,6 +12,7 @@ import { ahead } from '../../serve/src/batch/ahead';
 import { type Entry, type ListOptions, readLists } from '../../serve/src/batch/list';
 import { connectionOf, parseRedis, redisName } from '../../serve/src/batch/queue';
 import { Unavailable, withBackOff } from '../../serve/src/batch/retry';
+import { S3, TooLarge } from '../../serve/src/batch/s3';
 import { judgeShard } from '../../serve/src/batch/shard';
 import { openStorage } from '../../serve/src/batch/storage';
 import { suspicion } from '../../serve/src/batch/suspects';
@@ -149,6 +153,35 @@ test('reading ahead keeps the order and begins no more than its window', async (
   assert.equal(most, 3);
 });
 
+test('no more of an object is taken than wanted, of a store that does not say its size', async () => {
+  const server = createServer((_, response) => {
+    response.write(Buffer.alloc(600));
+    response.end(Buffer.alloc(600));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  try {
+    const { port } = server.address() as AddressInfo;
+    const keys = { AWS_ACCESS_KEY_ID: 'AKIATEST', AWS_SECRET_ACCESS_KEY: 'secret' };
+    const store = S3.fromEnvironment({ ...keys, AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${port}` });
+    const address = { bucket: 'photos', key: 'a.jpg' };
+    assert.equal((await store.get(address, 1200))!.length, 1200);
+    await assert.rejects(store.get(address, 1199), TooLarge);
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+});
+
+test('an image is not to blame for a shard that was handed back while it was judged', async () => {
+  const storage = openStorage(at('left'));
+  const entry = { image: at('good') };
+  for (let i = 0; i < 4; i++) {
+    const { careful, leave } = await suspicion(storage, 0);
+    assert.equal(await careful(0, entry), undefined);
+    await leave();
+  }
+});
+
 test('the image at which workers die is found, and the others of its shard are judged', async () => {
   const storage = openStorage(at('suspects'));
   const entries = ['a', 'killer', 'c'].map((name) => ({ image: at(name) }));
@@ -160,7 +193,10 @@ test('the image at which workers die is found, and the others of its shard are j
       return [{ label: 'cat', verdict: 'in', rule: 'atd', scores: {}, top: [] }];
     },
   } as unknown as Detector;
-  const judge = async () => judgeShard(entries, { detector, giveUp: false, careful: await suspicion(storage, 0) });
+  const judge = async () => {
+    const { careful } = await suspicion(storage, 0);
+    return judgeShard(entries, { detector, giveUp: false, careful });
+  };
   await assert.rejects(judge(), /killed/);
   await assert.rejects(judge(), /killed/);
   const rows = await judge();

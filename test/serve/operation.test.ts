@@ -84,6 +84,8 @@ describe('a server with API keys, for pages of one origin', () => {
     };
     assert.equal(await from('https://shop.example'), 'https://shop.example');
     assert.equal(await from('https://evil.example'), null);
+    const { status, headers } = await get('/v1/model', { origin: 'https://shop.example' });
+    assert.deepEqual([status, headers.get('access-control-allow-origin')], [401, 'https://shop.example']);
   });
 
   test('a client that asks too often is told when to ask again', async () => {
@@ -168,6 +170,14 @@ describe('a server that is told to end', () => {
     agent.destroy();
     server.child.kill('SIGKILL');
     assert.deepEqual(end, [0, null]);
+  });
+
+  test('ends at once by a second signal, of the other kind as well', async () => {
+    const server = await startServer(['--drain-delay', '60']);
+    const ended = server.end('SIGTERM');
+    while ((await ask(`${server.url}/v2/health/ready`)).status === 200) await wait(20);
+    server.child.kill('SIGINT');
+    assert.deepEqual(await ended, [null, 'SIGINT']);
   });
 
   test('by Ctrl-C ends at once when nothing is under way', async () => {

@@ -199,6 +199,12 @@ test('of a plain CLIP on GPUs, with words and normalised numbers, a repository h
     string_value: 'true',
   });
   assert.deepEqual(read('clip/Plain_CLIP/words.txt').trim().split('\n').sort(), ['cloud', 'fork']);
+  const other = await triton(
+    ...['--model', await apiModel('clip'), '--labels', 'cat,dog', '--negatives', words('fork', 'moon')],
+    ...['--out', out, '--name', 'Plain_CLIP', '--input', 'normalised', '--instance-device', 'gpu', '--instances', '2'],
+    ...['--model-version', '2'],
+  );
+  assert.match(other.err, /^ERR_SERVE_TRITON_EXISTS: .*words\.txt is of a model with other labels, words/m);
   const { services } = parse(read('clip/docker-compose.yml'));
   assert.deepEqual(services.triton.deploy.resources.reservations.devices[0].capabilities, ['gpu']);
   assert.deepEqual(services.triton.environment, { NVIDIA_TF32_OVERRIDE: '0' });

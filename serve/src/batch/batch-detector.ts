@@ -43,7 +43,7 @@ export async function loadBatchDetector(
       exif: true,
       labels: manifest.labels,
       templates: detector.bank.templates.name,
-      rule: manifest.calibration ? 'calibrated' : manifest.threshold === undefined ? 'paper' : 'threshold',
+      rule: ruleOf(manifest, detector),
       features: manifest.features ?? null,
       versions: versions(),
     };
@@ -52,6 +52,13 @@ export async function loadBatchDetector(
     await model.close();
     throw error;
   }
+}
+
+/** As the rows call it. */
+function ruleOf({ calibration, threshold }: Manifest, { bank }: Detector): string {
+  if (calibration !== undefined) return 'calibrated';
+  if (threshold !== undefined) return 'threshold';
+  return bank.no === null ? 'nearest' : 'atd';
 }
 
 function assertModel(model: Model, { model: wanted }: Manifest, path: string): void {

@@ -22,7 +22,7 @@ export interface Manifest {
   /** Files of the batch folder. */
   bank: string;
   negatives?: string;
-  /** How verdicts are made: a calibration, a threshold by hand, or the paper's rule. */
+  /** How verdicts are made: a calibration, a threshold by hand, or the rule of the model's kind. */
   calibration?: Calibration;
   threshold?: number;
   /** WordNet's words, mined for these labels by each worker. */

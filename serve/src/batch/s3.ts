@@ -118,7 +118,15 @@ export class S3 {
         await response.body?.cancel();
         throw new TooLarge(`more than ${most} bytes`);
       }
-      return new Uint8Array(await response.arrayBuffer());
+      // Whatever the header says, or where there is none.
+      const parts: Uint8Array[] = [];
+      let size = 0;
+      for await (const part of response.body ?? []) {
+        size += part.length;
+        if (size > most) throw new TooLarge(`more than ${most} bytes`);
+        parts.push(part);
+      }
+      return new Uint8Array(Buffer.concat(parts, size));
     };
     return await this.#ask(this.#url(address), { method: 'GET' }, read, signal);
   }

@@ -151,14 +151,17 @@ class Run {
       told = Date.now();
       job.updateProgress(done).catch(() => undefined);
     };
-    const careful = job.stalledCounter >= CAREFUL_FROM ? await suspicion(storage, shard) : undefined;
-    if (careful) say(`shard ${shard} has lost ${job.stalledCounter} workers: one image at a time`);
+    const suspects = job.stalledCounter >= CAREFUL_FROM ? await suspicion(storage, shard) : undefined;
+    if (suspects) say(`shard ${shard} has lost ${job.stalledCounter} workers: one image at a time`);
     const rows = await judgeShard(entries, {
       detector: batch.detector,
       giveUp: job.attemptsMade + 1 >= (job.opts.attempts ?? 1),
       signal: this.#handBack.signal,
       onProgress: tell,
-      careful,
+      careful: suspects?.careful,
+    }).finally(async () => {
+      // A store that does not take the note is told of by what is written next.
+      await suspects?.leave().catch(() => undefined);
     });
     const facts = { ...batch.provenance, shard, listed: entries.length };
     await storage.write(name, await rowsToParquet(rows, manifest.features, facts));

@@ -41,7 +41,19 @@ export function regionFrom(text: string | undefined): Region | undefined {
   return { x, y, width, height };
 }
 
-export const isJson = ({ headers }: FastifyRequest) => /^application\/json\b/i.test(headers['content-type'] ?? '');
+/** As Fastify tells it, which holds no other body against a schema. */
+export const isJson = ({ headers }: FastifyRequest) =>
+  /^application\/json\s*(;|$)/i.test(headers['content-type'] ?? '');
+
+/** Before a body is read that can be nothing else. @throws ERR_SERVE_MEDIA_TYPE */
+export function expectJson(request: FastifyRequest): void {
+  if (!isJson(request)) throw unreadType(request.headers['content-type'] ?? '', 'Send application/json.');
+}
+
+function unreadType(type: string, hint?: string): ServeError {
+  const what = `a body of type ${JSON.stringify(type.slice(0, 80))} is not read`;
+  return new ServeError('ERR_SERVE_MEDIA_TYPE', what, hint === undefined ? {} : { hint });
+}
 
 /** @throws ERR_SERVE_REQUEST for what is no JSON */
 export async function readJson(request: FastifyRequest, maxBody: number): Promise<unknown> {
@@ -85,7 +97,7 @@ async function read(request: FastifyRequest, limits: ReadLimits): Promise<AskedI
   if (request.isMultipart()) return await readMultipart(request, limits);
   const type = request.headers['content-type'];
   if (type !== undefined && !/^(image\/|application\/octet-stream\b)/i.test(type)) {
-    throw new ServeError('ERR_SERVE_MEDIA_TYPE', `a body of type ${JSON.stringify(type.slice(0, 80))} is not read`);
+    throw unreadType(type);
   }
   const bytes = await readBody(request, limits.maxBody);
   return bytes.length === 0 ? [] : [{ bytes }];

@@ -7,10 +7,14 @@ import type { Judge } from './judge';
 /** How the process is told to end; Ctrl-C does not wait for a balancer to look elsewhere. */
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
-/** Resolves when the server is told to end. A second signal ends the process at once, as the system has it. */
+/** Resolves when the server is told to end. A second signal, of either kind, ends the process at once, as the system has it. */
 export function toldToEnd(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    for (const signal of SIGNALS) process.once(signal, resolve);
+    const told = (signal: NodeJS.Signals) => {
+      for (const each of SIGNALS) process.off(each, told);
+      resolve(signal);
+    };
+    for (const signal of SIGNALS) process.on(signal, told);
   });
 }
 

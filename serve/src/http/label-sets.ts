@@ -54,7 +54,12 @@ export class LabelSet {
   async #make(topK: number): Promise<Detector> {
     const { negatives, ...options } = this.options;
     if (negatives === undefined) return await this.model.createDetector(this.bank, { ...options, topK });
-    this.#negatives ??= this.model.createNegatives(this.bank, negatives);
+    if (this.#negatives === undefined) {
+      this.#negatives = this.model.createNegatives(this.bank, negatives);
+      this.#negatives.catch(() => {
+        this.#negatives = undefined;
+      });
+    }
     return await this.model.createDetector(this.bank, { ...options, topK, negatives: await this.#negatives });
   }
 

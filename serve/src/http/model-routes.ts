@@ -1,7 +1,7 @@
 /** What the server is: its model, its labels, those of a client's own, its drift monitor. */
 import type { FastifyInstance } from 'fastify';
 import { ServeError } from '../errors';
-import { readJson } from './asked';
+import { expectJson, readJson } from './asked';
 import { expectBody } from './body';
 import type { Judge } from './judge';
 import type { LabelSet } from './label-sets';
@@ -33,6 +33,7 @@ export function modelRoutes(app: FastifyInstance, judge: Judge, options: HttpOpt
     config: { rateLimit: { max: LIVE.aMinute, timeWindow: 60_000 } },
     onRequest: async (request, reply) => {
       if (labels.closed !== undefined) throw new ServeError('ERR_SERVE_LABELS_OFF', labels.closed);
+      expectJson(request);
       expectBody(admission, options, request, reply);
     },
     preValidation: async (request) => {

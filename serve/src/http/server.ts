@@ -53,6 +53,8 @@ export async function createServer(judge: Judge, options: HttpOptions, version: 
     http: { headersTimeout: 1000 * HEAD_SECONDS, connectionsCheckingInterval: 1000 },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: true, strictTypes: false } },
     routerOptions: { maxParamLength: 200 },
+    // Of addresses that no route is looked up for.
+    frameworkErrors: (error, request, reply) => answerProblem(error, request, reply, judge),
   });
   app.server.maxConnections = CONNECTIONS;
   // As it is: the answers are those of `check --json`, to the digit.
@@ -65,6 +67,8 @@ export async function createServer(judge: Judge, options: HttpOptions, version: 
     logAnswer(request, reply);
   });
   const metrics = createMetrics(app, judge);
+  // Before what refuses: a page of an allowed origin is to read why.
+  if (options.corsOrigins.length > 0) await app.register(cors, { origin: options.corsOrigins });
   guard(app, judge, options);
 
   // Bodies are read by the routes, with a limit, a deadline and room for them.
@@ -88,7 +92,6 @@ export async function createServer(judge: Judge, options: HttpOptions, version: 
     refResolver: { buildLocalReference: (json) => String(json['$id']) },
   });
   for (const schema of SHARED) app.addSchema(schema);
-  if (options.corsOrigins.length > 0) await app.register(cors, { origin: options.corsOrigins });
   await app.register(rateLimit, {
     // Routes with a limit of their own have it always.
     global: options.rateLimit > 0,
@@ -167,6 +170,11 @@ function answerProblem(
 function ofFastify(error: Error & Partial<FastifyError>): Error {
   if (error.validation !== undefined || error.statusCode === 400) {
     return new ServeError('ERR_SERVE_REQUEST', error.message, { cause: error });
+  }
+  if (error.statusCode === 414) {
+    return new ServeError('ERR_SERVE_NOT_FOUND', 'there is nothing at an address with so long a part', {
+      cause: error,
+    });
   }
   if (error.statusCode === 415) {
     return new ServeError('ERR_SERVE_MEDIA_TYPE', 'a body of this Content-Type is not read', { cause: error });

@@ -16,8 +16,15 @@ export async function startCamera(video, judge) {
     video: { facingMode: 'environment', width: { ideal: 1280 } },
     audio: false,
   });
+  const release = () => {
+    for (const track of stream.getTracks()) track.stop();
+    video.srcObject = null;
+  };
   video.srcObject = stream;
-  await video.play();
+  await video.play().catch((error) => {
+    release();
+    throw error;
+  });
   const ended = new AbortController();
   const canvas = document.createElement('canvas');
 
@@ -42,8 +49,7 @@ export async function startCamera(video, judge) {
     picture,
     stop() {
       ended.abort();
-      for (const track of stream.getTracks()) track.stop();
-      video.srcObject = null;
+      release();
     },
   };
 }

@@ -227,12 +227,16 @@ async function toggleCamera() {
     choose(photos[0]);
     return;
   }
+  const button = /** @type {HTMLButtonElement} */ (element('camera'));
+  button.disabled = true; // while the browser asks
   try {
     camera = await startCamera(video, judgeLive);
   } catch (error) {
     const { message } = /** @type {Error} */ (error);
     tell({ message: `The camera cannot be used: ${message}`, hint: 'Allow it for this page in the browser.' });
     return;
+  } finally {
+    button.disabled = false;
   }
   live = undefined;
   large.hidden = true;

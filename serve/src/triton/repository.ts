@@ -14,6 +14,9 @@ export interface RepositoryOptions extends TritonOptions {
   version: number;
 }
 
+/** The negatives, by whose numbers an answer names one. */
+const WORDS_FILE = 'words.txt';
+
 /** In the model's folder, until everything else is there. */
 const PENDING = '.next.pt';
 
@@ -46,9 +49,10 @@ export async function writeRepository(
   const pending = join(model, PENDING);
   try {
     const forward = await exportTorchScript(detector, pending, exporting);
+    assertLines(WORDS_FILE, forward.words);
     const texts = textsOf(forward, options);
-    for (const shared of [`${name}/config.pbtxt`, `${name}/${LABELS_FILE}`]) {
-      await assertSame(join(folder, shared), texts[shared]!);
+    for (const [path, text] of Object.entries(texts)) {
+      if (!GUIDE.includes(path)) await assertSame(join(folder, path), text);
     }
     // The guide is the same for all versions of a model, and what lies there may be another model's by now.
     const written = Object.keys(texts).filter((path) => !GUIDE.includes(path) || !existsSync(join(folder, path)));
@@ -69,7 +73,7 @@ function textsOf(forward: TorchScriptForward, options: TritonOptions): Record<st
   return {
     [`${name}/config.pbtxt`]: tritonConfig(forward, options),
     [`${name}/${LABELS_FILE}`]: lines(forward.labels),
-    ...(forward.words.length > 0 && { [`${name}/words.txt`]: lines(forward.words) }),
+    ...(forward.words.length > 0 && { [`${name}/${WORDS_FILE}`]: lines(forward.words) }),
     'docker-compose.yml': composeFile(options),
     'inference-service.yaml': inferenceService(options),
     'request.json': request,
@@ -84,10 +88,13 @@ function assertNames(detector: Detector, name: string): void {
   if (!NAME.test(name)) {
     throw new ServeError('ERR_SERVE_USAGE', `a model's name has letters, digits, '.', '_' and '-', not '${name}'`);
   }
-  const broken = detector.bank.labels.find((label) => /[\r\n]/.test(label));
-  if (broken !== undefined) {
-    throw new ServeError('ERR_SERVE_USAGE', `a label is a line of ${LABELS_FILE}: ${JSON.stringify(broken)} has two`);
-  }
+  assertLines(LABELS_FILE, detector.bank.labels);
+}
+
+function assertLines(file: string, names: readonly string[]): void {
+  const broken = names.find((each) => /[\r\n]/.test(each));
+  if (broken === undefined) return;
+  throw new ServeError('ERR_SERVE_USAGE', `each name is a line of ${file}: ${JSON.stringify(broken)} has two`);
 }
 
 /** Where the model is new, what lies there is somebody else's. */
@@ -99,10 +106,10 @@ function assertNoGuide(folder: string): void {
   });
 }
 
-/** All versions of a model share its configuration and its labels. */
+/** All versions of a model share its configuration, its labels and its words. */
 async function assertSame(path: string, text: string): Promise<void> {
   if (!existsSync(path) || (await readFile(path, 'utf8')) === text) return;
-  throw exists(`${path} is of a model with other labels or settings`);
+  throw exists(`${path} is of a model with other labels, words or settings`);
 }
 
 const exists = (what: string, options = {}) => new ServeError('ERR_SERVE_TRITON_EXISTS', what, options);
