@@ -8,7 +8,7 @@ import { asMessage } from './wording';
 
 /** Code → the remedy that goes with it unless the place that throws knows a better one. */
 export const ERROR_HINTS = {
-  ERR_CLIPN_PLATFORM: 'Binaries exist for Linux on x64 with glibc; use such a system or a container.',
+  ERR_CLIPN_PLATFORM: 'Binaries exist for Linux on x64 and arm64 with glibc; use such a system or a container.',
   ERR_CLIPN_GLUE_NOT_FOUND: 'Reinstall the package, or run `npm run build` in a clone.',
   ERR_CLIPN_GLUE_LOAD: 'Run `npx clipn-native doctor` to see what the loader said.',
   ERR_CLIPN_LIBTORCH_NOT_FOUND:

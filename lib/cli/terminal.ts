@@ -22,7 +22,9 @@ export function table(
   right: readonly number[] = [],
 ): string {
   const shown = (cell: Cell) => printable(typeof cell === 'string' ? cell : cell.text);
-  const widths = header.map((_, i) => Math.max(...[header, ...rows].map((row) => shown(row[i]!).length)));
+  const widths = header.map((title, i) =>
+    rows.reduce((most, row) => Math.max(most, shown(row[i]!).length), shown(title).length),
+  );
   const line = (row: readonly Cell[]) =>
     row
       .map((cell, i) => {

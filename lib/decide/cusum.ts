@@ -30,8 +30,9 @@ export interface Cusum {
 const STEP_TOLERANCE = 0.05;
 /** Below, 1 − rate loses its digits. */
 const LEAST_RATE = 1e-9;
-/** Multiplications for one run time, about a second; only rates that lie very close need more. */
-const MOST_WORK = 1e9;
+/** Multiplications for one run time, and numbers of its band; a design takes some twenty of them, so seconds in all. */
+const MOST_WORK = 1e8;
+const MOST_NUMBERS = 2.5e7;
 
 /**
  * The likelihood ratio of the two rates says how far up and down to go: γ = r1 / r2 of the way down for an image that is
@@ -53,7 +54,7 @@ export function designCusum({ rate, rateToDetect, ert }: CusumOptions): Cusum {
   }
   const [down, up] = steps(rate, rateToDetect);
   const runTime = (threshold: number) => {
-    if (threshold * up * down > MOST_WORK) tooClose(rate, rateToDetect);
+    if (threshold * up * down > MOST_WORK || threshold * (up + down) > MOST_NUMBERS) tooClose(rate, rateToDetect);
     return expectedRunTime({ up, down, threshold }, rate);
   };
   let high = up;
@@ -83,8 +84,8 @@ function steps(rate: number, rateToDetect: number): [down: number, up: number] {
 function tooClose(rate: number, rateToDetect: number): never {
   throw new ClipnError(
     'ERR_CLIPN_INVALID_ARG',
-    `rateToDetect ${rateToDetect} is so close to the rate of \`out\`, ${rate}, that telling them apart takes forever`,
-    { hint: 'Give a rate to detect that lies further above.' },
+    `rateToDetect ${rateToDetect} is so close to the rate of \`out\`, ${rate}, or both so small, that telling them apart takes forever`,
+    { hint: 'Give a rate to detect that lies further above, or a smaller `ert`.' },
   );
 }
 

@@ -129,7 +129,8 @@ const MEANING: Record<Standing, string> = {
 
 function findingOf({ standing, asked, accepted, byLabel, unsound }: Found, labels: number): string {
   const [most] = byLabel;
-  const taken = most === undefined ? '' : `, ${most.accepted === accepted ? 'all' : 'most'} as ${quoted(most.label)}`;
+  const share = most === undefined ? 0 : most.accepted / accepted;
+  const taken = share > 1 / 2 ? `, ${share === 1 ? 'all' : 'most'} as ${quoted(most!.label)}` : '';
   const names =
     unsound.length === 0 ? '' : `, and ${unsound.length} of ${labels} labels are near others or no names of things`;
   return `${accepted} of ${asked} drawings of nothing are accepted${taken}${names}: ${MEANING[standing]}.`;

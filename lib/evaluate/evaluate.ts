@@ -97,6 +97,7 @@ async function evaluateOn(
   options: EvalOptions,
 ): Promise<EvalResult> {
   const { exif = false, truncated, command = 'evaluate()', examples = DEFAULT_EXAMPLES } = options;
+  const created = createdAt();
   const { bank, negatives, deciding, scorers, readable, pass } = await prepare(model, sets, classes, options);
   const scored = await scoreAll(readable, pass);
   const truth = trueLabels(readable[0], classes);
@@ -109,7 +110,7 @@ async function evaluateOn(
   );
   return {
     format: EVAL_FORMAT,
-    created: createdAt(),
+    created,
     provenance: await provenance(model, bank, negatives, { exif, truncated, command }),
     ...figures,
     warnings: [...comparedWarnings(model.info, bank, negatives, deciding), ...figures.warnings],

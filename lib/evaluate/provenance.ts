@@ -1,4 +1,6 @@
 /** Where the figures of an evaluation come from. */
+import { shown } from '../base/arguments';
+import { ClipnError } from '../base/errors';
 import { packageVersion } from '../base/version';
 import type { DecodeOptions } from '../images/decode';
 import { type LabelBank, labelsHash } from '../labels/bank';
@@ -9,10 +11,18 @@ import { type NegativeBank, negativesHash } from '../scores/negatives';
 import { preprocessingText } from '../weights/preprocessing';
 import type { EvalResult } from './result';
 
-/** ISO 8601; of SOURCE_DATE_EPOCH where that is set, so that two runs can be compared byte for byte. */
+/**
+ * ISO 8601; of SOURCE_DATE_EPOCH where that is set, so that two runs can be compared byte for byte.
+ *
+ * @throws ERR_CLIPN_INVALID_ARG for one that is no whole number of seconds
+ */
 export function createdAt(): string {
-  const seconds = Number(process.env['SOURCE_DATE_EPOCH'] ?? Date.now() / 1000);
-  return new Date(1000 * seconds).toISOString();
+  const given = process.env['SOURCE_DATE_EPOCH'];
+  if (!given) return new Date().toISOString();
+  if (!/^\d{1,11}$/.test(given)) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `SOURCE_DATE_EPOCH must be seconds since 1970, not ${shown(given)}`);
+  }
+  return new Date(1000 * Number(given)).toISOString();
 }
 
 export async function provenance(

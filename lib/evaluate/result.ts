@@ -79,7 +79,7 @@ export interface EvalResult {
   created: string;
   /** Where all of it comes from. */
   provenance: {
-    /** The model; `path` as it was given. */
+    /** The model; `path` of the file that was read. */
     model: { path: string; contentId: string; precision: string; kind: string };
     /** Resize rule, size, EXIF, mean and standard deviation, in words. */
     preprocessing: string;

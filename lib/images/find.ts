@@ -127,8 +127,9 @@ export async function findImages(
   for (const operand of operands) {
     // Whatever the system says here, it says again to who reads the image.
     const info = await stat(operand).catch(() => undefined);
-    if (info?.isDirectory()) found.push(...(await imagesBelow(operand, onOther)));
-    else if (!info) found.push(...(await matching(operand)));
+    // Not spread into `push`: a folder may hold more files than a call takes arguments.
+    if (info?.isDirectory()) for (const image of await imagesBelow(operand, onOther)) found.push(image);
+    else if (!info) for (const image of await matching(operand)) found.push(image);
     else found.push(operand);
   }
   return found;

@@ -33,7 +33,8 @@ export async function readImageFolder(folder: string): Promise<ImageFolder> {
   return { folder, images, classes, classOf, otherFiles };
 }
 
-async function foldersBelow(folder: string): Promise<string[]> {
+/** Names of the folders in it, and of links to folders, sorted; names that begin with a dot are left out. */
+export async function foldersBelow(folder: string): Promise<string[]> {
   const names: string[] = [];
   for (const entry of await readdir(folder, { withFileTypes: true })) {
     if (entry.name.startsWith('.')) continue;

@@ -189,7 +189,8 @@ export function invalidAddress(protocol: string): ClipnError {
 }
 
 function samplesOf({ data, info: { width, height, channels } }: SharpOutput): RawImage {
-  if (channels !== 2) return { data, width, height, channels };
+  // What are no bytes is told as of raw samples.
+  if (channels !== 2 || !(data instanceof Uint8Array)) return { data, width, height, channels } as RawImage;
   return { data: data.filter((_, i) => i % 2 === 0), width, height, channels: 1 };
 }
 

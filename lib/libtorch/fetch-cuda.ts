@@ -25,6 +25,7 @@ export async function stageCudaLibtorch(staging: Staging & { version: string }):
     throw new ClipnError(
       'ERR_CLIPN_PLATFORM',
       `CUDA is supported on Linux x64, not ${machine.platform}-${machine.arch}.`,
+      { hint: 'For the CPU: `npx clipn-native fetch --variant cpu`.' },
     );
   }
   const wheels = join(temporary, 'wheels');

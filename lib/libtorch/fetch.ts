@@ -158,11 +158,30 @@ function assertOptions({ variant = 'cpu', sha256, version, from, mirror }: Fetch
   if (version !== undefined && !/^\d+\.\d+\.\d+$/.test(version)) {
     throw invalid(`version is '${version}'.`, `Pass it as in '${LIBTORCH_VERSION}'.`);
   }
-  if (mirror !== undefined && !/^https?:\/\/./i.test(mirror)) {
-    throw invalid(`mirror is '${mirror}'.`, 'Pass an http or https URL.');
+  if (mirror !== undefined && !(/^https?:\/\/./i.test(mirror) && isAddress(mirror))) {
+    throw invalid(`mirror is '${withoutUser(mirror)}'.`, 'Pass an http or https URL.');
   }
   if (from === '') throw invalid('from is empty.', 'Pass a file, a folder or a URL.');
+  if (from !== undefined && /^(https?|file):/i.test(from) && !isAddress(from)) {
+    const hint = 'Pass http://HOST/FILE or https://HOST/FILE, file:///PATH, or the path alone.';
+    throw invalid(`from is '${withoutUser(from)}', which is no address of a file.`, hint);
+  }
 }
+
+/** Whether a URL can be asked for: of http one whose user and password can be read, of file a path of this computer. */
+function isAddress(text: string): boolean {
+  try {
+    const url = new URL(text);
+    if (url.protocol === 'file:') fileURLToPath(url);
+    else [url.username, url.password].forEach(decodeURIComponent);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** For messages, which may go into logs. */
+const withoutUser = (address: string) => address.replace(/\/\/[^/]*@/, '//');
 
 /** One file or folder. */
 async function fetchCpu(work: Work): Promise<Fetched> {

@@ -137,7 +137,10 @@ async function collect({
   });
 }
 
-/** Runs to the end. `code` is null when the command does not exist or was killed. */
+/** What the system says of a command that is not there, or is none that this user may run. */
+const NO_COMMAND = ['ENOENT', 'EACCES', 'ENOTDIR', 'ENOEXEC'];
+
+/** Runs to the end. `code` is null when there is no such command, or it was killed. */
 function run(
   [command, ...args]: readonly [string, ...string[]] | string[],
   onLine: (line: string) => void,
@@ -168,7 +171,7 @@ function run(
     // 'close', not 'error', ends an abort: only then has the child stopped writing into the folder to be removed.
     child.on('close', settle);
     function settle(code: number | null): void {
-      if (failure === undefined || failure.code === 'ENOENT') resolve({ code, output });
+      if (failure === undefined || NO_COMMAND.includes(failure.code!)) resolve({ code, output });
       else reject(signal?.aborted ? signal.reason : failure);
     }
   });

@@ -196,7 +196,8 @@ export class ImageQueue {
       this.#decoding < this.#setup.decoders &&
       this.#decoding + this.#ready.size + this.#held + this.#onLane < this.room;
     while (this.#line.size > 0 && mayDecode()) this.#decode(firstOf(this.#line));
-    if (this.#onLane === 0 && this.#ready.size > 0) this.#startBatch();
+    if (this.#ready.size === 0) clearTimeout(this.#timer);
+    else if (this.#onLane === 0) this.#startBatch();
     if (this.#state !== 'open' && this.#unanswered.size === 0 && this.#onLane === 0 && this.#callsOfMany === 0) {
       for (const resolve of this.#drained.splice(0)) resolve();
     }

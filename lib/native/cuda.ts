@@ -24,7 +24,7 @@ const opened = new WeakMap<Engine, Promise<CudaInfo>>();
 
 /** Looks for all pieces and opens the plugin when none is missing. Once per process, but for a failure: that is looked at anew. */
 export async function openCuda(engine: Engine): Promise<CudaInfo> {
-  const known = await opened.get(engine);
+  const known = await opened.get(engine)?.catch(() => undefined);
   if (known?.usable) return known;
   const looking = look(engine);
   opened.set(engine, looking);

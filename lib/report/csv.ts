@@ -24,7 +24,7 @@ function intervalCells({ intervals }: SetMetrics): number[] {
   return [auroc.low, auroc.high, fprAtIdTpr95.low, fprAtIdTpr95.high];
 }
 
-/** A row per score and OOD set, then one named `average` per score, whose interval and image cells are empty. Shares, not per cent. */
+/** A row per score and OOD set, then one named `average` per score, whose cells of intervals and OOD images are empty. Shares, not per cent. */
 export function reportCsv(result: EvalResult): string {
   assertArguments({ result: ['result', result] });
   const metrics = (of: OodMetrics) => METRICS.map((name) => of[name]);

@@ -4,6 +4,7 @@
  */
 
 import { ClipnError } from '../base/errors';
+import { firstFew } from '../base/wording';
 import type { TensorTable } from '../formats/tensor-table';
 import type { Architecture } from '../native/addon';
 import { refuseOtherFamilies } from './families';
@@ -55,7 +56,6 @@ export const OPENAI_KEYS: readonly string[] = ['input_resolution', 'context_leng
 const IGNORED_KEYS = new Set([...OPENAI_KEYS, 'attn_mask']);
 
 const FLOAT_DTYPES = new Set(['float32', 'float16', 'bfloat16']);
-const SHOWN = 5;
 
 type Shapes = Map<string, number[]>;
 
@@ -233,10 +233,7 @@ function checkKeys(tensors: TensorTable, expected: Shapes): void {
 function keysError(found: { missing: string[]; unexpected: string[]; wrong: string[] }): ClipnError {
   const parts = (['missing', 'unexpected', 'wrong'] as const)
     .filter((group) => found[group].length > 0)
-    .map((group) => {
-      const rest = found[group].length - SHOWN;
-      return `${group}: ${found[group].slice(0, SHOWN).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
-    });
+    .map((group) => `${group}: ${firstFew(found[group])}`);
   return new ClipnError(
     'ERR_CLIPN_CHECKPOINT_KEYS',
     `the keys are not those of a CLIPN or CLIP checkpoint; ${parts.join('; ')}`,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -57,6 +58,17 @@ const drift = (...args: string[]) => runCli(['drift', '--calibration', at('calib
 const WATCH = ['--rate-to-detect', '0.2', '--ert', '5000'];
 
 describe('drift', { concurrency: 2 }, () => {
+  test('that waits for standard input ends by Ctrl-C, and writes no state', async () => {
+    const args = ['drift', '-', '--calibration', at('calibration.json'), '--state', at('stopped.json')];
+    const child = spawn(process.execPath, [cliProgram(), ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+    const ended = once(child, 'close');
+    // More than a pipe holds, so that it has begun to read: a signal before would end Node itself.
+    await new Promise((resolve) => child.stdin.write(`${same.join('\n')}\n`.repeat(20), resolve));
+    child.kill('SIGINT');
+    assert.deepEqual(await ended, [130, null]);
+    assert.ok(!existsSync(at('stopped.json')));
+  });
+
   test('exits 0 where nothing changed, and says how many images there were', async () => {
     const { code, out, err } = await drift(at('same.jsonl'), ...WATCH);
     assert.equal(code, 0, err);

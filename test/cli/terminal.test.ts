@@ -19,6 +19,11 @@ test('a table is aligned by what is seen: colour takes no room', (t) => {
   );
 });
 
+test('a table has as many rows as there are, more than a call takes arguments too', () => {
+  const rows = Array.from({ length: 200_000 }, (_, i): Cell[] => [`${i}.jpg`]);
+  assert.equal(table(['image'], rows).split('\n').length, 200_001);
+});
+
 /** What is written to stderr while `use` runs; a terminal is one that takes a line which replaces itself, unless `env` says no. */
 function noted(t: TestContext, use: () => void, terminal: boolean, env: NodeJS.ProcessEnv = {}): string[] {
   const written: string[] = [];

@@ -165,6 +165,7 @@ describe('CUSUM', () => {
   for (const [what, options] of [
     ['a rate to detect below the rate', { rate: 0.05, rateToDetect: 0.04, ert: 1000 }],
     ['a rate to detect that is hardly above it', { rate: 0.05, rateToDetect: 0.05000001, ert: 1000 }],
+    ['a pair of small rates that would take minutes', { rate: 1e-4, rateToDetect: 2e-4, ert: 1e6 }],
     ['a rate of 0', { rate: 0, rateToDetect: 0.1, ert: 1000 }],
     ['a run time of 0', { rate: 0.05, rateToDetect: 0.1, ert: 0 }],
   ] as const) {

@@ -2,8 +2,23 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FittedCalibration, HandCalibration } from '../../lib/decide/calibration';
 import { type Evidence, figuresOf, trueLabels } from '../../lib/evaluate/figures';
+import { createdAt } from '../../lib/evaluate/provenance';
 import type { ReadableSet } from '../../lib/evaluate/sets';
 import type { Scorer } from '../../lib/scores/scorers';
+
+test('the date of an evaluation is that of SOURCE_DATE_EPOCH, which must be one', (t) => {
+  const before = process.env['SOURCE_DATE_EPOCH'];
+  t.after(() => {
+    if (before === undefined) delete process.env['SOURCE_DATE_EPOCH'];
+    else process.env['SOURCE_DATE_EPOCH'] = before;
+  });
+  process.env['SOURCE_DATE_EPOCH'] = '1700000000';
+  assert.equal(createdAt(), '2023-11-14T22:13:20.000Z');
+  process.env['SOURCE_DATE_EPOCH'] = 'yesterday';
+  assert.throws(createdAt, { code: 'ERR_CLIPN_INVALID_ARG', message: /SOURCE_DATE_EPOCH must be seconds since 1970/ });
+  process.env['SOURCE_DATE_EPOCH'] = '';
+  assert.ok(Math.abs(Date.parse(createdAt()) - Date.now()) < 60_000);
+});
 
 const atd: Scorer = { name: 'atd', formula: 'f', source: 's', needs: [], read: () => [] };
 

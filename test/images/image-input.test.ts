@@ -86,6 +86,13 @@ test('grey with alpha of sharp is grey', async () => {
   assert.deepEqual([[...data], channels], [[10, 20], 1]);
 });
 
+test('an output of sharp without its samples is told as such', async () => {
+  for (const data of [undefined, 'bytes']) {
+    const output = { data, info: { width: 2, height: 1, channels: 2 } } as never;
+    await assert.rejects(decode(output), { code: 'ERR_CLIPN_INVALID_ARG', message: /data must be a Uint8Array/ });
+  }
+});
+
 test('a sharp pipeline is left to its owner', async () => {
   const pipeline = drawn();
   await decode(pipeline);

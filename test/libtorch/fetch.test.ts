@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type FetchOptions, fetchLibtorch } from '../../lib/libtorch/fetch';
 import type { Machine } from '../../lib/libtorch/machine';
+import { findPip } from '../../lib/libtorch/pip';
 import { elf, fakeMachine, type Tree, wheelTree, writeTree, zipTree } from '../support/fake-libtorch';
 import { zip } from '../support/zip';
 
@@ -84,6 +85,12 @@ describe('fetch takes libtorch from', () => {
     rmSync(folder, { recursive: true });
     assert.ok(statSync(join(dir, 'libtorch_cpu.so')).isFile());
     assert.ok(!existsSync(join(dir, '../nn')));
+  });
+
+  it('an archive of its own where the python3 on PATH is none that may be run', async () => {
+    const bin = writeTree(join(root, 'bin'), { python3: 'no program' });
+    machine.env['PATH'] = bin;
+    assert.equal(await findPip(machine.env), null);
   });
 
   it('a URL', async () => {
@@ -214,6 +221,13 @@ describe('fetch refuses, leaving nothing behind,', () => {
   it('an unknown variant and a malformed hash', async () => {
     await refused({ variant: 'gpu' }, 'ERR_CLIPN_INVALID_ARG', /no variant 'gpu'/);
     await refused({ sha256: 'abc' }, 'ERR_CLIPN_INVALID_ARG', /sha256 is 'abc'/);
+  });
+
+  it('what looks like a URL and is none, without telling its password', async () => {
+    for (const from of ['http://', 'https://[x', 'file://host/a.whl', 'https://user:a%zz@host/x.whl']) {
+      await refused({ from }, 'ERR_CLIPN_INVALID_ARG', /^from is '[^@]*', which is no address of a file\.$/);
+    }
+    await refused({ mirror: 'https://a:b@[x' }, 'ERR_CLIPN_INVALID_ARG', /^mirror is 'https:\/\/\[x'\.$/);
   });
 
   it('a hash for a folder, which has none', async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { resolveLibtorch } from '../../lib/libtorch/find';
+import { openCuda } from '../../lib/native/cuda';
 import { apiModel } from '../support/api-model';
 import { type FakeCuda, skipFakeCuda, withFakeCuda } from '../support/fake-cuda';
 import { smallestTeaching } from '../support/teaching';
@@ -42,6 +43,19 @@ const load = async (fake: FakeCuda, ...ways: [device: string, precision: string]
      }
      return loaded;`,
   )) as Loaded[];
+
+test('a driver that could not be asked is asked again by the next model', async () => {
+  let asked = 0;
+  const addon = {
+    openCuda: async () => {
+      if (asked++ === 0) throw new Error('no file handle left');
+      return { missing: 'driver', reason: 'no driver', driver: 0, name: '', capability: 0, memory: 0 };
+    },
+  };
+  const engine = { addon, libtorch: { dir: '', version: '2.13.0', flavour: 'cpu', core: '' } } as never;
+  await assert.rejects(openCuda(engine), /no file handle left/);
+  assert.equal((await openCuda(engine)).missing, 'driver');
+});
 
 const MISSING: [piece: string, fake: FakeCuda, reason: RegExp][] = [
   ['driver', { driver: false }, /no NVIDIA driver: .*libcuda\.so\.1/],

@@ -1,5 +1,6 @@
 /** `check`: images to verdicts. */
 import { basename } from 'node:path';
+import { addAbortSignal } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { ClipnError } from '../../base/errors';
 import { firstFew } from '../../base/wording';
@@ -71,7 +72,9 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const why = maps !== undefined || args.on('why');
   // A map is drawn over the image after it was judged: a stream could not be read again.
   const standardInput =
-    maps !== undefined && images.includes(STANDARD_INPUT) ? await buffer(process.stdin) : process.stdin;
+    maps !== undefined && images.includes(STANDARD_INPUT)
+      ? await buffer(addAbortSignal(signal, process.stdin))
+      : process.stdin;
   const inputs = images.map((path) => (path === STANDARD_INPUT ? standardInput : path));
   for await (const answer of detector.stream(inputs, { why, signal })) {
     if (maps !== undefined && 'why' in answer && answer.why !== undefined) {

@@ -37,6 +37,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   if (lone !== undefined) throw new UsageError(`--${lone} is for a detector: give --labels, --labels-file or --bank`);
   const libtorch = args.text('libtorch');
   const diagnosis = await diagnose(libtorch === undefined ? {} : { libtorch });
+  signal.throwIfAborted();
   if (args.on('json')) sayJson(diagnosis);
   else say(formatDiagnosis(diagnosis));
   return isReady(diagnosis) ? 0 : 1;

@@ -1,5 +1,6 @@
 /** `drift`: logs of `check --json` to an alarm when the images no longer look like those of the calibration. */
 import { writeFile } from 'node:fs/promises';
+import { addAbortSignal } from 'node:stream';
 import { ClipnError, isOfSystem } from '../../base/errors';
 import { readText } from '../../base/list-file';
 import { parseJson } from '../../base/parse-json';
@@ -53,13 +54,14 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const raised: Raised[] = [];
   for (const log of args.operands) {
     let line = 0;
-    for await (const text of linesOfLog(log)) {
+    for await (const text of linesOfLog(log, signal)) {
       signal.throwIfAborted();
       line++;
       if (text.trim() === '') continue;
       for (const alarm of observe(monitor, text, `${log}:${line}`)) raised.push({ ...alarm, log, line });
     }
   }
+  signal.throwIfAborted();
   if (stateFile !== undefined) await writeState(monitor, stateFile);
   const standing = monitor.standing();
   if (args.on('json')) sayJson({ ...standing, raised });
@@ -116,10 +118,11 @@ async function writeState(monitor: DriftMonitor, file: string): Promise<void> {
   await writeThenRename(file, (temporary) => writeFile(temporary, text));
 }
 
-async function* linesOfLog(log: string): AsyncGenerator<string> {
+async function* linesOfLog(log: string, signal: AbortSignal): AsyncGenerator<string> {
   try {
-    yield* linesOf(log === STANDARD_INPUT ? process.stdin : log);
+    yield* linesOf(log === STANDARD_INPUT ? addAbortSignal(signal, process.stdin) : log);
   } catch (cause) {
+    signal.throwIfAborted();
     const details = { path: log };
     if (isOfSystem(cause)) {
       throw new ClipnError('ERR_CLIPN_IO', `cannot read the log ${log}: ${cause.message}`, { cause, details });

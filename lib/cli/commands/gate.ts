@@ -44,7 +44,7 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
   const calibration = await readCalibration(args.required('calibration'));
   assertGateCanPass(calibration, maxOut);
   const answers = areTables(args.operands)
-    ? await readJudged(args, calibration)
+    ? await readJudged(args, calibration, signal)
     : await judge(args, calibration, signal);
   const result = gate(answers, { maxOut, confidence: args.number('confidence') });
   if (format === undefined) say(forPeople(result, answers));
@@ -56,12 +56,15 @@ async function run(args: Args, signal: AbortSignal): Promise<number> {
 }
 
 /** Verdicts that a batch came to with this calibration. */
-async function readJudged(args: Args, calibration: Calibration): Promise<GateAnswer[]> {
+async function readJudged(args: Args, calibration: Calibration, signal: AbortSignal): Promise<GateAnswer[]> {
   for (const flag of NOT_FOR_TABLES) {
     if (args.has(flag)) throw new UsageError(`--${flag} goes with images: a table has its verdicts already`);
   }
   const answers: GateAnswer[] = [];
-  for await (const answer of judgedIn(args.operands, calibration)) answers.push(answer);
+  for await (const answer of judgedIn(args.operands, calibration)) {
+    signal.throwIfAborted();
+    answers.push(answer);
+  }
   return answers;
 }
 

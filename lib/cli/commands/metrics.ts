@@ -67,8 +67,9 @@ async function readFiles(args: Args): Promise<ScoreSets> {
 
 const negated = (scores: Float64Array) => scores.map((score) => -score);
 
-async function run(args: Args): Promise<number> {
+async function run(args: Args, signal: AbortSignal): Promise<number> {
   const read = await readSets(args);
+  signal.throwIfAborted();
   const turned = args.on('lower-is-id');
   const id = turned ? negated(read.id) : read.id;
   const sets = turned ? read.ood.map(([name, scores]) => [name, negated(scores)] as const) : read.ood;

@@ -1,7 +1,8 @@
 /** A folder of folders of images: the folder's name is the class, a template makes it a caption. */
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { listImages } from '../../images/find';
+import { firstFew } from '../../base/wording';
+import { listImages, listing } from '../../images/find';
+import { foldersBelow } from '../../images/folder';
 import { ClassList, readNames } from './class-names';
 import {
   type DataImage,
@@ -17,13 +18,11 @@ export async function openClassFolders(
   folder: string,
   { templates, names }: Pick<DatasetOptions, 'templates' | 'names'>,
 ): Promise<Dataset> {
-  const entries = await readdir(folder, { withFileTypes: true });
-  const folders = entries.filter((entry) => entry.isDirectory() || entry.isSymbolicLink()).map(({ name }) => name);
+  const folders = await listing(folder, () => foldersBelow(folder));
   const named = names === undefined ? undefined : await readNames(names);
-  const kept = folders.filter((name) => !named || named.has(name)).sort();
+  const kept = folders.filter((name) => !named || named.has(name));
   const missing = [...(named?.keys() ?? [])].filter((name) => !folders.includes(name));
-  if (missing.length > 0)
-    throw noData(`${names} names folders that ${folder} lacks: ${missing.slice(0, 5).join(', ')}`);
+  if (missing.length > 0) throw noData(`${names} names folders that ${folder} lacks: ${firstFew(missing)}`);
   const list = await ClassList.of(templates);
   const { classes } = list;
   const images: { file: string; class: number }[] = [];
@@ -62,7 +61,7 @@ export async function openClassFolders(
     });
   }
   const warnings: string[] = [];
-  if (empty.length > 0) warnings.push(`folders without images: ${empty.slice(0, 5).join(', ')}`);
+  if (empty.length > 0) warnings.push(`folders without images: ${firstFew(empty)}`);
   const unnamed = folders.length - kept.length;
   if (unnamed > 0) warnings.push(`${unnamed} of ${folders.length} folders are not in ${names} and are left out`);
   return { kind: 'class folders', parts, classes, warnings };

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -337,6 +337,9 @@ describe('class folders', () => {
   image('classes', 'n02', 'a.jpg');
   image('classes', 'n02', 'notes.md');
   mkdirSync(at('classes', 'empty'));
+  // Left out: what is hidden, and a link that leads to no folder.
+  image('classes', '.ipynb_checkpoints', 'a.jpg');
+  symlinkSync(at('classes', 'n02', 'notes.md'), at('classes', 'LICENSE'));
 
   test('are a class each; every template makes a caption of its name', async () => {
     const dataset = await open(at('classes'), { templates: 'openai' });
