@@ -157,6 +157,12 @@ async function readable(path: string): Promise<string> {
     throw cannotRead(path, cause);
   });
   if (info.isDirectory()) throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${oneLine(path)} is a folder, not an image`);
+  // Reading one would block a thread of the pool, which no signal reaches, and it has no second reading.
+  if (info.isFIFO() || info.isSocket()) {
+    throw new ClipnError('ERR_CLIPN_INVALID_ARG', `${oneLine(path)} is a pipe or socket, not a file`, {
+      hint: 'Pass its bytes or a stream of them; on the command line send them to standard input, which is `-`.',
+    });
+  }
   if (info.isFile() && info.size === 0) throw empty(oneLine(path));
   return path;
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -155,4 +156,16 @@ test('samples of 32 bits are refused, not clipped', async () => {
   const head = Buffer.from('49492a000c0000000000003f0a00', 'hex');
   const tiff = Buffer.concat([head, ...entries, Buffer.alloc(4)]);
   await assert.rejects(decodeImage(tiff), { code: 'ERR_CLIPN_IMAGE_DECODE', message: /not of 8 or 16 bits/ });
+});
+
+test('a named pipe is refused, which would be waited for without end', {
+  skip: process.platform === 'win32',
+}, async () => {
+  const pipe = path.join(folder, 'pipe.jpg');
+  execFileSync('mkfifo', [pipe]);
+  await assert.rejects(decodeImage(pipe), {
+    code: 'ERR_CLIPN_INVALID_ARG',
+    message: /is a pipe/,
+    hint: /standard input/,
+  });
 });
