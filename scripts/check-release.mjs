@@ -1,6 +1,6 @@
 /**
- * Whether this commit may be published under a tag: all packages have its version, the changelog tells its date, and the
- * packages name their repository, which npm compares with the one that the provenance names.
+ * Whether this commit may be published under a tag: all packages have its version, the server depends on it, the changelog
+ * tells its date, and the packages name their repository, which npm compares with the one that the provenance names.
  *   node scripts/check-release.mjs v1.2.3
  */
 import { readFileSync } from 'node:fs';
@@ -20,6 +20,8 @@ await main(() => {
   for (const [file, { version: found }] of manifests) {
     if (found !== version) throw new Stop(`${file} has version ${found}, and the tag is ${tag}.`);
   }
+  const core = manifests.find(([, { name }]) => name === 'clipn-native-serve')?.[1].dependencies['clipn-native'];
+  if (core !== version) throw new Stop(`serve/package.json depends on clipn-native ${core}, and the tag is ${tag}.`);
   const heading = read('CHANGELOG.md')
     .split('\n')
     .find((line) => line.startsWith(`## [${version}]`));

@@ -140,6 +140,12 @@ describe('what a release asks of the repository', () => {
     else assert.match((await check(`v${version}`)).stdout, /may be published/);
   });
 
+  test('the server depends on the version that it is published with', () => {
+    const serve = JSON.parse(readFileSync(path.join(repository, 'serve/package.json'), 'utf8'));
+    assert.equal(serve.version, version);
+    assert.equal(serve.dependencies['clipn-native'], version);
+  });
+
   test('a tag of another version is refused', async () => {
     await assert.rejects(check('v999.0.0'), new RegExp(`package\\.json has version ${version}`));
     await assert.rejects(check('latest'), /looks like v1\.2\.3/);
