@@ -2,7 +2,7 @@
 
 /** Code → the remedy that goes with it unless the place that throws knows a better one. */
 export const SERVE_HINTS = {
-  ERR_SERVE_USAGE: 'See `npx clipn-native-serve --help`.',
+  ERR_SERVE_USAGE: 'See `npx clipn-native-serve VERB --help`; of the server VERB is http.',
   ERR_SERVE_LISTEN: 'Choose another --port or --host, or end the program that has this one.',
   ERR_SERVE_REQUEST: 'Send what the message asks for; /openapi.json describes every request.',
   ERR_SERVE_TENSOR: 'Send tensors as GET /v2/models/NAME describes them.',

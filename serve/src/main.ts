@@ -14,7 +14,9 @@ function program(): Command {
   const top = new Command('clipn-native-serve')
     .description('clipn-native beyond one process: over HTTP, over a queue of workers, in Triton.')
     .version(ownVersion())
-    .showHelpAfterError('`clipn-native-serve --help` shows verbs and flags.')
+    .showHelpAfterError(
+      '`clipn-native-serve --help` shows the verbs, `clipn-native-serve VERB --help` the flags of one.',
+    )
     .exitOverride();
   top.addCommand(httpCommand().copyInheritedSettings(top), { isDefault: true });
   top.addCommand(tritonCommand().copyInheritedSettings(top));
@@ -25,7 +27,12 @@ function program(): Command {
 /** Exit codes: 0 done, 1 failure, 2 usage. */
 async function main(): Promise<number> {
   try {
-    await program().parseAsync();
+    const top = program();
+    // Of an operand the default verb would complain, and of its own missing flags before.
+    const [verb = '-'] = process.argv.slice(2);
+    if (!verb.startsWith('-') && verb !== 'help' && !top.commands.some((each) => each.name() === verb))
+      top.error(`error: unknown command '${verb}'`);
+    await top.parseAsync();
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;

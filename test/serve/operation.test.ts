@@ -348,6 +348,9 @@ describe('the command line of the server', () => {
     const [code, missing] = await said([]);
     assert.equal(code, 2);
     assert.match(missing, /required option '--model <m>'/);
+    const [wrong, word] = await said(['serve']);
+    assert.equal(wrong, 2);
+    assert.match(word, /unknown command 'serve'/);
     const [unknown, about] = await said(['--model', SMALL, '--labels', 'a,b', '--colour']);
     assert.equal(unknown, 2);
     assert.match(about, /unknown option '--colour'/);
