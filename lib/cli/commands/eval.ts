@@ -55,7 +55,7 @@ export const evalCommand: Command = {
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
   const id = args.required('id');
-  const ood = Object.fromEntries(namedFiles([...args.all('ood'), ...args.operands]));
+  const ood = Object.fromEntries(namedFiles([...args.all('ood'), ...args.operands], 'NAME=DIR'));
   const out = args.text('out');
   const [classNames, negatives, calibration] = [
     args.text('class-names'),

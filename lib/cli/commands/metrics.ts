@@ -56,7 +56,7 @@ async function readFiles(args: Args): Promise<ScoreSets> {
     if (args.text(flag) !== undefined) throw new UsageError(`--${flag} goes with --table`);
   }
   const idFile = args.required('id');
-  const files = namedFiles([...args.all('ood'), ...args.operands]);
+  const files = namedFiles([...args.all('ood'), ...args.operands], 'NAME=FILE');
   const header = !args.on('no-header');
   const column = args.text('column');
   const id = await readScoreFile(idFile, { column: args.text('id-column') ?? column, header });
