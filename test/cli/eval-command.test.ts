@@ -113,6 +113,7 @@ describe('eval', { concurrency: 2 }, () => {
 
   for (const [what, args, message] of [
     ['no OOD folder', ['--id', 'a'], /--ood is missing/],
+    ['a weight of patches without patches', ['--id', 'a', '--ood', 'x=b', '--lambda', '2'], /--lambda needs --patches/],
     ['an OOD folder without a name', ['--id', 'a', '--ood', 'b'], /b is not NAME=DIR/],
     ['one name twice', ['--id', 'a', '--ood', 'b=c', '--ood', 'b=d'], /named b/],
     ['no ID folder', ['--ood', 'b=c'], /--id is missing/],

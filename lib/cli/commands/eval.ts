@@ -6,7 +6,7 @@ import type { EvalResult } from '../../evaluate/result';
 import { readClassNames } from '../../labels/class-names';
 import { count } from '../../report/format';
 import { writeReport } from '../../report/write';
-import type { Args, Command } from '../command';
+import { type Args, type Command, UsageError } from '../command';
 import {
   LABEL_FLAGS,
   LIMIT_FLAGS,
@@ -36,7 +36,7 @@ export const evalCommand: Command = {
     score: { value: 'S', doc: 'score that judges; default of the calibration, else atd, without a no tower negLabel' },
     ...NEGATIVES_FLAG,
     patches: { doc: 'also GL-MCM: encodes the images with their patches, for these labels' },
-    lambda: { value: 'X', number: true, doc: 'weight of the patches in GL-MCM, default 1' },
+    lambda: { value: 'X', number: true, doc: 'with --patches: weight of the patches in GL-MCM, default 1' },
     calibration: { value: 'F', doc: 'calibration file: what its threshold does on these sets' },
     exif: { doc: "turn images as their EXIF orientation says, as `check` does; the paper's evaluation does not" },
     ...LIMIT_FLAGS,
@@ -56,6 +56,7 @@ export const evalCommand: Command = {
 async function run(args: Args, signal: AbortSignal): Promise<number> {
   const id = args.required('id');
   const ood = Object.fromEntries(namedFiles([...args.all('ood'), ...args.operands], 'NAME=DIR'));
+  if (args.has('lambda') && !args.on('patches')) throw new UsageError('--lambda needs --patches');
   const out = args.text('out');
   const [classNames, negatives, calibration] = [
     args.text('class-names'),
