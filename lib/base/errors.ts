@@ -60,7 +60,7 @@ export const ERROR_HINTS = {
   ERR_CLIPN_SCORES: 'Scores are numbers, higher = more in-distribution, at least one on each side: docs/metrics.md.',
   ERR_CLIPN_IMAGE_NOT_FOUND: 'Check the path.',
   ERR_CLIPN_IMAGE_DECODE:
-    'The file is not an image that can be decoded, or it is cut short: replace it, or accept what there is (`truncated`).',
+    'The file is not an image that can be decoded, or it is cut short: replace it, or accept what there is: `truncated`, on the command line --truncated accept.',
   ERR_CLIPN_IMAGE_TOO_LARGE:
     'Make the image smaller, or raise the limit: `limitPixels`, on the command line --limit-pixels.',
   ERR_CLIPN_INVALID_ARG: 'See the message: it names the argument.',

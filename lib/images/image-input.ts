@@ -182,7 +182,7 @@ export function invalidAddress(protocol: string): ClipnError {
   const hint =
     protocol === 'data:'
       ? "Pass its bytes: Buffer.from(address.split(',')[1], 'base64')."
-      : 'Fetch it yourself and pass the response: check(await fetch(address)).';
+      : 'Fetch it yourself and pass the response: check(await fetch(address)); in a shell: curl -s ADDRESS | clipn-native check -';
   return new ClipnError('ERR_CLIPN_INVALID_ARG', `a ${protocol} address is no path: nothing is downloaded here`, {
     hint,
   });
