@@ -47,7 +47,7 @@ const PACKAGES = [
     folder: 'serve',
     limit: 1e6,
     wanted: () => [
-      ...['package.json', 'README.md'],
+      ...['package.json', 'README.md', 'LICENSE'],
       ...filesBelow('serve/src', ['.ts'])
         .filter((path) => !path.endsWith('.d.ts'))
         .flatMap((path) =>
