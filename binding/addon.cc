@@ -1,4 +1,4 @@
-// The module's exports: openCore, describeCore, int8Absence, closeModel, closeTeacher, Lane.
+// The module's exports: openCore, describeCore, openCuda, int8Absence, closeModel, closeTeacher, Lane.
 #include <napi.h>
 
 #include "core_library.h"

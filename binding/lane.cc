@@ -129,7 +129,7 @@ Napi::Value Lane::cancel(const Napi::CallbackInfo& info) {
   const auto ticket = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
   if (lane_ == nullptr || core_.lane_cancel(lane_.get(), ticket) == 0) return Napi::Boolean::New(env, false);
   const auto node = pending_.extract(ticket);
-  // Never seen: runTask (lib/native/engine.ts), which alone cancels, rejects with the signal's reason before handlers
+  // Never seen: runTask (lib/native/lane.ts), which alone cancels, rejects with the signal's reason before handlers
   // of this promise run. To see it would be a defect, and that is the code's word.
   conclude(*node.mapped(), false, coded_error(env, "ERR_CLIPN_INTERNAL", "cancelled before it ran").Value());
   let_go_when_idle(env);
@@ -154,6 +154,8 @@ Napi::Value Lane::close(const Napi::CallbackInfo& info) {
 // shutDownNow(): drops queued work and waits for the running job. Its promises never settle: for the end of the
 // process.
 Napi::Value Lane::shut_down_now(const Napi::CallbackInfo& info) {
+  // After close() there is nothing left to do, and no hook to remove.
+  if (lane_ == nullptr) return info.Env().Undefined();
   napi_remove_env_cleanup_hook(info.Env(), &Lane::at_exit, this);
   shut_down();
   return info.Env().Undefined();

@@ -1,6 +1,5 @@
 // openModel, closeModel, encodeImages, encodeText, runImageLinears. Each call reads its arguments on the JS thread,
 // captures plain data, and leaves the rest to the core. lib/native/addon.ts has the types.
-#include <array>
 #include <cstring>
 #include <string>
 

@@ -2,7 +2,6 @@
 #include <array>
 #include <cstring>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "arguments.h"

@@ -1,5 +1,4 @@
 // openTeacher, closeTeacher, teach, readTeacher: training the no tower (core.h, clipn_teacher).
-#include <cstring>
 #include <string>
 
 #include "arguments.h"

@@ -23,7 +23,7 @@ class Error : public std::runtime_error {
 };
 
 // libtorch appends a C++ backtrace to its messages; the first line is what a person can use.
-inline std::string first_line(const std::string& text) {
+inline std::string_view first_line(std::string_view text) {
   const size_t begin = std::min(text.find_first_not_of('\n'), text.size());
   return text.substr(begin, text.find('\n', begin) - begin);
 }

@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "clipn/core.h"
-#include "cpu/dispatch.h"
 #include "score/products.h"
 #include "tower/gemm.h"
 #include "tower/tasks.h"

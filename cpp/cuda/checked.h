@@ -6,7 +6,6 @@
 #include <cuda_runtime_api.h>
 
 #include <string>
-#include <utility>
 
 #include "cuda/status.h"
 #include "error.h"
@@ -31,16 +30,18 @@ auto translated(const char* what, const Call& call) {
   } catch (const Error&) {
     throw;
   } catch (const c10::OutOfMemoryError& error) {
-    throw Error(CLIPN_OUT_OF_MEMORY, std::string(what) + ": " + first_line(error.what_without_backtrace()));
+    throw Error(CLIPN_OUT_OF_MEMORY,
+                std::string(what) + ": " + std::string(first_line(error.what_without_backtrace())));
   } catch (const std::exception& error) {
     // A lost device answers every call with its error; otherwise this call is the model's own failure.
     const cudaError_t state = cudaDeviceSynchronize();
     if (status_of_cuda(state) == CLIPN_DEVICE_LOST) fail_cuda(what, state);
     const std::string text = error.what();
-    if (text.find("out of memory") != std::string::npos || text.find("ALLOC_FAILED") != std::string::npos) {
-      throw Error(CLIPN_OUT_OF_MEMORY, std::string(what) + ": " + first_line(text));
+    const auto says = [&](const char* words) { return text.find(words) != std::string::npos; };
+    if (says("out of memory") || says("ALLOC_FAILED") || is_out_of_memory(error)) {
+      throw Error(CLIPN_OUT_OF_MEMORY, std::string(what) + ": " + std::string(first_line(text)));
     }
-    throw Error(CLIPN_MODEL_CONTRACT, std::string(what) + " failed: " + first_line(text));
+    throw Error(CLIPN_MODEL_CONTRACT, std::string(what) + " failed: " + std::string(first_line(text)));
   }
 }
 

@@ -30,7 +30,13 @@ at::Tensor on_device(const float* rows, int64_t count, int64_t d) {
 
 struct Bank {
   uint64_t id;
+  int64_t c, d;
   at::Tensor yes, no;  // no undefined: a plain CLIP
+
+  // Whether the kernels read no more of it than there is, whatever its id says.
+  bool serves(const clipn_score_input& input) const {
+    return id == input.bank_id && c == input.c && d == input.d && no.defined() == (input.bank_no != nullptr);
+  }
 };
 
 std::mutex mutex;
@@ -38,13 +44,12 @@ std::list<Bank> banks;  // the last used first
 
 Bank bank_of(const clipn_score_input& input) {
   const auto made = [&] {
-    return Bank{input.bank_id, on_device(input.bank_yes, input.c, input.d),
+    return Bank{input.bank_id, input.c, input.d, on_device(input.bank_yes, input.c, input.d),
                 input.bank_no == nullptr ? at::Tensor() : on_device(input.bank_no, input.c, input.d)};
   };
   if (input.bank_id == 0) return made();
   const std::lock_guard lock(mutex);
-  const auto known =
-      std::find_if(banks.begin(), banks.end(), [&](const Bank& bank) { return bank.id == input.bank_id; });
+  const auto known = std::find_if(banks.begin(), banks.end(), [&](const Bank& bank) { return bank.serves(input); });
   if (known == banks.end()) {
     if (banks.size() == kBanks) banks.pop_back();
     banks.push_front(made());

@@ -2,8 +2,6 @@
 #ifndef CLIPN_CUDA_OPEN_H_
 #define CLIPN_CUDA_OPEN_H_
 
-#include <string>
-
 #include "clipn/core.h"
 
 namespace clipn {
@@ -11,7 +9,7 @@ namespace clipn {
 struct CudaPlugin;
 
 // Fills in what the driver tells and, if nothing is missing and `plugin` is not NULL, opens that library and has it
-// check the device. `library` is the driver's.
+// check the device.
 void open_cuda(const char* plugin, clipn_cuda_info& out);
 
 // The opened plugin. Throws Error(DEVICE_UNAVAILABLE).

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "cuda/launch.h"
 
@@ -32,8 +33,10 @@ PixelFeed::Buffers& PixelFeed::next(int64_t bytes) {
     check_cuda("waiting for pixels", cudaStreamSynchronize(copy_.stream()));
     check_cuda("waiting for pixels", cudaStreamSynchronize(compute_.stream()));
     const int64_t wanted = std::max(bytes, 2 * room);
-    buffers.host = at::empty({wanted}, at::TensorOptions(at::kByte).pinned_memory(true));
+    // Both or neither: what is copied is measured by one of them.
+    at::Tensor host = at::empty({wanted}, at::TensorOptions(at::kByte).pinned_memory(true));
     buffers.device = device_bytes(wanted);
+    buffers.host = std::move(host);
   }
   buffers.arrived.wait();  // of two turns ago
   return buffers;

@@ -1,15 +1,15 @@
 // Scores from features: tiles of X Wy^T and X Wn^T, reduced on the fly (spec 3). N x C logits are never stored.
-// Shapes    a block: kRows (64 or 16) images x one segment of classes, in tiles of 64 yes + 64 no; a warp: 16 x (32 +
-// 32). Cost      4 N C D flops (fp32: three times that, in TF32); reads X once per tile of classes, W once per row
-// block, from L2
-//           for the most part; four 2^v and a reciprocal per pair, hidden behind the products of the other block.
+// Shapes    a block: kRows (64 or 16) images x one segment of classes, in tiles of 64 yes + 64 no; a warp:
+//           16 x (32 + 32).
+// Cost      4 N C D flops (fp32: three times that, in TF32); reads X once per tile of classes, W once per row block,
+//           from L2 for the most part; four 2^v and a reciprocal per pair, hidden behind the products of the other
+//           block.
 // Layout    three stages (two where shared memory is short) of [kRows + 128] rows x 128 bytes, the 16-byte chunks of a
-// row
-//           swizzled by its low three bits, so that ldmatrix meets no bank twice.
+//           row swizzled by its low three bits, so that ldmatrix meets no bank twice.
 // Numerics  bf16: products exact, sums in fp32. fp32: x = hi + lo in TF32, lo hi + hi lo + hi hi; sums go to a second
-// fp32
-//           level every 32 k, since a sum's rounding times s = 100 is the error of a score. sm_75 has neither type:
-//           FFMA on the same tiles. kRows 64 and 16 share the class-to-thread map and the order of sums: the same bits.
+//           fp32 level every 32 k, since a sum's rounding times s = 100 is the error of a score. sm_75 has neither
+//           type: FFMA on the same tiles. kRows 64 and 16 share the class-to-thread map and the order of sums: the
+//           same bits.
 // Threads   4 kRows; thread t of a quad holds rows g and g + 8, columns 2 t + {0, 1} of every group of 8.
 #include <cuda_bf16.h>
 

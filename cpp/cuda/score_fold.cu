@@ -1,8 +1,7 @@
 // The states of a row's segments to its scores and top list: a warp per row.
 // Cost      reads segments * (36 + 12 k) bytes per row; latency decides for few rows.
 // Numerics  lane i merges segments i, i + 32, ... in order, then lanes merge pairwise: the order depends on the number
-// of
-//           segments alone. The last step is in double (score_state.h).
+//           of segments alone. The last step is in double (score_state.h).
 #include "cuda/score_fold.h"
 
 namespace clipn::cuda {

@@ -1,8 +1,7 @@
 // Scores from logits: one pass over a and b (spec 3).
 // Shapes    a, b [N, C]; a warp per row up to 1024 classes, above it a block of 256 threads per row and 16,384 classes.
 // Cost      reads 8 N C bytes once, in 16-byte streams where rows are aligned (C a multiple of 4), else in words; four
-// 2^v
-//           and a reciprocal per pair. Bound by memory.
+//           2^v and a reciprocal per pair. Bound by memory.
 // Numerics  fp32 as in score_state.h; a = -infinity (a masked class) counts as absent. Which thread takes which column
 //           depends on C alone.
 #include "cuda/score_fold.h"
@@ -129,12 +128,12 @@ int64_t clipn_cuda_logits_workspace(int64_t n, int64_t c, int32_t k) {
 int clipn_cuda_score_logits(const clipn_cuda_logits* input, const clipn_cuda_scores* output, void* queue) {
   using namespace clipn::cuda;
   const clipn_cuda_logits& in = *input;
-  const int64_t each = part_bytes(segments(in.c), in.k);
-  const int64_t round = rows_per_round(output->workspace_bytes, each, in.n);
   if (in.n < 0 || in.c < 1 || in.c > kNoIndex - kLogitSegment || in.k < 0 || in.k > CLIPN_CUDA_MAX_K || in.k > in.c ||
-      segments(in.c) > 65535 || !(in.scale > 0) || (round == 0 && in.n > 0)) {
+      segments(in.c) > 65535 || !(in.scale > 0)) {
     return cudaErrorInvalidValue;
   }
+  const int64_t round = rows_per_round(output->workspace_bytes, part_bytes(segments(in.c), in.k), in.n);
+  if (round == 0 && in.n > 0) return cudaErrorInvalidValue;
   const auto stream = static_cast<cudaStream_t>(queue);
   const float log2e = 1.44269504088896341f;
   const bool aligned = in.c % 4 == 0 && on_16_bytes(in.yes) && on_16_bytes(in.no);

@@ -5,9 +5,8 @@
 // Shapes    a RowState is what is known of one image after some of the classes; states of disjoint classes merge.
 // Cost      per class four 2^v, a reciprocal, some 20 other fp32 operations.
 // Numerics  fp32; the exponent is (x - maximum) first and times s log2(e) second: rounded at the size of a logit (100)
-// it
-//           would be off by 1e-5 in every term. Nothing is contracted by the compiler (fused() asks for it), so a row's
-//           bits are those of this text. NaN in x or y makes `in` NaN, and with it every score of that image.
+//           it would be off by 1e-5 in every term. Nothing is contracted by the compiler (fused() asks for it), so a
+//           row's bits are those of this text. NaN in x or y makes `in` NaN, and with it every score of that image.
 #ifndef CLIPN_CUDA_SCORE_STATE_H_
 #define CLIPN_CUDA_SCORE_STATE_H_
 

@@ -11,8 +11,7 @@ constexpr int kLanes = 32;
 // Classes that a thread adds at once.
 constexpr int kBatch = 8;
 
-// ---- from features: tiles of 64 classes, two warps beside each other, quads of threads share a row
-// ------------------------
+// ---- from features: tiles of 64 classes, two warps beside each other, quads of threads share a row ----
 constexpr int kTileClasses = 64;
 constexpr int kClassWarps = 2;
 constexpr int kQuad = 4;
@@ -25,8 +24,7 @@ CLIPN_HD int tile_class(int class_warp, int lane, int e) {
   return class_warp * 32 + (e / 2) * 8 + (lane % kQuad) * 2 + e % 2;
 }
 
-// ---- from logits: a warp or a block of `threads` per row and segment
-// -------------------------------------------------------
+// ---- from logits: a warp or a block of `threads` per row and segment ----
 constexpr int64_t kWarpClasses = 1024;  // rows up to this length are one warp's
 constexpr int64_t kLogitSegment = 16384;
 constexpr int kBlockThreads = 256;

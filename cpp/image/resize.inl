@@ -2,8 +2,7 @@
 // Layout    horizontal: kStripRows rows are transposed to [byte of the row][row], filtered with the rows as vector
 //           lanes, transposed back; vertical: the vector runs along the row.
 // Cost      taps * width * 3 multiply-adds per row, about 4 * (input width) * 3 of them per row when shrinking; bound
-// by
-//           the 32-bit multiplications.
+//           by the 32-bit multiplications.
 // Numerics  integers: q has 23 signed bits and sum |q| <= 1.26 * 2^22, so no sum leaves 32 bits and the order of
 //           summation cannot change a byte. Every target gives the same bytes.
 // Threads   none; writes only to its arguments.

@@ -47,6 +47,9 @@ constexpr uint32_t kTextMethods = CLIPN_ENCODE_TEXT_YES | CLIPN_ENCODE_TEXT_NO;
 // Of the image tower; labels are encoded in fp32.
 at::ScalarType arithmetic_type(clipn_precision precision, clipn_device device) {
   if (precision == CLIPN_FP16 && device == CLIPN_CUDA) return at::kHalf;
+  if (device == CLIPN_CUDA && precision != CLIPN_FP32 && precision != CLIPN_BF16) {
+    throw Error(CLIPN_INVALID_ARG, "precision on a GPU is fp32, bf16 or fp16");
+  }
   switch (precision) {
     case CLIPN_FP32:
       return at::kFloat;

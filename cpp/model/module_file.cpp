@@ -34,7 +34,8 @@ torch::jit::Module load_module(const std::string& path, torch::jit::ExtraFilesMa
     throw;
   } catch (const std::exception& e) {
     if (is_out_of_memory(e)) throw;
-    throw Error(CLIPN_MODEL_FORMAT, path + " is not a model file, or it is damaged: " + first_line(e.what()));
+    throw Error(CLIPN_MODEL_FORMAT,
+                path + " is not a model file, or it is damaged: " + std::string(first_line(e.what())));
   }
 }
 

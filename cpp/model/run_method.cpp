@@ -13,7 +13,7 @@ namespace {
 // The interpreter's message is a traceback that ends with the cause.
 std::string cause_line(const std::string& text) {
   const size_t at = text.find("\nRuntimeError: ");
-  return first_line(at == std::string::npos ? text : text.substr(at + 1));
+  return std::string(first_line(std::string_view(text).substr(at == std::string::npos ? 0 : at + 1)));
 }
 
 }  // namespace

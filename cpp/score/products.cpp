@@ -15,8 +15,8 @@ namespace {
 static_assert(cpu::kImageStep % 16 == 0);
 int64_t padded(int64_t rows) { return (rows + cpu::kImageStep - 1) / cpu::kImageStep * cpu::kImageStep; }
 
-const uint32_t* words(const float* data) { return reinterpret_cast<const uint32_t*>(data); }
-uint32_t* words(float* data) { return reinterpret_cast<uint32_t*>(data); }
+const uint32_t* bits(const float* data) { return reinterpret_cast<const uint32_t*>(data); }
+uint32_t* bits(float* data) { return reinterpret_cast<uint32_t*>(data); }
 
 at::Tensor view(const float* data, int64_t rows, int64_t columns) {
   return at::from_blob(const_cast<float*>(data), {rows, columns}, at::kFloat);
@@ -34,7 +34,7 @@ void Tile::reserve(int64_t rows, int64_t d, bool both) {
 Products::Products(const cpu::Kernels& kernels, const float* features, int64_t rows, int64_t d, Tile& tile)
     : kernels_(kernels), by_brgemm_(can_multiply<float>()), rows_(rows), padded_(padded(rows)), d_(d), tile_(tile) {
   if (by_brgemm_) {
-    kernels.transpose_words(words(features), rows, d, d, words(tile.features.data()), padded_);
+    kernels.transpose_words(bits(features), rows, d, d, bits(tile.features.data()), padded_);
   } else {
     std::copy_n(features, rows * d, tile.features.data());
     std::fill(tile.features.begin() + rows * d, tile.features.begin() + padded_ * d, 0.0f);
@@ -43,7 +43,7 @@ Products::Products(const cpu::Kernels& kernels, const float* features, int64_t r
 
 void Products::with(const float* bank, int64_t count, float* out) {
   if (by_brgemm_) {
-    kernels_.transpose_words(words(by_class(bank, count)), count, padded_, rows_, words(out), count);
+    kernels_.transpose_words(bits(by_class(bank, count)), count, padded_, rows_, bits(out), count);
   } else {
     at::Tensor product = view(out, padded_, count);
     at::mm_out(product, view(tile_.features.data(), padded_, d_), view(bank, count, d_).t());
@@ -57,7 +57,7 @@ const float* Products::by_class(const float* bank, int64_t count) {
   } else {
     // Not the product of bank and features: its roundings may differ from those of with().
     with(bank, count, tile_.x.data());
-    kernels_.transpose_words(words(tile_.x.data()), padded_, count, count, words(out), padded_);
+    kernels_.transpose_words(bits(tile_.x.data()), padded_, count, count, bits(out), padded_);
   }
   return out;
 }

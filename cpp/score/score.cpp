@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <string>
 #include <vector>
 
 #include "cpu/dispatch.h"
@@ -28,7 +27,7 @@ namespace {
 constexpr int64_t kMaxSegments = 16;
 // Ranges of words are as long as leaves each thread this many tasks: what is summed does not depend on them.
 constexpr int64_t kTasksPerThread = 4;
-// States and top lists of the images in flight.
+// States and top lists of the images in flight, but for a tile of images at least, however long their lists are.
 constexpr int64_t kStateBytes = int64_t{64} << 20;
 
 struct Candidate {

@@ -21,8 +21,9 @@ AdamW::AdamW(const std::map<std::string, at::Tensor>& weights, std::map<std::str
     group.weights.push_back(weight);
     group.means.push_back(both.mean);
     group.squares.push_back(both.square);
-    steps_ = at::full({}, static_cast<double>(steps), weight.options().requires_grad(false));
   }
+  const at::Tensor& any = weights.begin()->second;
+  steps_ = at::full({}, static_cast<double>(steps), any.options().requires_grad(false));
 }
 
 std::vector<at::Tensor> AdamW::gradients(const Group& group) const {

@@ -13,7 +13,6 @@
 #include <cstring>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <utility>
 
 #include "error.h"

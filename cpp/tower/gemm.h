@@ -1,11 +1,9 @@
 // Matrix products of blocks, on libtorch's brgemm (oneDNN's micro-kernels: AMX, AVX-512-BF16, AVX-512-VNNI, AVX-512,
-// AVX2), of bytes also on our own (code_products.inl); tiles that they leave configured, and memory that is kept.
+// AVX2), of bytes also on our own (code_products.inl); and the tiles that they leave configured.
 #ifndef CLIPN_TOWER_GEMM_H_
 #define CLIPN_TOWER_GEMM_H_
 
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
+#include <c10/util/BFloat16.h>
 
 #include <cstdint>
 #include <string>
@@ -26,30 +24,6 @@ using Element = std::conditional_t<std::is_same_v<T, float>, float, c10::BFloat1
 /// Whether this machine and libtorch have brgemm for T (float or bf16 bits).
 template <typename T>
 bool can_multiply();
-
-/// Numbers in cache-line-aligned memory that only grows: the steady state allocates nothing.
-template <typename T>
-class Buffer {
- public:
-  /// Room for `count` numbers, zeros when it grows.
-  T* reserve(int64_t count) {
-    if (!fits(count)) bytes_ = at::zeros({bytes(count)}, at::kByte);
-    return data();
-  }
-  /// Room for `count` numbers that the caller writes before any is read.
-  T* reserve_to_fill(int64_t count) {
-    if (!fits(count)) bytes_ = at::empty({bytes(count)}, at::kByte);
-    return data();
-  }
-  T* data() { return static_cast<T*>(bytes_.mutable_data_ptr()); }
-  const T* data() const { return static_cast<const T*>(bytes_.const_data_ptr()); }
-
- private:
-  static int64_t bytes(int64_t count) { return count * static_cast<int64_t>(sizeof(T)); }
-  bool fits(int64_t count) const { return bytes_.defined() && bytes_.size(0) >= bytes(count); }
-
-  at::Tensor bytes_;
-};
 
 /// c = a b, or c += with `accumulate`: fp32 [rows, columns]; b [depth, columns] with ld_b numbers (fp32) or pairs of
 /// inputs (bf16) a row. Where can_multiply() has no bf16, its numbers are multiplied as fp32, which all of them are:

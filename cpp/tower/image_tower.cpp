@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <string>
 #include <utility>
 
@@ -13,21 +12,13 @@
 #include "error.h"
 #include "extent.h"
 #include "model/normalise.h"
+#include "tower/element.h"
 #include "tower/int8_linear.h"
 #include "tower/row_blocks.h"
 #include "tower/tasks.h"
 
 namespace clipn {
 namespace {
-
-template <typename T>
-T element(float value) {
-  if constexpr (std::is_same_v<T, float>) {
-    return value;
-  } else {
-    return c10::BFloat16(value).x;
-  }
-}
 
 // ((v / 255) - mean) / std of every byte v and channel, as T.
 template <typename T>

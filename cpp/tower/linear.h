@@ -3,9 +3,12 @@
 #ifndef CLIPN_TOWER_LINEAR_H_
 #define CLIPN_TOWER_LINEAR_H_
 
+#include <ATen/core/Tensor.h>
+
 #include <algorithm>
 #include <vector>
 
+#include "tower/buffer.h"
 #include "tower/gemm.h"
 
 namespace clipn {

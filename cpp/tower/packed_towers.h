@@ -5,8 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <memory>
-#include <optional>
+#include <utility>
 
 #include "clipn/core.h"
 #include "error.h"

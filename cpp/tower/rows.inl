@@ -1,8 +1,9 @@
 // What a transformer block does between its matrix products (spec 1.2, 1.3), for rows of fp32 or bf16.
 // What      LayerNorm, bias, GELU, softmax of attention, and the layouts that the products want.
 // Shapes    row-major; `rows` rows of `columns` or `width` numbers, `ld` numbers apart. T is float, or a bf16's bits.
-// Cost      one read and one write of each number; GELU and softmax one exponential each. ViT-B/16: 1.2 million
-//           exponentials an image and layer against 2.9 GFLOP in products.
+// Cost      from L1, where a row stays: LayerNorm reads a row three times and writes it once, softmax twice and once,
+//           the others once and once. GELU and softmax take one exponential a number: of ViT-B/16 1.1 million an image
+//           and layer against 2.9 GFLOP in products.
 // Numerics  everything is fp32 until it is stored; bf16 rounds to nearest even. erf by Abramowitz and Stegun 7.1.26,
 //           within 1.5e-7.
 // Threads   none; writes only to its arguments.

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "cpu/dispatch.h"
+#include "tower/element.h"
 #include "tower/int8_linear.h"
 #include "tower/row_blocks.h"
 #include "tower/tasks.h"
@@ -33,11 +34,6 @@ int64_t padded_values(int64_t length) {
 int64_t probabilities_apart(int64_t length) { return std::max(padded_keys(length), padded_values(length)); }
 
 int64_t panel_of(int64_t column) { return column / kPanel; }
-
-float to_float(float value) { return value; }
-float to_float(uint16_t bits) { return c10::BFloat16(bits, c10::BFloat16::from_bits()); }
-void store(float* to, float value) { *to = value; }
-void store(uint16_t* to, float value) { *to = c10::BFloat16(value).x; }
 
 float mean_of(const float* row, int64_t width) {
   float sum = 0;
@@ -97,14 +93,19 @@ Transformer<T, Linear>::Transformer(std::vector<Block<Linear>> blocks, int64_t h
       attention_(attention),
       kernels_(row_kernels<T>()) {}
 
+// What the linears alone take.
+template <typename T, typename Linear>
+void Transformer<T, Linear>::prepare_rows() {
+  scratch_.resize(std::max(scratch_.size(), static_cast<size_t>(at::get_num_threads())));
+  for (Scratch& s : scratch_) s.rows.reserve(kMostRows, std::max({width_, inner_, blocks_.front().fc.out()}));
+}
+
 template <typename T, typename Linear>
 void Transformer<T, Linear>::prepare(const Sequences& sequences) {
   const int64_t rows = sequences.rows(), head = inner_ / heads_;
-  const int64_t longest = sequences.longest();
-  scratch_.resize(std::max(scratch_.size(), static_cast<size_t>(at::get_num_threads())));
+  const int64_t longest = sequences.longest(), hidden = blocks_.front().fc.out();
+  prepare_rows();
   for (Scratch& s : scratch_) {
-    const int64_t hidden = blocks_.front().fc.out();
-    s.rows.reserve(kMostRows, std::max({width_, inner_, hidden}));
     s.normed.reserve(kMostRows * width_);
     s.hidden.reserve(kMostRows * hidden);
     s.keys.reserve(padded_keys(longest) * head);
@@ -181,7 +182,7 @@ Step Transformer<T, Linear>::attend(const T* queries, int64_t ld_queries, const 
       for (int64_t r = 0; r < length; ++r) {
         const float factor = to_float(s.probabilities.data()[r]) * s.inverse_sum.data()[0];
         T* to = weighted + (start + r) * inner_ + column;
-        for (int64_t j = 0; j < head; ++j) store(to + j, to_float(v[r * ld + j]) * factor);
+        for (int64_t j = 0; j < head; ++j) to[j] = element<T>(to_float(v[r * ld + j]) * factor);
       }
     }
   };
@@ -263,9 +264,7 @@ float* Transformer<T, Linear>::run_to_readout(float* x, const Sequences& sequenc
 
 template <typename T, typename Linear>
 void Transformer<T, Linear>::run_linears(int64_t rows) {
-  Sequences all;
-  all.starts.push_back(rows);
-  prepare(all);
+  prepare_rows();
   const RowBlocks blocks(rows);
   std::vector<Step> steps;
   for (const Block<Linear>& block : blocks_) {
@@ -323,7 +322,7 @@ void Transformer<T, Linear>::project_contributions(const Norm& norm, const Packe
       const float* row = s.summand.data() + r * width_;
       const float mean = mean_of(row, width_), factor = inverse[begin + r];
       T* to = s.normed.data() + r * width_;
-      for (int64_t j = 0; j < width_; ++j) store(to + j, (row[j] - mean) * factor * weight[j]);
+      for (int64_t j = 0; j < width_; ++j) to[j] = element<T>((row[j] - mean) * factor * weight[j]);
     }
     for (int64_t panel = 0; panel < linear.panels(); ++panel) {
       linear.multiply(panel, s.normed.data(), height, width_, out + begin * linear.out() + panel * kPanel, linear.out(),

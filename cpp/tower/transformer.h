@@ -92,6 +92,7 @@ class Transformer {
   Step finish(const Block<Linear>& block, const T* attended, float* x, const Sequences& sequences);
   void apply(size_t count, float* x, const Sequences& sequences);
   void prepare(const Sequences& sequences);
+  void prepare_rows();
   Scratch& scratch(int64_t thread) { return scratch_[thread]; }
 
   std::vector<Block<Linear>> blocks_;
