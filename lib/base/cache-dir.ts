@@ -30,6 +30,12 @@ export function cacheDirIfAny(env: NodeJS.ProcessEnv = process.env): string | nu
   return home === null ? null : join(home, '.cache', 'clipn-native');
 }
 
+/** Of an error that refuses a cache folder to this user: the remedy. Of any other none, for its own is better. */
+export function cacheHint(cause: unknown): { hint?: string } {
+  const refused = ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '');
+  return refused ? { hint: 'Name a folder that may be written with CLIPN_CACHE_DIR.' } : {};
+}
+
 /** As `cacheDirIfAny`, where one is needed. @throws ERR_CLIPN_IO when there is none */
 export function cacheDir(env: NodeJS.ProcessEnv = process.env): string {
   const folder = cacheDirIfAny(env);

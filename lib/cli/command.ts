@@ -93,6 +93,8 @@ export function readArgs(command: Command, argv: readonly string[]): Args {
     if (token.kind !== 'option') continue;
     const flag = Object.hasOwn(command.flags, token.name) ? command.flags[token.name] : undefined;
     if (!flag) {
+      const word = argv[token.index]!;
+      if (!word.startsWith('--')) throw new UsageError(`unknown flag ${word}; a file of that name is ./${word}`);
       throw new UsageError(`unknown flag ${token.rawName}.${suggestion(token.name, Object.keys(command.flags), '--')}`);
     }
     if (flag.value && token.value === undefined) throw new UsageError(`--${token.name} needs a value: ${flag.value}`);

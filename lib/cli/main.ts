@@ -84,7 +84,7 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     if (error instanceof ClipnError) {
       note(`${error.code}: ${error.message}\n  ${error.hint}`);
-      return 1;
+      return error.code === 'ERR_CLIPN_INVALID_ARG' ? 2 : 1;
     }
     throw error;
   }

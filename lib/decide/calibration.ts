@@ -293,10 +293,10 @@ export function calibratedPValue(calibration: Calibration, scores: Partial<Score
 const NAMES: Record<keyof FittedFor, string> = {
   contentId: 'model',
   scale: 'scale',
-  preprocessing: 'preprocessing',
+  preprocessing: 'way of preprocessing',
   exif: 'EXIF orientation',
   precision: 'precision',
-  labels: 'labels',
+  labels: 'list of labels',
   templates: 'template set',
   negatives: 'list of negatives',
 };

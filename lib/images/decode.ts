@@ -171,7 +171,9 @@ function cannotRead(path: string, cause: NodeJS.ErrnoException): ClipnError {
   const missing = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(cause.code ?? '');
   return new ClipnError(
     missing ? 'ERR_CLIPN_IMAGE_NOT_FOUND' : 'ERR_CLIPN_IO',
-    missing ? `no file at ${oneLine(path)}` : `cannot read ${oneLine(path)}: ${oneLine(cause.message)}`,
+    missing
+      ? `no file at ${path === '' ? 'an empty path' : oneLine(path)}`
+      : `cannot read ${oneLine(path)}: ${oneLine(cause.message)}`,
     {
       cause,
       details: { path },

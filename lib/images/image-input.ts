@@ -183,9 +183,13 @@ export function invalidAddress(protocol: string): ClipnError {
     protocol === 'data:'
       ? "Pass its bytes: Buffer.from(address.split(',')[1], 'base64')."
       : 'Fetch it yourself and pass the response: check(await fetch(address)); in a shell: curl -s ADDRESS | clipn-native check -';
-  return new ClipnError('ERR_CLIPN_INVALID_ARG', `a ${protocol} address is no path: nothing is downloaded here`, {
-    hint,
-  });
+  return new ClipnError(
+    'ERR_CLIPN_INVALID_ARG',
+    `an address that begins with ${protocol} is no path: nothing is downloaded here`,
+    {
+      hint,
+    },
+  );
 }
 
 function samplesOf({ data, info: { width, height, channels } }: SharpOutput): RawImage {

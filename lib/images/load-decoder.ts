@@ -10,9 +10,12 @@ export async function loadSharp(): Promise<typeof Sharp> {
   try {
     return require('sharp') as typeof Sharp;
   } catch (cause) {
-    throw new ClipnError('ERR_CLIPN_IO', `sharp, which decodes images, cannot be loaded: ${(cause as Error).message}`, {
+    // What follows is advice for any program, and where Node looked.
+    const [said] = (cause as Error).message.split(/\n(?:Possible solutions|Require stack):/, 1);
+    const message = said!.split('\n').join('; ');
+    throw new ClipnError('ERR_CLIPN_IO', `sharp, which decodes images, cannot be loaded: ${message}`, {
       cause,
-      hint: 'Look at `npx clipn-native doctor`. The next image tries again.',
+      hint: 'Install it again: `npm install --include=optional sharp`; `npx clipn-native doctor` says more. The next image tries again.',
     });
   }
 }

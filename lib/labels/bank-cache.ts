@@ -130,7 +130,7 @@ async function kept(
     await saveLabelBank(bank, path);
   } catch (error) {
     if (!(error instanceof ClipnError)) throw error;
-    warnings.push(`the label bank was not cached: ${error.message}`);
+    warnings.push(`the label bank was not cached: ${error.message}; CLIPN_CACHE_DIR names another folder`);
   }
   return warnings.length === 0 ? bank : freezeBank(bank, warnings);
 }

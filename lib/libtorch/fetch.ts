@@ -12,6 +12,7 @@ import { basename, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { assertArguments, assertOptionNames, type OptionNames } from '../base/arguments';
+import { cacheHint } from '../base/cache-dir';
 import { ClipnError } from '../base/errors';
 import { makeFolder } from '../base/make-folder';
 import { download } from '../download/download';
@@ -128,6 +129,7 @@ export async function fetchLibtorch(options: FetchOptions = {}, machine: Machine
     if (signal?.aborted) throw signal.reason;
     if (error instanceof ClipnError || (error as NodeJS.ErrnoException).code === undefined) throw error;
     throw new ClipnError('ERR_CLIPN_IO', `libtorch could not be put into ${cache}: ${(error as Error).message}`, {
+      ...cacheHint(error),
       cause: error,
     });
   }

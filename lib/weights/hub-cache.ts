@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cacheDir } from '../base/cache-dir';
+import { cacheDir, cacheHint } from '../base/cache-dir';
 import { ClipnError } from '../base/errors';
 import { makeFolder } from '../base/make-folder';
 import { writeThenRename } from '../base/write-file';
@@ -103,6 +103,7 @@ export async function alone<T>(
     if (signal?.aborted) throw signal.reason;
     if (error instanceof ClipnError || (error as NodeJS.ErrnoException).code === undefined) throw error;
     throw new ClipnError('ERR_CLIPN_IO', `${name} could not be put into ${folder}: ${(error as Error).message}`, {
+      ...cacheHint(error),
       cause: error,
     });
   }

@@ -10,7 +10,7 @@ import {
   type Model,
   readCalibration,
 } from 'clipn-native';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ServeError } from './errors';
 
 /** Which model, and which classes. */
@@ -63,7 +63,7 @@ export function withDetectorFlags(command: Command): Command {
 /**
  * Reads a number from `least` to `most`; `isWhole` where there are no parts of one.
  *
- * @throws ERR_SERVE_USAGE for anything else
+ * @throws InvalidArgumentError for anything else: it is told with the flag's name
  */
 export const numberWithin =
   (least: number, most = Number.MAX_SAFE_INTEGER, isWhole = true) =>
@@ -71,14 +71,14 @@ export const numberWithin =
     const value = numberOf(text);
     if (value >= least && value <= most && (!isWhole || Number.isInteger(value))) return value;
     const range = most === Number.MAX_SAFE_INTEGER ? `from ${least} on` : `from ${least} to ${most}`;
-    throw new ServeError('ERR_SERVE_USAGE', `a ${isWhole ? 'whole ' : ''}number ${range} is needed, not '${text}'`);
+    throw new InvalidArgumentError(`A ${isWhole ? 'whole ' : ''}number ${range} is needed.`);
   };
 
-/** @throws ERR_SERVE_USAGE unless the text is a number */
+/** @throws InvalidArgumentError unless the text is a number */
 function numberOf(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value)) {
-    throw new ServeError('ERR_SERVE_USAGE', `a number is needed, not '${text}'`);
+    throw new InvalidArgumentError('A number is needed.');
   }
   return value;
 }

@@ -17,6 +17,8 @@ function program(): Command {
     .showHelpAfterError(
       '`clipn-native-serve --help` shows the verbs, `clipn-native-serve VERB --help` the flags of one.',
     )
+    // As the errors are told that are not found by reading flags.
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error/, 'ERR_SERVE_USAGE')) })
     .exitOverride();
   top.addCommand(httpCommand().copyInheritedSettings(top), { isDefault: true });
   top.addCommand(tritonCommand().copyInheritedSettings(top));
@@ -38,7 +40,7 @@ async function main(): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
     if (error instanceof ClipnError || error instanceof ServeError) {
       process.stderr.write(`${error.code}: ${error.message}\n  ${error.hint}\n`);
-      return error.code === 'ERR_SERVE_USAGE' ? USAGE : 1;
+      return ['ERR_SERVE_USAGE', 'ERR_CLIPN_INVALID_ARG'].includes(error.code) ? USAGE : 1;
     }
     throw error;
   }

@@ -277,7 +277,7 @@ test('check --precision guarded tells with --json which arithmetic answered, or 
 
 test('bench refuses --precision guarded, which is two towers', async () => {
   const { code, err } = await cli('bench', '--model', model, '--precision', 'guarded');
-  assert.equal(code, 1);
+  assert.equal(code, 2);
   assert.match(err, /^ERR_CLIPN_INVALID_ARG: bench measures one tower/m);
 });
 

@@ -86,7 +86,7 @@ describe('--negatives', { concurrency: 2 }, () => {
 
   test('scores that compare with words need them', async () => {
     const { code, err } = await cli('check', photo(), ...plain(), '--score', 'negLabel', '--threshold', '0.5');
-    assert.equal(code, 1);
+    assert.equal(code, 2);
     assert.match(err, /ERR_CLIPN_INVALID_ARG: score negLabel compares with words.*\n.*--negatives/);
   });
 

@@ -124,8 +124,8 @@ test('names are those of files and addresses', () => {
 });
 
 const refused: [what: string, input: () => Promise<ImageInput> | ImageInput, code: string, message: RegExp][] = [
-  ['an http address', () => 'https://example.org/cat.jpg', 'ERR_CLIPN_INVALID_ARG', /https: address is no path/],
-  ['an http URL', () => new URL('http://example.org/a.png'), 'ERR_CLIPN_INVALID_ARG', /http: address/],
+  ['an http address', () => 'https://example.org/cat.jpg', 'ERR_CLIPN_INVALID_ARG', /begins with https: is no path/],
+  ['an http URL', () => new URL('http://example.org/a.png'), 'ERR_CLIPN_INVALID_ARG', /begins with http: is no path/],
   ['a data: address', () => `data:image/png;base64,${'A'.repeat(9000)}`, 'ERR_CLIPN_INVALID_ARG', /^.{0,200}$/],
   ['base64 text', () => 'iVBORw0KGgo'.repeat(1000), 'ERR_CLIPN_IMAGE_NOT_FOUND', /^.{0,200}$/],
   ['a missing file: URL', () => `file://${folder}/none.png`, 'ERR_CLIPN_IMAGE_NOT_FOUND', /none\.png/],

@@ -223,7 +223,7 @@ function words(...list: string[]): string {
 describe('is told', () => {
   for (const [what, flags, said] of [
     ['a name that is no folder', ['--name', '../x'], /a model's name has letters/],
-    ['a batch of none', ['--max-batch', '0'], /a whole number from 1/],
+    ['a batch of none', ['--max-batch', '0'], /--max-batch <n>.*A whole number from 1/],
     ['two lists of classes', ['--bank', 'x'], /exactly one of --labels/],
     ['another input', ['--input', 'jpeg'], /--input <kind>.*pixels, normalised/],
   ] as const) {

@@ -25,6 +25,7 @@ export const benchCommand: Command = {
 };
 
 async function run(args: Args, signal: AbortSignal): Promise<number> {
+  if (args.has('seconds') && args.has('repeat')) throw new UsageError('--seconds and --repeat exclude each other');
   const small = smallModel();
   const model = args.text('model') ?? small?.model;
   const photos = args.text('images') ?? small?.photos;

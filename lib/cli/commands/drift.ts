@@ -37,8 +37,16 @@ export const driftCommand: Command = {
       doc: 'alarm when the martingale reaches X, default 100: a false alarm ever in 1 of X runs at most',
     },
     'rate-to-detect': { value: 'X', number: true, doc: 'also watch the share of `out`: the share to detect, e.g. 0.2' },
-    rate: { value: 'X', number: true, doc: "share of `out` while all is well, default the calibration's" },
-    ert: { value: 'N', number: true, doc: 'images until a false alarm of that watch on average, default 10000' },
+    rate: {
+      value: 'X',
+      number: true,
+      doc: "with --rate-to-detect: share of `out` while all is well, default the calibration's",
+    },
+    ert: {
+      value: 'N',
+      number: true,
+      doc: 'with --rate-to-detect: images until a false alarm of it on average, default 10000',
+    },
     json: { doc: 'one JSON object' },
   },
   run,

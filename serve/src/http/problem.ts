@@ -36,6 +36,12 @@ export const STATUS_OF = {
 
 export type ProblemCode = keyof typeof STATUS_OF;
 
+/** Where the library's own remedy is an option that a client has not. */
+const HINTS: Partial<Record<ProblemCode, string>> = {
+  ERR_CLIPN_IMAGE_DECODE: 'Send a whole file of a kind that is read: JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP.',
+  ERR_CLIPN_IMAGE_TOO_LARGE: 'Send a smaller image.',
+};
+
 /** The body of an answer that is no success. */
 export interface Problem {
   type: string;
@@ -52,7 +58,8 @@ export interface Problem {
  */
 export function problemOf(error: unknown): Problem {
   if ((error instanceof ServeError || error instanceof ClipnError) && Object.hasOwn(STATUS_OF, error.code)) {
-    return problem(error.code as ProblemCode, error.message, error.hint);
+    const code = error.code as ProblemCode;
+    return problem(code, error.message, HINTS[code] ?? error.hint);
   }
   return problem('ERR_SERVE_INTERNAL', 'something went wrong in the server', SERVE_HINTS.ERR_SERVE_INTERNAL);
 }
