@@ -51,7 +51,10 @@ add_library(clipn_cuda SHARED cpp/cuda/device_score.cc cpp/cuda/pixel_feed.cc cp
                               cpp/cuda/towers.cc cpp/image/resize_plan.cpp ${clipn_kernel_objects})
 # As in the core: a fused multiply-add would move a resize weight away from Pillow's.
 set_source_files_properties(cpp/image/resize_plan.cpp PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
-set_target_properties(clipn_cuda PROPERTIES OUTPUT_NAME "clipn_cuda-${torch_major}.${torch_minor}" SKIP_BUILD_RPATH ON)
+# libtorch's headers are most of the compile time, as in the core.
+set_target_properties(
+  clipn_cuda PROPERTIES OUTPUT_NAME "clipn_cuda-${torch_major}.${torch_minor}" SKIP_BUILD_RPATH ON UNITY_BUILD ON
+                        UNITY_BUILD_BATCH_SIZE 3)
 target_include_directories(clipn_cuda PRIVATE cpp cpp/include)
 target_include_directories(clipn_cuda SYSTEM PRIVATE ${CLIPN_CUDA_INCLUDE})
 target_compile_options(clipn_cuda PRIVATE -Wall -Wextra)
