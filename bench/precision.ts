@@ -241,7 +241,7 @@ async function main(): Promise<void> {
       const differences = (of: Float32Array, ofOwn: Float32Array) =>
         differencesFrom(exactModel, bank, decision, of, ofOwn);
       const all = await differences(features, ownRows);
-      const drawn = drawnMargins(await differences(encoded.drawn, own.drawn), false);
+      const drawn = drawnMargins(precision, await differences(encoded.drawn, own.drawn), false);
       const held = marginsOf(await differences(...heldOutRows), false);
       verdicts.push(changes(precision, name, decision, first, exact));
       for (const [from, margins] of [
