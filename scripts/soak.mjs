@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { main, require, runAside, Stop } from './steps.mjs';
+import { LONGEST_PART_MINUTES, main, require, runAside, Stop } from './steps.mjs';
 
 /** After its report the program has closed all that it opened. */
 const MUST_END_MS = 30_000;
@@ -33,7 +33,7 @@ await main(async () => {
   const { status, said } = await runAside(
     process.execPath,
     ['--require', 'tsx/cjs', ...program, '--seconds', seconds, '--seed', seed],
-    { env, onWords: () => (reported = performance.now()) },
+    { env, minutes: Number(minutes) + LONGEST_PART_MINUTES, onWords: () => (reported = performance.now()) },
   );
   rmSync(cache, { recursive: true });
   let report;

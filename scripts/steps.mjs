@@ -31,14 +31,24 @@ export function runQuietly(command, args, options = {}) {
   if (status !== 0) throw new Stop(`${stdout}${stderr}\n${command} ${args.join(' ')} ended with exit code ${status}`);
 }
 
+/** More than any part of the checks takes on a slow machine: what is not ended by then waits for what never comes. */
+export const LONGEST_PART_MINUTES = 30;
+
 /**
  * Runs beside others; resolves with the exit code and what it said, in one piece. With `live` it has the terminal instead;
- * with `onWords` what it says is also passed on as it comes.
+ * with `onWords` what it says is also passed on as it comes. What still runs after `minutes` is ended.
  */
-export function runAside(command, args, { live = false, onWords, ...options } = {}) {
+export function runAside(command, args, { live = false, onWords, minutes = LONGEST_PART_MINUTES, ...options } = {}) {
   const words = live ? 'inherit' : 'pipe';
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: root, stdio: ['ignore', words, words], ...options });
+    const limit = setTimeout(() => {
+      child.kill('SIGKILL');
+      // Its own children may live on and hold the pipes.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+      reject(new Stop(`${said}\n${command} ${args.join(' ')} did not end within ${minutes} minutes`));
+    }, minutes * 60_000).unref();
     let said = '';
     const hear = (chunk) => {
       onWords?.(chunk);
@@ -47,7 +57,10 @@ export function runAside(command, args, { live = false, onWords, ...options } = 
     child.stdout?.setEncoding('utf8').on('data', hear);
     child.stderr?.setEncoding('utf8').on('data', hear);
     child.on('error', (error) => reject(new Stop(`${command} cannot be started: ${error.message}`)));
-    child.on('close', (status) => resolve({ status, said }));
+    child.on('close', (status) => {
+      clearTimeout(limit);
+      resolve({ status, said });
+    });
   });
 }
 

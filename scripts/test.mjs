@@ -91,6 +91,9 @@ async function sanitizedTests() {
 /** GoogleTest marks a skipped test but does not count it. */
 const skippedIn = (file) => readFileSync(join(root, file), 'utf8').split('<skipped').length - 1;
 
+/** Of a file of tests, many times what the longest takes: a handle that a test leaves open would wait without end. */
+const LONGEST_FILE_MS = 15 * 60_000;
+
 /** Runs TypeScript tests with this many files at once; resolves with what they said, unless they say it as they go. */
 async function nodeTests(runner, files, { atOnce, live }) {
   if (files.length === 0) throw new Stop(`${runner}: no tests were found`);
@@ -101,7 +104,8 @@ async function nodeTests(runner, files, { atOnce, live }) {
     return [`--test-reporter=${reporter}`, `--test-reporter-destination=${destination}`];
   });
   // Not --import tsx: the tests are CommonJS, and its thread for ES modules costs every process half a second.
-  const args = ['--require', 'tsx/cjs', ...reporters, '--test', `--test-concurrency=${atOnce}`, ...files];
+  const bounds = [`--test-concurrency=${atOnce}`, `--test-timeout=${LONGEST_FILE_MS}`];
+  const args = ['--require', 'tsx/cjs', ...reporters, '--test', ...bounds, ...files];
   const { status, said } = await runAside(process.execPath, args, { live, env: { ...SHARED_CORES, ...process.env } });
   const count = (name) => numberIn(report, new RegExp(`^# ${name} (\\d+)$`, 'm'));
   const failed = count('fail') + count('cancelled');

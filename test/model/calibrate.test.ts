@@ -179,11 +179,11 @@ describe('a calibration is refused, naming what differs, with', () => {
     refused(() => use({ exif: false }), /EXIF orientation \(there applied, here ignored\)/));
   test('the labels in another order', async () => {
     const other = await model.createLabelBank([...LABELS].reverse(), NO_CACHE);
-    await refused(() => use({}, other), /another labels/);
+    await refused(() => use({}, other), /another list of labels/);
   });
   test('a label more', async () => {
     const other = await model.createLabelBank([...LABELS, 'tree'], NO_CACHE);
-    await refused(() => use({}, other), /another labels/);
+    await refused(() => use({}, other), /another list of labels/);
   });
   test('other templates', async () => {
     const other = await model.createLabelBank(LABELS, { cache: false, templates: 'openai' });
@@ -206,7 +206,7 @@ describe('a calibration is refused, naming what differs, with', () => {
   });
   for (const [key, value, message] of [
     ['contentId', '0'.repeat(64), /another model \(there 00000000…/],
-    ['preprocessing', '0'.repeat(64), /another preprocessing/],
+    ['preprocessing', '0'.repeat(64), /another way of preprocessing/],
     ['scale', 10, /another scale \(there 10, here 100\)/],
   ] as const) {
     test(`another ${key}`, () =>

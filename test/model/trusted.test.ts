@@ -126,7 +126,7 @@ test('verbs take --trusted-sha256', async () => {
   assert.equal(refused.code, 1);
   assert.match(refused.err, /ERR_CLIPN_MODEL_UNTRUSTED/);
   const invalid = await run('abc');
-  assert.equal(invalid.code, 1);
+  assert.equal(invalid.code, 2);
   assert.match(invalid.err, /ERR_CLIPN_INVALID_ARG: trustedSha256/);
   const taken = await run(trusted);
   assert.equal(taken.code, 0, taken.err);

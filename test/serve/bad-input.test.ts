@@ -283,7 +283,7 @@ describe('the server bounds what it takes at once', () => {
   });
 
   test('an answer that is not ready at the deadline is 504, and what was not begun is never computed', async () => {
-    const server = await startServer(['--deadline', '0.3']);
+    const server = await startServer(['--deadline', '0.1']);
     const answers = await Promise.all(
       Array.from({ length: 120 }, () => post(`${server.url}/v1/check`, photo('boats'))),
     );

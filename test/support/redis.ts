@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { endWithTests } from './left-running';
 
 const MISSING = 'redis-server is not installed (Debian: apt-get install redis-server)';
 
@@ -54,7 +55,7 @@ export class RedisServer implements AsyncDisposable {
       '--appendonly',
       keep,
     ];
-    this.#process = spawn(program, args, { stdio: 'ignore' });
+    this.#process = endWithTests(spawn(program, args, { stdio: 'ignore' }));
     while (!(await this.#answers())) {
       if (this.#process.exitCode !== null) throw new Error(`redis-server ended with ${this.#process.exitCode}`);
       await sleep(20);

@@ -1,5 +1,6 @@
 /** `clipn-native-serve` as a user has it: processes of their own. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { endWithTests } from './left-running';
 import { repository } from './paths';
 import { serveProgram } from './serve-process';
 
@@ -16,6 +17,7 @@ export function startServe(args: readonly string[], env: Record<string, string> 
     env: { ...process.env, NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  endWithTests(child);
   const said = { out: '', err: '' };
   child.stdout.on('data', (data) => {
     said.out += data;

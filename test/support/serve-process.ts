@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { builtLibrary } from './built';
+import { endWithTests } from './left-running';
 import { photos, repository } from './paths';
 
 export const SMALL = path.join(repository, 'models/small/model.pt');
@@ -50,6 +51,7 @@ export async function startServer(
 
 /** A server that was just started, once its log tells where it listens. */
 export async function listening(child: ChildProcess): Promise<ServeProcess> {
+  endWithTests(child);
   let said = '';
   child.stderr!.on('data', (chunk) => {
     said += chunk;
