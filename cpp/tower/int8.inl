@@ -18,18 +18,28 @@ struct Range {
   float low, size;
 };
 
-// NaN is neither below nor above: it is seen in a sum, of two parts, for an addition waits for the one before.
-static inline Range range_of(const float* x, int64_t width) {
-  Lanes lows = all_lanes(x[0]), highs = lows, spoiling[2] = {};
-  for (int64_t j = 0; j < width; j += 2 * kLanes) {
-    const Lanes left = load_lanes(x + j), right = load_lanes(x + j + kLanes);
+// The range of numbers that come by two vectors. NaN is neither below nor above: it is seen in a sum, of two parts, for
+// an addition waits for the one before.
+struct RangeSoFar {
+  Lanes lows, highs, spoiling[2] = {};
+
+  explicit RangeSoFar(Lanes some) : lows(some), highs(some) {}
+  void add(Lanes left, Lanes right) {
     lows = smaller(right, smaller(left, lows));
     highs = larger(right, larger(left, highs));
     spoiling[0] += 0.0f * left;
     spoiling[1] += 0.0f * right;
   }
-  const float low = folded<smaller>(lows);
-  return {low, folded<larger>(highs) - low + folded<sum_of>(spoiling[0] + spoiling[1])};
+  Range range() const {
+    const float low = folded<smaller>(lows);
+    return {low, folded<larger>(highs) - low + folded<sum_of>(spoiling[0] + spoiling[1])};
+  }
+};
+
+static inline Range range_of(const float* x, int64_t width) {
+  RangeSoFar all(all_lanes(x[0]));
+  for (int64_t j = 0; j < width; j += 2 * kLanes) all.add(load_lanes(x + j), load_lanes(x + j + kLanes));
+  return all.range();
 }
 
 // bf16 as integers in the order of the numbers: NaN lies outside the infinities.
@@ -99,12 +109,22 @@ static void quantise_finely(const T* x, int64_t width, uint8_t* high, uint8_t* l
   }
 }
 
-// `row` takes width numbers.
+// The codes of layer_norm(x). `row` takes width numbers.
 static void quantise_norm(const float* x, int64_t rows, int64_t width, const float* weight, const float* bias,
                           float* row, uint8_t* codes, float* step, float* least) {
   for (int64_t r = 0; r < rows; ++r, x += width, codes += width) {
-    layer_norm(x, 1, width, weight, bias, row);
-    to_codes(row, width, range_of(row, width), codes, step + r, least + r);
+    const auto [mean, factor] = moments_of(x, width);
+    const auto normed = [=, mean = mean, factor = factor](int64_t j) {
+      return (load_lanes(x + j) - mean) * factor * load_lanes(weight + j) + load_lanes(bias + j);
+    };
+    RangeSoFar all(normed(0));
+    for (int64_t j = 0; j < width; j += 2 * kLanes) {
+      const Lanes left = normed(j), right = normed(j + kLanes);
+      store_lanes(row + j, left);
+      store_lanes(row + j + kLanes, right);
+      all.add(left, right);
+    }
+    to_codes(row, width, all.range(), codes, step + r, least + r);
   }
 }
 

@@ -27,21 +27,30 @@ static inline Lanes quick_gelu(Lanes x) {
   return x >= 0.0f ? r : r * t;
 }
 
+// Of a row: its mean, and 1 / sqrt(variance + 1e-5).
+struct Moments {
+  float mean, factor;
+};
+
+static inline Moments moments_of(const float* x, int64_t width) {
+  const int64_t whole = width / kLanes * kLanes;
+  float sum = sum_by_lanes(whole, [=](int64_t j) { return load_lanes(x + j); });
+  for (int64_t j = whole; j < width; ++j) sum += x[j];
+  const float mean = sum / (float)width;
+  float square = sum_by_lanes(whole, [=](int64_t j) {
+    const Lanes off = load_lanes(x + j) - mean;
+    return off * off;
+  });
+  for (int64_t j = whole; j < width; ++j) square += (x[j] - mean) * (x[j] - mean);
+  return {mean, 1.0f / __builtin_sqrtf(square / (float)width + 1e-5f)};
+}
+
 // out = (x - mean) / sqrt(variance + 1e-5) * weight + bias of each row.
 template <typename T>
 static void layer_norm(const float* x, int64_t rows, int64_t width, const float* weight, const float* bias, T* out) {
-  const int64_t whole = width / kLanes * kLanes;
   for (int64_t r = 0; r < rows; ++r, x += width, out += width) {
-    float sum = sum_by_lanes(whole, [=](int64_t j) { return load_lanes(x + j); });
-    for (int64_t j = whole; j < width; ++j) sum += x[j];
-    const float mean = sum / (float)width;
-    float square = sum_by_lanes(whole, [=](int64_t j) {
-      const Lanes off = load_lanes(x + j) - mean;
-      return off * off;
-    });
-    for (int64_t j = whole; j < width; ++j) square += (x[j] - mean) * (x[j] - mean);
-    const float factor = 1.0f / __builtin_sqrtf(square / (float)width + 1e-5f);
-    by_lanes(width, [=](int64_t j, int64_t count) {
+    const auto [mean, factor] = moments_of(x, width);
+    by_lanes(width, [=, mean = mean, factor = factor](int64_t j, int64_t count) {
       const Lanes normed = (load_lanes(x + j, count) - mean) * factor;
       store_lanes(out + j, normed * load_lanes(weight + j, count) + load_lanes(bias + j, count), count);
     });

@@ -123,37 +123,45 @@ void Transformer<T, Linear>::layer_norm(const Norm& norm, const float* x, int64_
   kernels_.layer_norm(x, rows, width_, norm.weight.const_data_ptr<float>(), norm.bias.const_data_ptr<float>(), out);
 }
 
-// Columns [first, end) of q, k, v of all rows, to the same columns of out [rows, 3 inner].
+// In panels of the linear, if each holds whole heads; else row by row.
+template <typename T, typename Linear>
+QkvLayout Transformer<T, Linear>::layout(int64_t rows) const {
+  return {.rows = rows, .wide = kPanel % (inner_ / heads_) == 0 ? kPanel : 3 * inner_};
+}
+
+// Columns [first, end) of q, k, v of all rows, to the same columns of out, 3 inner of them.
 template <typename T, typename Linear>
 Step Transformer<T, Linear>::to_qkv(const Block<Linear>& block, const float* x, const Sequences& sequences,
                                     int64_t first_column, int64_t end_column, T* out) {
   const RowBlocks blocks(sequences.rows());
-  const int64_t ld = 3 * inner_;
+  const QkvLayout at = layout(sequences.rows());
   const auto run = [=, this, &block, &sequences](int64_t task, int64_t thread) {
     const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
     Scratch& s = scratch(thread);
     s.rows.set_norm(block.ln_1, x + begin * width_, height, width_, within(sequences.readout, begin, begin + height));
     for (int64_t panel = panel_of(first_column); panel < panel_of(end_column); ++panel) {
-      block.qkv.store(panel, s.rows, cpu::Activation::kNone, out + begin * ld + panel * kPanel, ld);
+      block.qkv.store(panel, s.rows, cpu::Activation::kNone, out + at.at(begin, panel * kPanel), at.wide);
     }
   };
   return {.tasks = blocks.count, .run = run, .needs = same_task};  // of finish() before
 }
 
-// softmax(q k^T / sqrt(head)) v. Queries are rows of qkv_, or one row a sequence when only the readout is asked for;
+// softmax(q k^T / sqrt(head)) v. Queries are those of qkv_, or one row a sequence when only the readout is asked for;
 // then `weighted` [rows, inner] takes the summands, each value times its weight.
 template <typename T, typename Linear>
-Step Transformer<T, Linear>::attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only,
-                                    T* out, T* weighted) {
-  const int64_t head = inner_ / heads_, ld = 3 * inner_;
+Step Transformer<T, Linear>::attend(const T* queries, const Sequences& sequences, bool readout_only, T* out,
+                                    T* weighted) {
+  const int64_t head = inner_ / heads_;
+  const QkvLayout all = layout(sequences.rows()), asked = layout(readout_only ? sequences.count() : sequences.rows());
+  const int64_t ld = all.wide;
   const cpu::Kernels& kernels = cpu::kernels();
   const bool causal = attention_ == Attention::kCausal;
   const auto run = [=, this, &kernels, &sequences](int64_t task, int64_t thread) {
     const int64_t i = task / heads_, column = task % heads_ * head;
     const int64_t start = sequences.starts[i], length = sequences.starts[i + 1] - start;
     const int64_t keys = padded_keys(length), depth = padded_values(length), apart = probabilities_apart(length);
-    const T* k = qkv_.data() + start * ld + inner_ + column;
-    const T* v = k + inner_;
+    const T* k = qkv_.data() + all.at(start, inner_ + column);
+    const T* v = qkv_.data() + all.at(start, 2 * inner_ + column);
     Scratch& s = scratch(thread);
 
     constexpr int64_t kPerWord = sizeof(uint32_t) / sizeof(T);
@@ -168,8 +176,7 @@ Step Transformer<T, Linear>::attend(const T* queries, int64_t ld_queries, const 
     for (int64_t block = 0; block < blocks; ++block) {
       const int64_t row = first + count * block / blocks, rows = first + count * (block + 1) / blocks - row;
       const int64_t position = (readout_only ? sequences.readout[i] : row) - start;
-      multiply(queries + row * ld_queries + column, ld_queries, packed_keys, keys, rows, keys, head, s.scores.data(),
-               keys);
+      multiply(queries + asked.at(row, column), ld, packed_keys, keys, rows, keys, head, s.scores.data(), keys);
       kernels_.softmax(s.scores.data(), rows, keys, causal ? position + 1 : length, causal ? 1 : 0, scale_,
                        s.probabilities.data(), apart, s.inverse_sum.data());
       if constexpr (std::is_same_v<T, float>) {
@@ -230,7 +237,7 @@ void Transformer<T, Linear>::apply(size_t count, float* x, const Sequences& sequ
   std::vector<Step> steps;
   for (size_t i = 0; i < count; ++i) {
     steps.push_back(to_qkv(blocks_[i], x, sequences, 0, 3 * inner_, qkv_.data()));
-    steps.push_back(attend(qkv_.data(), 3 * inner_, sequences, false, attended_.data()));
+    steps.push_back(attend(qkv_.data(), sequences, false, attended_.data()));
     steps.push_back(finish(blocks_[i], attended_.data(), x, sequences));
   }
   run_steps(steps);
@@ -257,7 +264,7 @@ float* Transformer<T, Linear>::run_to_readout(float* x, const Sequences& sequenc
   run_steps({to_qkv(last, readout, alone, 0, inner_, queries)});  // by itself, for its blocks are of other rows
   T* weighted = keep_weighted ? weighted_.reserve(rows * inner_) : nullptr;
   run_steps({to_qkv(last, x, sequences, inner_, 3 * inner_, qkv_.data()),
-             attend(queries, 3 * inner_, sequences, true, attended_.data(), weighted),
+             attend(queries, sequences, true, attended_.data(), weighted),
              finish(last, attended_.data(), readout, alone)});
   return readout;
 }

@@ -40,6 +40,13 @@ struct Sequences {
   TaskRange blocks_with(const RowBlocks& blocks, int64_t i) const;
 };
 
+/// Where q, k and v of the rows lie: by panels of `wide` columns, each [rows, wide], so that what attention reads for a
+/// head of a sequence lies together.
+struct QkvLayout {
+  int64_t rows, wide;
+  int64_t at(int64_t row, int64_t column) const { return (column / wide * rows + row) * wide + column % wide; }
+};
+
 /// What a token sees of its sequence: all of it, or itself and those before it.
 enum class Attention { kFull, kCausal };
 
@@ -87,10 +94,10 @@ class Transformer {
   // A step refers to what it is given until it has run.
   Step to_qkv(const Block<Linear>& block, const float* x, const Sequences& sequences, int64_t first_column,
               int64_t end_column, T* out);
-  Step attend(const T* queries, int64_t ld_queries, const Sequences& sequences, bool readout_only, T* out,
-              T* weighted = nullptr);
+  Step attend(const T* queries, const Sequences& sequences, bool readout_only, T* out, T* weighted = nullptr);
   Step finish(const Block<Linear>& block, const T* attended, float* x, const Sequences& sequences);
   void apply(size_t count, float* x, const Sequences& sequences);
+  QkvLayout layout(int64_t rows) const;
   void prepare(const Sequences& sequences);
   void prepare_rows();
   Scratch& scratch(int64_t thread) { return scratch_[thread]; }
