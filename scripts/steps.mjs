@@ -42,6 +42,7 @@ export function runAside(command, args, { live = false, onWords, minutes = LONGE
   const words = live ? 'inherit' : 'pipe';
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: root, stdio: ['ignore', words, words], ...options });
+    let said = '';
     const limit = setTimeout(() => {
       child.kill('SIGKILL');
       // Its own children may live on and hold the pipes.
@@ -49,7 +50,6 @@ export function runAside(command, args, { live = false, onWords, minutes = LONGE
       child.stderr?.destroy();
       reject(new Stop(`${said}\n${command} ${args.join(' ')} did not end within ${minutes} minutes`));
     }, minutes * 60_000).unref();
-    let said = '';
     const hear = (chunk) => {
       onWords?.(chunk);
       said += chunk;

@@ -113,9 +113,9 @@ static void quantise_finely(const T* x, int64_t width, uint8_t* high, uint8_t* l
 static void quantise_norm(const float* x, int64_t rows, int64_t width, const float* weight, const float* bias,
                           float* row, uint8_t* codes, float* step, float* least) {
   for (int64_t r = 0; r < rows; ++r, x += width, codes += width) {
-    const auto [mean, factor] = moments_of(x, width);
-    const auto normed = [=, mean = mean, factor = factor](int64_t j) {
-      return (load_lanes(x + j) - mean) * factor * load_lanes(weight + j) + load_lanes(bias + j);
+    const Moments moments = moments_of(x, width);
+    const auto normed = [=](int64_t j) {
+      return moments.normed(load_lanes(x + j), load_lanes(weight + j), load_lanes(bias + j));
     };
     RangeSoFar all(normed(0));
     for (int64_t j = 0; j < width; j += 2 * kLanes) {

@@ -30,6 +30,8 @@ static inline Lanes quick_gelu(Lanes x) {
 // Of a row: its mean, and 1 / sqrt(variance + 1e-5).
 struct Moments {
   float mean, factor;
+
+  Lanes normed(Lanes x, Lanes weight, Lanes bias) const { return (x - mean) * factor * weight + bias; }
 };
 
 static inline Moments moments_of(const float* x, int64_t width) {
@@ -49,10 +51,11 @@ static inline Moments moments_of(const float* x, int64_t width) {
 template <typename T>
 static void layer_norm(const float* x, int64_t rows, int64_t width, const float* weight, const float* bias, T* out) {
   for (int64_t r = 0; r < rows; ++r, x += width, out += width) {
-    const auto [mean, factor] = moments_of(x, width);
-    by_lanes(width, [=, mean = mean, factor = factor](int64_t j, int64_t count) {
-      const Lanes normed = (load_lanes(x + j, count) - mean) * factor;
-      store_lanes(out + j, normed * load_lanes(weight + j, count) + load_lanes(bias + j, count), count);
+    const Moments moments = moments_of(x, width);
+    by_lanes(width, [=](int64_t j, int64_t count) {
+      const Lanes normed =
+          moments.normed(load_lanes(x + j, count), load_lanes(weight + j, count), load_lanes(bias + j, count));
+      store_lanes(out + j, normed, count);
     });
   }
 }

@@ -134,13 +134,13 @@ template <typename T, typename Linear>
 Step Transformer<T, Linear>::to_qkv(const Block<Linear>& block, const float* x, const Sequences& sequences,
                                     int64_t first_column, int64_t end_column, T* out) {
   const RowBlocks blocks(sequences.rows());
-  const QkvLayout at = layout(sequences.rows());
+  const QkvLayout laid = layout(sequences.rows());
   const auto run = [=, this, &block, &sequences](int64_t task, int64_t thread) {
     const int64_t begin = blocks.begin(task), height = blocks.begin(task + 1) - begin;
     Scratch& s = scratch(thread);
     s.rows.set_norm(block.ln_1, x + begin * width_, height, width_, within(sequences.readout, begin, begin + height));
     for (int64_t panel = panel_of(first_column); panel < panel_of(end_column); ++panel) {
-      block.qkv.store(panel, s.rows, cpu::Activation::kNone, out + at.at(begin, panel * kPanel), at.wide);
+      block.qkv.store(panel, s.rows, cpu::Activation::kNone, out + laid.at(begin, panel * kPanel), laid.wide);
     }
   };
   return {.tasks = blocks.count, .run = run, .needs = same_task};  // of finish() before
